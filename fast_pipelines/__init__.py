@@ -1,0 +1,1 @@
+"""FAST text pipelines; imported as h2g.fast_pipelines."""

@@ -1,0 +1,107 @@
+"""The h2g command: a group whose verbs are loaded when they are called."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import sys
+
+import click
+
+from h2g import __version__
+from h2g.errors import H2GError, MissingExtraError
+
+# verb -> (its module below h2g.cli, the extra its heavy imports need, one line for --help)
+VERBS: dict[str, tuple[str, str | None, str]] = {
+    "phantom": ("phantom", None, "Generate a cohort of slides with known truth."),
+    "slide-info": ("slide_info", None, "Say what a slide holds and where its resolution is from."),
+    "tissue": ("tissue", None, "Write tissue masks and previews."),
+    "prepare": ("prepare", None, "Index the labelled patches of a cohort."),
+    "train": ("train", "train", "Train all stages of a recipe; rerun to resume."),
+    "evaluate": ("evaluate", "train", "Score a run on a split."),
+    "predict": ("predict", "train", "Segment slides."),
+    "models": ("models", "train", "List the networks with their parameter counts."),
+    "recipes": ("recipes", None, "List the recipes, or print one."),
+}
+# Packages whose absence means a missing extra, not a bug.
+OPTIONAL_PACKAGES = ("tensorflow", "keras", "sklearn", "scipy", "matplotlib")
+
+
+class Verbs(click.Group):
+    """Imports a verb's module only when that verb is asked for, and turns failures into sentences.
+
+    Exit codes: 2 wrong use, 1 failure, 130 stopped by Ctrl-C.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"h2g.cli.{VERBS[cmd_name][0]}")
+        return module.command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except H2GError as error:
+            click.echo(f"h2g: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            extra = VERBS.get(ctx.invoked_subcommand or "", ("", None, ""))[1]
+            if package not in OPTIONAL_PACKAGES or extra is None:
+                raise
+            missing = MissingExtraError(f"h2g {ctx.invoked_subcommand}", extra)
+            click.echo(f"h2g: {missing}", err=True)
+            ctx.exit(missing.exit_code)
+        except OSError as error:
+            sentence = _disk_sentence(error)
+            if sentence is None:
+                raise
+            click.echo(f"h2g: {sentence}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("h2g: stopped; run the same command again to go on.", err=True)
+            ctx.exit(130)
+
+
+def _disk_sentence(error: OSError) -> str | None:
+    what = {
+        errno.ENOSPC: "the disk is full; free some space and run the same command again",
+        errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+        errno.EROFS: "the disk is read-only; write to another place",
+        errno.EACCES: "permission denied; choose a place that you may write to",
+        errno.EPERM: "permission denied; choose a place that you may write to",
+        errno.ENOTDIR: "a part of this path is a file, not a folder",
+        errno.EISDIR: "this is a folder, not a file",
+        errno.EEXIST: "this exists already as a file; choose another place",
+    }.get(error.errno or 0)
+    return f"{error.filename or 'output'}: {what}." if what else None
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="h2g")
+def main() -> None:
+    """Tumour segmentation in whole slide images, from annotated slides to FastPathology.
+
+    \b
+    A first round on generated slides:
+      h2g phantom cohort
+      h2g train cohort/cohort.csv --recipe demo --out run
+      h2g evaluate run
+      h2g predict run cohort/slides --out predictions
+    """
+
+
+def set_logging(*, verbose: bool, quiet: bool) -> None:
+    """Messages on stderr: warnings, with --verbose also what is being done, with --quiet errors."""
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("h2g").setLevel(level)

@@ -1,0 +1,26 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from h2g.cli.main import set_logging
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--verbose and --quiet, for every verb."""
+
+    @click.option("--verbose", "-v", is_flag=True, help="Say more on stderr.")
+    @click.option("--quiet", "-q", is_flag=True, help="Only errors on stderr, no progress.")
+    @functools.wraps(function)
+    def wrapper(*args: Any, verbose: bool, quiet: bool, **kwargs: Any) -> Any:
+        set_logging(verbose=verbose, quiet=quiet)
+        with click.get_current_context().scope():
+            click.get_current_context().meta["quiet"] = quiet
+            return function(*args, **kwargs)
+
+    return wrapper

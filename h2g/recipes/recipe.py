@@ -1,0 +1,316 @@
+"""A recipe: every choice of one system, as validated values read from YAML.
+
+Lengths are in um, resolutions in um/px (mpp), shares in [0, 1]. All models are frozen and refuse
+unknown keys; the error names the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from h2g.errors import RecipeError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TissueSettings(Section):
+    """Which pixels are tissue: one rule, one threshold, closings, at one resolution.
+
+    Rules: ``saturation`` (8-bit HSV saturation > threshold; H2G-Net section 2.2),
+    ``white-distance`` (Euclidean RGB distance to white > threshold; FAST's TissueSegmentation),
+    ``otsu`` (saturation above Otsu's threshold; ``threshold`` unused).
+    """
+
+    rule: Literal["saturation", "white-distance", "otsu"] = "saturation"
+    threshold: float = 20
+    closing_px: tuple[int, ...] = (5, 3)
+    mpp: Positive | None = 8.0  # None: the slide's coarsest level as it is
+
+
+class PatchSettings(Section):
+    """Patches of ``size_px`` at ``mpp``; levels within ``tolerance`` of it are not resampled.
+
+    A patch is kept when its share of tissue is above ``min_tissue``.
+    """
+
+    mpp: Positive = 1.0
+    size_px: Annotated[int, Field(ge=16)] = 256
+    tolerance: Share = 0.1
+    min_tissue: Share = 0.25
+
+
+class LowResolutionSettings(Section):
+    """The refinement network's picture of the slide.
+
+    ``at-least`` takes the coarsest level with both sides >= ``min_side_px``, reduced by a whole
+    factor when it has more than ``max_side_px`` a side; ``coarsest`` takes the last level as it is.
+    """
+
+    level: Literal["at-least", "coarsest"] = "at-least"
+    min_side_px: int = 1024
+    max_side_px: int = 8192
+
+
+class Preprocessing(Section):
+    """The one way from slide to networks that preparing, training, prediction and export share."""
+
+    profile: str = "paper"
+    tissue: TissueSettings = TissueSettings()
+    patch: PatchSettings = PatchSettings()
+    low_resolution: LowResolutionSettings = LowResolutionSettings()
+
+
+PROFILES: dict[str, Preprocessing] = {
+    "paper": Preprocessing(),
+    "fast": Preprocessing(
+        profile="fast",
+        tissue=TissueSettings(rule="white-distance", threshold=85, closing_px=(9,), mpp=None),
+        patch=PatchSettings(min_tissue=0.5),
+        low_resolution=LowResolutionSettings(level="coarsest"),
+    ),
+}
+
+
+class AnnotationSettings(Section):
+    """How names in annotation files become classes; background is class 0 and is not listed.
+
+    ``classes`` maps a class of ours to the names it has in annotation files (compared without
+    case); mask files hold the class's number (1, 2, ...) or, with one class, any non-zero value.
+    Later classes are drawn over earlier ones. Names in ``ignored`` are skipped; any other name
+    stops reading unless ``unlisted`` is ``ignore``.
+    """
+
+    classes: dict[str, tuple[str, ...]] = {"tumour": ("tumour", "tumor")}
+    ignored: tuple[str, ...] = ()
+    unlisted: Literal["error", "ignore"] = "error"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ("background", *self.classes)
+
+
+class LabelSettings(Section):
+    """A patch gets a class when more than ``min_class`` of it is that class, background when
+    nothing of it is annotated; patches between are left out (H2G-Net section 2.2)."""
+
+    min_class: Share = 0.25
+
+
+class SamplerSettings(Section):
+    """Levels of the sampling tree, root first; each is drawn uniformly (H2G-Net section 2.3)."""
+
+    order: tuple[Literal["grade", "slide", "label"], ...] = ("grade", "slide", "label")
+
+
+class PatchAugmentation(Section):
+    """Each with its probability; shifts in 8-bit units, as in H2G-Net section 3.4."""
+
+    flip: Probability = 0.5
+    rotate: Probability = 0.5
+    colour: Probability = 0.5
+    hue_shift: float = 20
+    saturation_shift: float = 20
+    brightness: Probability = 0.5
+    brightness_range: tuple[float, float] = (0.8, 1.2)
+
+
+class RefinementAugmentation(Section):
+    flip: Probability = 0.5
+    rotate: Probability = 0.5
+    zoom: Probability = 0.5
+    zoom_range: tuple[float, float] = (0.8, 1.2)
+    stain: Probability = 0.5
+    stain_sigma: tuple[float, float] = (0.1, 0.1)
+
+
+class TrainingSettings(Section):
+    """What both stages share. ``steps`` are batches; ``patience`` counts epochs without a better
+    validation score, None trains all epochs."""
+
+    batch_size: int = 64
+    accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    steps_per_epoch: int = 500
+    epochs: int = 100
+    patience: int | None = None
+    learning_rate: Positive = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    tensorboard: bool = False
+
+
+class PatchStage(TrainingSettings):
+    """Stage 1, the patch classifier. ``weights`` is ``imagenet``, ``none`` or a file."""
+
+    model: str = "mobilenet_v2"
+    options: dict[str, Any] = {}
+    weights: str = "imagenet"
+    validation_steps: int = 200
+    loss: Literal["crossentropy"] = "crossentropy"
+    augmentation: PatchAugmentation = PatchAugmentation()
+    workers: Annotated[int, Field(ge=1)] = 8
+
+
+class RefinementStage(TrainingSettings):
+    """Stage 2, the refinement network on low-resolution slide and heatmap.
+
+    ``inputs`` other than ``both`` feed zeros in place of the other input: the two controls
+    that say what each input is worth.
+    """
+
+    model: str = "unet"
+    options: dict[str, Any] = {}
+    input_px: int = 1024
+    inputs: Literal["both", "heatmap", "image"] = "both"
+    batch_size: int = 4
+    accumulation_steps: Annotated[int, Field(ge=1)] = 6
+    # An epoch passes every training slide once when this is None.
+    steps_per_epoch: int | None = None  # type: ignore[assignment]
+    epochs: int = 1000
+    patience: int | None = 100
+    learning_rate: Positive = 1e-3
+    batch_norm_momentum: Share = 0.99
+    loss: Literal["dice"] = "dice"
+    augmentation: RefinementAugmentation = RefinementAugmentation()
+
+
+class Recipe(Section):
+    name: str
+    description: str
+    seed: int = 0
+    preprocessing: Preprocessing = Preprocessing()
+    annotation: AnnotationSettings = AnnotationSettings()
+    labels: LabelSettings = LabelSettings()
+    sampler: SamplerSettings = SamplerSettings()
+    patch: PatchStage = PatchStage()
+    refinement: RefinementStage | None = None
+
+    @model_validator(mode="after")
+    def _label_level_in_tree(self) -> Recipe:
+        if len(set(self.sampler.order)) != len(self.sampler.order):
+            raise ValueError("sampler.order names a level twice")
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.annotation.class_names
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with h2g."""
+    folder = resources.files("h2g.recipes")
+    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """The YAML text, comments included, of a recipe that ships with h2g.
+
+    Raises:
+        RecipeError: no recipe of that name.
+    """
+    if name not in recipe_names():
+        near = difflib.get_close_matches(name, recipe_names(), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise RecipeError(
+            f"No recipe '{name}'.{hint} Recipes: {', '.join(recipe_names())}, or a YAML file."
+        )
+    return resources.files("h2g.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
+
+
+def load_recipe(name_or_file: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """A recipe by name or file, with ``section.key=value`` overrides (values are YAML).
+
+    Raises:
+        RecipeError: unknown recipe, unreadable YAML, unknown key, or a value that does not fit.
+    """
+    path = Path(name_or_file)
+    is_file = path.suffix in {".yaml", ".yml"} or path.is_file()
+    try:
+        text = path.read_text("utf-8") if is_file else recipe_text(str(name_or_file))
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise RecipeError(f"{path}: the recipe cannot be read ({error.strerror}).") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML ({error}).") from error
+    if not isinstance(document, dict):
+        raise RecipeError(f"{path}: a recipe is a YAML mapping; see 'h2g recipes demo'.")
+    document = _with_profile(document)
+    for override in overrides:
+        _override(document, override)
+    return validate_recipe(document, source=str(name_or_file))
+
+
+def validate_recipe(document: dict[str, Any], *, source: str) -> Recipe:
+    """``document`` as a Recipe; RecipeError with one sentence a mistake."""
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        sentences = [_sentence(dict(detail)) for detail in error.errors()]
+        raise RecipeError(f"{source}: " + " ".join(sentences)) from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every value written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _with_profile(document: dict[str, Any]) -> dict[str, Any]:
+    """``preprocessing: {profile: fast, ...}`` starts from that profile's values."""
+    section = document.get("preprocessing") or {}
+    name = section.get("profile", "paper") if isinstance(section, dict) else "paper"
+    if name not in PROFILES or not isinstance(section, dict):
+        return document
+    base = PROFILES[name].model_dump(mode="json")
+    for key, value in section.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            base[key] = {**base[key], **value}
+        else:
+            base[key] = value
+    return {**document, "preprocessing": base}
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key.strip():
+        raise RecipeError(f"--set {override}: write KEY=VALUE, e.g. --set patch.epochs=10.")
+    *parents, last = key.strip().split(".")
+    section = document
+    for parent in parents:
+        if not isinstance(section.get(parent), dict):
+            section[parent] = {}
+        section = section[parent]
+    try:
+        section[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: '{value}' is not a YAML value.") from error
+
+
+def _sentence(detail: dict[str, Any]) -> str:
+    keys = [str(part) for part in detail["loc"]]
+    where = ".".join(keys) or "the recipe"
+    if detail["type"] != "extra_forbidden":
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        return f"{where}: {message[:1].lower()}{message[1:]}."
+    known = _known_keys(Recipe, keys[:-1])
+    near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}."
+    return f"unknown key '{where}'; {hint}"
+
+
+def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        candidates = (annotation, *get_args(annotation))
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,48 @@
+"""The heatmap of a slide: class probabilities on a grid of patches, with its place and scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Softmax of every patch of a slide, anchored at level-0 (0, 0), covering whole patches.
+
+    Attributes:
+        values: (rows, cols, C) float32, softmax with background first; all 0 where no patch was
+            classified.
+        step_level0: side of a cell in level-0 pixels.
+        slide_mpp: um/px of level 0.
+        field_level0: (width, height) of the slide in level-0 pixels; the grid covers at least it.
+    """
+
+    values: np.ndarray
+    step_level0: float
+    slide_mpp: float
+    field_level0: tuple[int, int]
+
+    @property
+    def mpp(self) -> float:
+        """um per cell."""
+        return self.step_level0 * self.slide_mpp
+
+
+def draw_heatmap(heatmap: Heatmap, size_px: tuple[int, int]) -> np.ndarray:
+    """The heatmap drawn over the slide's whole field, each pixel the value of the cell it lies in.
+
+    A pixel's place comes from level-0 coordinates, never from stretching the grid.
+
+    Args:
+        size_px: (width, height) of the picture of ``heatmap.field_level0``.
+    Returns:
+        (height, width, C) float32.
+    """
+    width, height = size_px
+    field_width, field_height = heatmap.field_level0
+    rows, cols = heatmap.values.shape[:2]
+    col = ((np.arange(width) + 0.5) * field_width / width / heatmap.step_level0).astype(int)
+    row = ((np.arange(height) + 0.5) * field_height / height / heatmap.step_level0).astype(int)
+    return heatmap.values[np.minimum(row, rows - 1)][:, np.minimum(col, cols - 1)]
