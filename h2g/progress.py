@@ -36,7 +36,9 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
         task = bars.add_task(description, total=total, note="")
 
         def advance(steps: int = 1, note: str | None = None) -> None:
-            bars.update(task, advance=steps, **({} if note is None else {"note": note}))
+            bars.update(task, advance=steps)
+            if note is not None:
+                bars.update(task, note=note)
 
         yield advance
 

@@ -1,0 +1,148 @@
+"""From outlines with the names that a file gives them to valid regions of the recipe's classes."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import shapely
+from shapely import affinity
+
+from h2g.annotations.regions import AnnotatedRegions, Region
+from h2g.errors import AnnotationError
+from h2g.recipes.recipe import AnnotationSettings
+
+log = logging.getLogger(__name__)
+
+# What an outline without a class is called: the word by which a recipe can map or ignore it.
+UNCLASSIFIED = "unclassified"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One object of an annotation file.
+
+    Attributes:
+        names: its class, most specific first: ("Tumor: Positive", "Tumor").
+        geometry: any shapely geometry as it is in the file; None when it has no area.
+    """
+
+    names: tuple[str, ...]
+    geometry: shapely.Geometry | None
+
+
+def polygon(shell: Sequence, holes: Sequence = ()) -> shapely.Polygon | None:
+    """A polygon of rings of (x, y) points; None for fewer than three points."""
+    if len(shell) < 3:
+        return None
+    return shapely.Polygon(shell, [hole for hole in holes if len(hole) >= 3])
+
+
+def regions_of(
+    outlines: Sequence[Outline],
+    settings: AnnotationSettings,
+    *,
+    source: Path,
+    field_level0: tuple[int, int],
+    shift_level0: tuple[float, float] = (0, 0),
+) -> AnnotatedRegions:
+    """The outlines of the recipe's classes, repaired, shifted and cut to the slide's field.
+
+    Args:
+        shift_level0: added to every point: where the file's (0, 0) lies on the slide.
+    Raises:
+        AnnotationError: a name the recipe does not know, or nothing that lies on the slide.
+    """
+    mapped = _mapped(outlines, settings, source)
+    repaired = sum(not outline.geometry.is_valid for outline, _ in mapped if outline.geometry)
+    regions = []
+    for outline, class_name in mapped:
+        area = areas(outline.geometry)
+        if not area.is_empty:
+            regions.append(Region(affinity.translate(area, *shift_level0), class_name))
+    if repaired:
+        log.warning("%s: %d self-crossing outlines were repaired.", source.name, repaired)
+    if len(regions) < len(mapped):
+        log.warning(
+            "%s: %d objects without area were left out.", source.name, len(mapped) - len(regions)
+        )
+    return AnnotatedRegions(_on_slide(regions, field_level0, source), source)
+
+
+def areas(geometry: shapely.Geometry | None) -> shapely.Polygon | shapely.MultiPolygon:
+    """The valid, polygonal part of a geometry; an empty polygon when there is none.
+
+    Self-crossing outlines keep every part they go around (both halves of an eight, the middle of
+    a loop that crosses itself), as drawn outlines are meant.
+    """
+    if geometry is None:
+        return shapely.Polygon()
+    valid = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
+    parts = [part for part in _flat(valid) if isinstance(part, shapely.Polygon) and part.area > 0]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+
+
+def _flat(geometry: shapely.Geometry) -> list[shapely.Geometry]:
+    if isinstance(geometry, shapely.geometry.base.BaseMultipartGeometry):
+        return [part for member in geometry.geoms for part in _flat(member)]
+    return [geometry]
+
+
+def _mapped(
+    outlines: Sequence[Outline], settings: AnnotationSettings, source: Path
+) -> list[tuple[Outline, str]]:
+    """The outlines that have a class of ours, with that class."""
+    ignored = {name.casefold() for name in settings.ignored}
+    known = {name.casefold(): name for name in settings.classes}
+    for class_name, names in settings.classes.items():
+        known.update({name.casefold(): class_name for name in names})
+    found, unknown = [], Counter[str]()
+    for outline in outlines:
+        keys = [name.strip().casefold() for name in outline.names]
+        key = next((key for key in keys if key in known or key in ignored), None)
+        if key in known:
+            found.append((outline, known[key]))
+        elif key is None:
+            unknown[outline.names[0]] += 1
+    if unknown and settings.unlisted == "error":
+        raise AnnotationError(_unknown_names(unknown, settings, source))
+    return found
+
+
+def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: Path) -> str:
+    names = ", ".join(f"'{name}' ({count})" for name, count in sorted(unknown.items()))
+    first_class, first_names = next(iter(settings.classes.items()))
+    added = ", ".join((*first_names, sorted(unknown)[0]))
+    return (
+        f"{source}: the recipe knows no class for the names {names} (objects in brackets). "
+        f"Put each under annotation.classes (--set 'annotation.classes.{first_class}=[{added}]') "
+        f"or under annotation.ignored (--set 'annotation.ignored=[{', '.join(sorted(unknown))}]'), "
+        "or ignore all such names with --set annotation.unlisted=ignore."
+    )
+
+
+def _on_slide(
+    regions: list[Region], field_level0: tuple[int, int], source: Path
+) -> tuple[Region, ...]:
+    """The regions cut to the slide, so that no area outside it is counted or drawn."""
+    field = shapely.box(0, 0, *field_level0)
+    shapely.prepare(field)
+    inside = []
+    for region in regions:
+        if field.covers(region.geometry):
+            inside.append(region)
+        elif not (part := areas(field.intersection(region.geometry))).is_empty:
+            inside.append(Region(part, region.class_name))
+    if regions and not inside:
+        raise AnnotationError(
+            f"{source}: every outline lies outside the slide's {field_level0[0]} x "
+            f"{field_level0[1]} pixels. Is it the annotation of another slide, or in um?"
+        )
+    if len(inside) < len(regions):
+        log.warning(
+            "%s: %d outlines lie outside the slide.", source.name, len(regions) - len(inside)
+        )
+    return tuple(inside)

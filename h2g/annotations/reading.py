@@ -1,0 +1,69 @@
+"""One door for all annotation files: the suffix picks the reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from h2g.annotations.asap import read_asap
+from h2g.annotations.masks import read_mask
+from h2g.annotations.qupath import read_geojson
+from h2g.annotations.regions import AnnotatedRegions
+from h2g.errors import AnnotationError
+from h2g.recipes.recipe import AnnotationSettings
+
+
+class Reader(Protocol):
+    def __call__(
+        self,
+        path: Path,
+        settings: AnnotationSettings,
+        *,
+        field_level0: tuple[int, int],
+        bounds_level0: tuple[int, int, int, int],
+    ) -> AnnotatedRegions: ...
+
+
+READERS: dict[str, Reader] = {
+    ".geojson": read_geojson,
+    ".json": read_geojson,
+    ".geojson.gz": read_geojson,
+    ".json.gz": read_geojson,
+    ".xml": read_asap,
+    ".png": read_mask,
+    ".tif": read_mask,
+    ".tiff": read_mask,
+}
+
+
+def read_annotations(
+    path: Path,
+    settings: AnnotationSettings,
+    *,
+    field_level0: tuple[int, int],
+    bounds_level0: tuple[int, int, int, int],
+) -> AnnotatedRegions:
+    """The annotated regions of a slide, in level-0 pixels of its whole field, cut to it.
+
+    A file in which nothing is annotated gives no regions.
+
+    Args:
+        field_level0: (width, height) of the slide.
+        bounds_level0: (x, y, width, height) of ``openslide.bounds-*``; the whole field when the
+            slide has none.
+    Raises:
+        AnnotationError: an unknown or damaged file, a name that the recipe does not know, a mask
+            of another shape than the slide.
+    """
+    name = path.name.lower()
+    fitting = [suffix for suffix in READERS if name.endswith(suffix)]
+    if not fitting:
+        hint = " JPEG blurs labels: save the mask as PNG." if name.endswith(("jpg", "jpeg")) else ""
+        raise AnnotationError(
+            f"{path}: not a known annotation file.{hint} Known: {', '.join(READERS)} "
+            "(QuPath's GeoJSON, ASAP's XML, label masks)."
+        )
+    if not path.is_file():
+        raise AnnotationError(f"{path}: the annotation file does not exist.")
+    reader = READERS[max(fitting, key=len)]
+    return reader(path, settings, field_level0=field_level0, bounds_level0=bounds_level0)

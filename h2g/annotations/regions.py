@@ -1,0 +1,37 @@
+"""What a pathologist drew on a slide, whichever file it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import shapely
+
+
+@dataclass(frozen=True)
+class Region:
+    """One outlined area of one class.
+
+    Attributes:
+        geometry: valid Polygon or MultiPolygon in level-0 pixels (x right, y down) of the slide's
+            whole field: ``openslide.bounds-*`` are already added.
+    """
+
+    geometry: shapely.Polygon | shapely.MultiPolygon
+    class_name: str
+
+
+@dataclass(frozen=True)
+class AnnotatedRegions:
+    """All regions of a slide; none is a valid answer. ``source`` is the file they are from."""
+
+    regions: tuple[Region, ...]
+    source: Path
+
+    def of_class(self, class_name: str) -> tuple[Region, ...]:
+        return tuple(region for region in self.regions if region.class_name == class_name)
+
+    def area_level0(self, class_name: str) -> float:
+        """Level-0 pixels covered by a class; where its regions overlap, counted once."""
+        shapes = [region.geometry for region in self.of_class(class_name)]
+        return float(shapely.union_all(shapes).area)

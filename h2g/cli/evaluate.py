@@ -1,0 +1,92 @@
+"""h2g evaluate: score a run on a split."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import H2GError
+
+if TYPE_CHECKING:
+    from h2g.cohort import Split
+    from h2g.evaluation.scores import Evaluation
+    from h2g.inference.engine import Engine
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Threads that read patches, where a slide has no heatmap yet.  [default: one a core]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common
+def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None:
+    """Recall, precision and Dice of RUN on the slides of a split.
+
+    Patch-wise, smoothed and refined; per slide, macro mean ± SD, and per grade. Tables and
+    overlays go to RUN/evaluation/SPLIT. Slides that were scored before are not scored again.
+
+    \b
+    Example:
+      h2g evaluate run --split test
+    """
+    from h2g.evaluation.evaluate import evaluate_run
+    from h2g.evaluation.tables import evaluation_document
+    from h2g.runs import open_run
+
+    opened = open_run(run)
+
+    def open_engine() -> Engine:
+        from h2g.inference.keras_engine import open_keras_engine
+
+        return open_keras_engine(opened)
+
+    evaluation = evaluate_run(opened, split, open_engine, threads=workers or os.cpu_count() or 1)
+    if as_json:
+        click.echo(json.dumps(evaluation_document(evaluation), indent=2, ensure_ascii=False))
+    else:
+        _print(evaluation, run / "evaluation" / split)
+    if evaluation.failed:
+        reasons = " ".join(f"{failed.slide}: {failed.reason}" for failed in evaluation.failed)
+        raise H2GError(f"Not every slide of '{split}' could be scored. {reasons}")
+
+
+def _print(evaluation: Evaluation, folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from h2g.evaluation.scores import METRICS, summarise
+    from h2g.evaluation.tables import TITLES
+
+    count = len(evaluation.slides)
+    table = Table(title=f"{evaluation.split}, {count} slide{'s' if count > 1 else ''}: mean ± SD")
+    for header in ("", *METRICS):
+        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    for variant in evaluation.variants:
+        summary = summarise(slide.score(variant) for slide in evaluation.slides)
+        cells = (f"{summary[metric].mean:.3f} ± {summary[metric].sd:.3f}" for metric in METRICS)
+        table.add_row(TITLES[variant], *cells)
+    grades = Table(title="dice per grade")
+    for header in ("grade", "slides", *(TITLES[variant] for variant in evaluation.variants)):
+        grades.add_column(header, justify="left" if header == "grade" else "right")
+    for grade, slides in evaluation.grades().items():
+        dice = (summarise(s.score(v) for s in slides)["dice"] for v in evaluation.variants)
+        cells = (f"{summary.mean:.3f} ± {summary.sd:.3f}" for summary in dice)
+        grades.add_row(grade, str(len(slides)), *cells)
+    console = Console()
+    console.print(table)
+    if grades.row_count > 1:
+        console.print(grades)
+    if evaluation.sigma_um is not None:
+        console.print(f"smoothing: {evaluation.sigma_um:g} um, chosen on val")
+    console.print(f"tables and overlays: {folder}", soft_wrap=True)

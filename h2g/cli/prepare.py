@@ -1,0 +1,98 @@
+"""h2g prepare: the labelled patches of a cohort."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import H2GError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@click.command("prepare")
+@click.argument("cohort", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run folder.")
+@click.option("--recipe", default="mob-pw-unet", show_default=True, help="A name or a YAML file.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@common
+def command(
+    cohort: Path,
+    out: Path,
+    recipe: str,
+    overrides: tuple[str, ...],
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Find the tissue of every slide of COHORT (a CSV table) and index its labelled patches.
+
+    Places and labels go to OUT/index, tissue masks to OUT/tissue; no pixels are copied. Slides
+    that are indexed already are skipped. A slide that fails is left out with the reason, and the
+    exit code is 1 at the end.
+
+    \b
+    Examples:
+      h2g prepare cohort/cohort.csv --out run --recipe demo
+      h2g prepare cohort.csv --out run --set preprocessing.patch.min_tissue=0.5
+    """
+    from h2g.cohort import read_cohort
+    from h2g.data.patch_index import check_counts, count_patches, index_cohort
+    from h2g.recipes.recipe import load_recipe
+    from h2g.runs import start_run
+
+    run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))
+    with run.stage("prepare"):
+        failed = index_cohort(run, jobs=jobs or os.cpu_count() or 1)
+        counts = count_patches(run)
+        if as_json:
+            click.echo(_document(counts, failed))
+        else:
+            _print_table(counts)
+        check_counts(run, counts)
+    if failed:
+        raise H2GError(
+            f"{len(failed)} of {len(run.cohort.slides)} slides are left out: {', '.join(failed)}. "
+            "Run the same command again to retry them."
+        )
+
+
+def _document(counts: pd.DataFrame, failed: dict[str, str]) -> str:
+    slides = [
+        {
+            **{key: row.pop(key) for key in ("slide", "split", "grade")},
+            "patches": {name: int(count) for name, count in row.items()},
+        }
+        for row in counts.to_dict("records")
+    ]
+    left_out = [{"slide": name, "reason": reason} for name, reason in failed.items()]
+    return json.dumps({"slides": slides, "failed": left_out}, indent=2, ensure_ascii=False)
+
+
+def _print_table(counts: pd.DataFrame) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    classes = list(counts.columns[3:])
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("split", "grade", "slide"):
+        table.add_column(column, overflow="fold")
+    for name in classes:
+        table.add_column(name, justify="right")
+    for (split, grade), group in counts.groupby(["split", "grade"], sort=False):
+        of = str(split), escape(str(grade))
+        for row in group.to_dict("records"):
+            table.add_row(*of, escape(row["slide"]), *(str(row[name]) for name in classes))
+        sums = (str(group[name].sum()) for name in classes)
+        table.add_row(*of, f"all {len(group)}", *sums, style="bold")
+        table.add_section()
+    Console().print(table)

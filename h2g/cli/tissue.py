@@ -1,0 +1,126 @@
+"""h2g tissue: tissue masks and previews of slides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import SlideError, WrongUseError
+
+if TYPE_CHECKING:
+    from h2g.recipes.recipe import TissueSettings
+
+
+@click.command("tissue")
+@click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--profile", type=click.Choice(["paper", "fast"]), help="Whose rule. [paper]")
+@click.option("--recipe", help="Take the rule from this recipe (a name or a YAML file).")
+@click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="um/px of level 0.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@common
+def command(
+    slides: tuple[Path, ...],
+    out: Path,
+    profile: str | None,
+    recipe: str | None,
+    mpp: float | None,
+    as_json: bool,
+) -> None:
+    """Write OUT/SLIDE.png (mask) and OUT/SLIDE_preview.png, and print the share of tissue.
+
+    A slide that cannot be read is listed with the reason, and the exit code is 1 at the end.
+
+    \b
+    Examples:
+      h2g tissue slide.svs --out tissue
+      h2g tissue slides/*.svs --out tissue --profile fast
+    """
+    from h2g.progress import track
+
+    settings = _settings(profile, recipe)
+    _refuse_same_names(slides)
+    rows = [
+        _write_one(path, out, settings, mpp)
+        for path in track(slides, "Finding tissue", total=len(slides))
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print_table(rows)
+    if any(row["status"] == "failed" for row in rows):
+        click.get_current_context().exit(1)
+
+
+def _settings(profile: str | None, recipe: str | None) -> TissueSettings:
+    from h2g.recipes.recipe import PROFILES, load_recipe
+
+    if profile and recipe:
+        raise WrongUseError("--profile and --recipe both name a tissue rule; give one of them.")
+    if recipe:
+        return load_recipe(recipe).preprocessing.tissue
+    return PROFILES[profile or "paper"].tissue
+
+
+def _refuse_same_names(slides: tuple[Path, ...]) -> None:
+    names = [path.stem for path in slides]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise WrongUseError(
+            f"Several slides are named {', '.join(twice)}; files in --out are named after slides, "
+            "so give them in separate calls."
+        )
+
+
+def _write_one(
+    path: Path, out: Path, settings: TissueSettings, mpp: float | None
+) -> dict[str, Any]:
+    from h2g.slides.reading import open_slide, read_plane
+    from h2g.slides.tissue import tissue_of_plane, write_preview, write_tissue
+
+    try:
+        with open_slide(path, mpp=mpp) as slide:
+            plane = read_plane(slide, settings.mpp)
+    except SlideError as error:
+        return {"slide": str(path), "status": "failed", "reason": str(error)}
+    tissue = tissue_of_plane(plane, settings)
+    mask, preview = out / f"{path.stem}.png", out / f"{path.stem}_preview.png"
+    write_tissue(tissue, mask)
+    write_preview(plane, tissue, preview)
+    hint = "no tissue found; look at the preview, and set preprocessing.tissue in a recipe"
+    return {
+        "slide": str(path),
+        "status": "ok",
+        "reason": None if tissue.mask.any() else hint,
+        "tissue_percent": round(100 * tissue.share, 3),
+        "tissue_mm2": round(tissue.area_mm2, 4),
+        "mask_mpp": round(plane.mpp, 4),
+        "mask": str(mask),
+        "preview": str(preview),
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("slide", "tissue, %", "mm2", "um/px", "mask or reason"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        numbers = ("", "", "")
+        if row["status"] == "ok":
+            numbers = (
+                f"{row['tissue_percent']:.1f}",
+                f"{row['tissue_mm2']:.2f}",
+                f"{row['mask_mpp']:.3g}",
+            )
+        where = row["reason"] or row["mask"]
+        table.add_row(escape(Path(row["slide"]).name), *numbers, escape(where))
+    Console().print(table)

@@ -1,0 +1,111 @@
+"""h2g train: all stages of a recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from h2g.cli.options import common
+
+if TYPE_CHECKING:
+    from h2g.training.fit import Strategy
+
+STAGES = ("prepare", "patch", "heatmaps", "refinement")
+
+
+@click.command("train")
+@click.argument("cohort", type=click.Path(path_type=Path))
+@click.option("--recipe", required=True, help="A name ('h2g recipes' lists them) or a YAML file.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run folder.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    type=click.Choice(STAGES),
+    help="Only this stage; may be repeated.  [default: all of the recipe]",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
+@click.option(
+    "--reuse-stage",
+    "reused",
+    multiple=True,
+    metavar="RUN/STAGE",
+    type=click.Path(path_type=Path),
+    help="Copy the patch or heatmaps stage of another run instead of making it.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(("none", "mirrored")),
+    default="none",
+    show_default=True,
+    help="mirrored trains on all GPUs of this machine.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes or threads that read slides.  [default: one a core]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@common
+def command(
+    cohort: Path,
+    recipe: str,
+    out: Path,
+    stages: tuple[str, ...],
+    overrides: tuple[str, ...],
+    reused: tuple[Path, ...],
+    strategy: Strategy,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Train a recipe on the slides of COHORT (a CSV table), stage by stage, into a run folder.
+
+    Stopped in any way, the same command goes on after the last epoch that was finished.
+
+    \b
+    Examples:
+      h2g train cohort/cohort.csv --recipe demo --out run
+      h2g train cohort.csv --recipe mob-pw-unet --out run --set patch.weights=none
+      h2g train cohort.csv --recipe demo --out slide-only --set refinement.inputs=image \\
+          --reuse-stage run/patch --reuse-stage run/heatmaps
+    """
+    from h2g.cohort import read_cohort
+    from h2g.recipes.recipe import load_recipe
+    from h2g.runs import start_run
+
+    # First: a wrong table or recipe is told before TensorFlow is loaded.
+    run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))
+
+    from h2g.training.stages import reuse_stage, train_run, training_summary
+
+    for folder in reused:
+        reuse_stage(run, folder)
+    train_run(run, stages, strategy=strategy, jobs=jobs or os.cpu_count() or 1)
+    rows = training_summary(run)
+    if as_json:
+        click.echo(json.dumps({"run": str(out), "stages": rows}, indent=2, ensure_ascii=False))
+    else:
+        _print(rows, out)
+
+
+def _print(rows: list[dict[str, Any]], out: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "seconds", "epochs", "best epoch", "at the best epoch", box=box.SIMPLE)
+    for row in rows:
+        scores = {name: value for name, value in row.items() if name.startswith("val_")}
+        table.add_row(
+            row["stage"],
+            f"{row['seconds']:.0f}" if row["done"] else "not done",
+            *(str(row.get(key, "")) for key in ("epochs", "best_epoch")),
+            ", ".join(f"{name} {value:.3f}" for name, value in scores.items()),
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"run folder: {out}", soft_wrap=True)

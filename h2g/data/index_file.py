@@ -1,0 +1,95 @@
+"""The patch index of one slide as a value and as a parquet file: places and labels, no pixels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from h2g.errors import RunError
+from h2g.runs import replacing
+from h2g.slides.grid import PatchGrid
+from h2g.slides.reading import PatchPlan
+
+METADATA_KEY = b"h2g.patches"
+TYPES = {
+    "x_level0": "int64",
+    "y_level0": "int64",
+    "row": "int32",
+    "col": "int32",
+    "tissue": "float32",
+    "label": "int8",
+}
+
+
+@dataclass(frozen=True)
+class PatchIndex:
+    """The patches of a slide that are kept for training.
+
+    Attributes:
+        name: of the slide.
+        table: a row a patch: ``x_level0, y_level0`` (its corner), ``row, col`` (its cell),
+            ``tissue`` (share) and ``label`` (0 is background).
+        grid: the cells, and how their patches are read.
+        class_names: background first.
+    """
+
+    name: str
+    table: pd.DataFrame
+    grid: PatchGrid
+    class_names: tuple[str, ...]
+
+    @property
+    def plan(self) -> PatchPlan:
+        return self.grid.plan
+
+    def counts(self) -> dict[str, int]:
+        """Patches of each class."""
+        labels = self.table["label"]
+        return {name: int((labels == label).sum()) for label, name in enumerate(self.class_names)}
+
+
+def write_patch_index(index: PatchIndex, path: Path) -> None:
+    about = {
+        "name": index.name,
+        "class_names": index.class_names,
+        "rows": index.grid.rows,
+        "cols": index.grid.cols,
+        "field_level0": index.grid.field_level0,
+        "plan": asdict(index.plan),
+    }
+    table = pa.Table.from_pandas(index.table.astype(TYPES), preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(about).encode()}
+    with replacing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+
+
+def read_patch_index(path: Path) -> PatchIndex:
+    """The index that :func:`write_patch_index` wrote.
+
+    Raises:
+        RunError: there is none, or it is none.
+    """
+    if not path.is_file():
+        raise RunError(f"{path}: no patch index there. 'h2g prepare' makes one.")
+    try:
+        table = pq.read_table(path)
+        about = json.loads(table.schema.metadata[METADATA_KEY])
+        width, height = about["field_level0"]
+        grid = PatchGrid(
+            plan=PatchPlan(**about["plan"]),
+            rows=about["rows"],
+            cols=about["cols"],
+            field_level0=(width, height),
+        )
+        frame = table.to_pandas()[list(TYPES)].astype(TYPES)
+        return PatchIndex(about["name"], frame, grid, tuple(about["class_names"]))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path}: not a patch index that h2g wrote, or damaged ({error}). Delete it and run "
+            "'h2g prepare' again."
+        ) from error

@@ -1,0 +1,63 @@
+"""Pictures of the best, the median and the worst slide of an evaluation."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+
+from h2g.errors import SlideError
+from h2g.evaluation.rasters import true_labels
+from h2g.evaluation.scores import Evaluation
+from h2g.reporting.overlay import write_overlay
+from h2g.runs import Run
+from h2g.slides.reading import open_slide, read_low_resolution
+from h2g.slides.writing import read_heatmap
+
+logger = logging.getLogger(__name__)
+
+
+def extreme_slides(evaluation: Evaluation) -> dict[str, str]:
+    """Names of the best, median and worst slide by the Dice of what the system puts out; of an
+    even number the median is the lower one, and no slide stands there twice."""
+    ranked = sorted(
+        evaluation.slides,
+        key=lambda slide: (slide.score(evaluation.final_variant).dice, slide.slide),
+    )
+    places = {"best": -1, "worst": 0, "median": (len(ranked) - 1) // 2}
+    roles: dict[str, str] = {}
+    for role, place in places.items():
+        if ranked[place].slide not in roles.values():
+            roles[role] = ranked[place].slide
+    return roles
+
+
+def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
+    """Writes overlays/<role>-<slide>.png: the heatmap, and the segmentation with the annotation's
+    outline dashed. Pictures of earlier evaluations make way."""
+    rows = {row.name: row for row in run.cohort.slides}
+    wanted = {
+        folder / "overlays" / f"{role}-{name}.png": name
+        for role, name in extreme_slides(evaluation).items()
+    }
+    for path, name in wanted.items():
+        labels_file = folder / "labels" / f"{name}.png"
+        if path.is_file() and path.stat().st_mtime >= labels_file.stat().st_mtime:
+            continue
+        row = rows[name]
+        try:
+            truth = true_labels(row, run.recipe, evaluation.size_px)
+            heatmap = read_heatmap(run.heatmap_file(name))
+            with open_slide(row.slide, mpp=row.mpp) as slide:
+                plane = read_low_resolution(slide, run.recipe.preprocessing.low_resolution)
+        except SlideError as error:
+            logger.warning("%s: no overlay (%s)", name, error)
+            continue
+        labels = cv2.imread(str(labels_file), cv2.IMREAD_UNCHANGED)
+        assert labels is not None, "score_slide has just written or read it"
+        write_overlay(path, plane, labels, heatmap, truth=truth)
+    for role in ("best", "median", "worst"):
+        for path in (folder / "overlays").glob(f"{role}-*.png"):
+            if path not in wanted:
+                path.unlink()

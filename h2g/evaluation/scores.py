@@ -1,0 +1,139 @@
+"""Recall, precision and Dice: what they are, per slide and over slides.
+
+Per slide and class, from pixels: recall = TP / true, precision = TP / predicted,
+Dice = 2 TP / (true + predicted). Both empty: 1.0; one empty: 0. With several tumour classes a
+slide's score is the mean over them. Over slides: macro mean and standard deviation, ddof 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Variant = Literal["patchwise", "smoothed", "refined"]
+Metric = Literal["recall", "precision", "dice"]
+VARIANTS: tuple[Variant, ...] = ("patchwise", "smoothed", "refined")
+METRICS: tuple[Metric, ...] = ("recall", "precision", "dice")
+
+
+@dataclass(frozen=True)
+class Score:
+    recall: float
+    precision: float
+    dice: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of one class on one slide."""
+
+    true: int
+    predicted: int
+    both: int
+
+    @property
+    def score(self) -> Score:
+        if self.true == 0 and self.predicted == 0:
+            return Score(recall=1.0, precision=1.0, dice=1.0)
+        return Score(
+            recall=self.both / self.true if self.true else 0.0,
+            precision=self.both / self.predicted if self.predicted else 0.0,
+            dice=2 * self.both / (self.true + self.predicted),
+        )
+
+
+@dataclass(frozen=True)
+class SlideScores:
+    """What was counted on one slide: variant -> tumour class -> pixels."""
+
+    slide: str
+    grade: str
+    counts: dict[Variant, dict[str, Counts]]
+
+    def score(self, variant: Variant, class_name: str | None = None) -> Score:
+        """Of one class, or the mean over the tumour classes."""
+        counts = self.counts[variant]
+        return mean_score([counts[name].score for name in ([class_name] if class_name else counts)])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Macro mean over slides and standard deviation with ddof 0."""
+
+    mean: float
+    sd: float
+
+
+def count_classes(
+    predicted: np.ndarray, truth: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Counts]:
+    """Pixels per tumour class.
+
+    Args:
+        predicted, truth: labels of one shape.
+        class_names: background first; it is not counted.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"labels {predicted.shape} against a truth of {truth.shape}")
+    counts = {}
+    for index, name in enumerate(class_names[1:], start=1):
+        found, wanted = predicted == index, truth == index
+        counts[name] = Counts(
+            true=int(wanted.sum()), predicted=int(found.sum()), both=int((found & wanted).sum())
+        )
+    return counts
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    return Score(**{name: float(np.mean([getattr(s, name) for s in scores])) for name in METRICS})
+
+
+def summarise(scores: Iterable[Score]) -> dict[Metric, Summary]:
+    """Every metric over slides."""
+    slides = list(scores)
+    values = {name: [getattr(score, name) for score in slides] for name in METRICS}
+    return {name: Summary(float(np.mean(v)), float(np.std(v))) for name, v in values.items()}
+
+
+@dataclass(frozen=True)
+class FailedSlide:
+    slide: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of the slides of a split.
+
+    Attributes:
+        class_names: the tumour classes.
+        size_px: (width, height) of the raster in which pixels were counted, over each slide's
+            whole field.
+        sigma_um: width of the smoothing, None when no validation slide could be read.
+        refined: whether there is a refinement network.
+    """
+
+    split: str
+    class_names: tuple[str, ...]
+    size_px: tuple[int, int]
+    sigma_um: float | None
+    refined: bool
+    slides: tuple[SlideScores, ...]
+    failed: tuple[FailedSlide, ...] = ()
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        absent = {"smoothed": self.sigma_um is None, "refined": not self.refined}
+        return tuple(variant for variant in VARIANTS if not absent.get(variant))
+
+    @property
+    def final_variant(self) -> Variant:
+        """What the system puts out: refined, or patch-wise without a refinement network."""
+        return "refined" if self.refined else "patchwise"
+
+    def grades(self) -> dict[str, tuple[SlideScores, ...]]:
+        names = sorted({slide.grade for slide in self.slides})
+        return {name: tuple(s for s in self.slides if s.grade == name) for name in names}

@@ -1,0 +1,169 @@
+"""An evaluation as JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Variant, summarise
+from h2g.runs import replacing, write_text
+
+TITLES: dict[Variant, str] = {
+    "patchwise": "patch-wise",
+    "smoothed": "smoothed",
+    "refined": "refined",
+}
+
+
+def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
+    """The one document of ``h2g evaluate --json``; means over slides with their SD (ddof 0)."""
+    document: dict[str, Any] = {
+        "split": evaluation.split,
+        "n": len(evaluation.slides),
+        **_variants(evaluation, evaluation.slides),
+        "grades": {
+            grade: {"n": len(slides), **_variants(evaluation, slides)}
+            for grade, slides in evaluation.grades().items()
+        },
+        "slides": [_slide(evaluation, slide) for slide in evaluation.slides],
+        "failed": [asdict(failed) for failed in evaluation.failed],
+        "size_px": list(evaluation.size_px),
+    }
+    if document["smoothed"] is not None:
+        document["smoothed"]["sigma_um"] = evaluation.sigma_um
+    if len(evaluation.class_names) > 1:
+        document["classes"] = {
+            name: _variants(evaluation, evaluation.slides, name) for name in evaluation.class_names
+        }
+    return document
+
+
+def score_table(evaluation: Evaluation) -> pd.DataFrame:
+    """A row per slide, variant and class, with the pixels that the scores come from."""
+    rows = [
+        {
+            "slide": slide.slide,
+            "grade": slide.grade,
+            "variant": variant,
+            "class": name,
+            **asdict(slide.score(variant, name)),
+            "true_px": slide.counts[variant][name].true,
+            "predicted_px": slide.counts[variant][name].predicted,
+            "both_px": slide.counts[variant][name].both,
+        }
+        for slide in evaluation.slides
+        for variant in evaluation.variants
+        for name in evaluation.class_names
+    ]
+    return pd.DataFrame(rows)
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The tables that people read."""
+    count = len(evaluation.slides)
+    sections = [
+        f"# Evaluation on {evaluation.split}: {count} slide{'s' if count != 1 else ''}",
+        _method(evaluation),
+        "## All slides\n\n" + _summary_table(evaluation),
+    ]
+    if len(evaluation.class_names) > 1:
+        sections += [
+            f"## Class {name}\n\n" + _summary_table(evaluation, name)
+            for name in evaluation.class_names
+        ]
+    sections += [
+        "## Dice per grade\n\n" + _grade_table(evaluation),
+        "## Dice per slide\n\n" + _slide_table(evaluation),
+    ]
+    if evaluation.failed:
+        rows = [[failed.slide, failed.reason] for failed in evaluation.failed]
+        sections.append("## Not scored\n\n" + _table(["slide", "reason"], rows))
+    return "\n\n".join(sections) + "\n"
+
+
+def write_tables(evaluation: Evaluation, folder: Path) -> None:
+    """scores.csv, table.md and scores.json."""
+    with replacing(folder / "scores.csv") as temporary:
+        score_table(evaluation).to_csv(temporary, index=False)
+    write_text(folder / "table.md", markdown(evaluation))
+    text = json.dumps(evaluation_document(evaluation), indent=2, ensure_ascii=False)
+    write_text(folder / "scores.json", text + "\n")
+
+
+def _variants(
+    evaluation: Evaluation, slides: Sequence[SlideScores], class_name: str | None = None
+) -> dict[str, Any]:
+    result: dict[str, Any] = dict.fromkeys(TITLES)
+    for variant in evaluation.variants:
+        summary = summarise(slide.score(variant, class_name) for slide in slides)
+        result[variant] = {metric: asdict(summary[metric]) for metric in METRICS}
+    return result
+
+
+def _slide(evaluation: Evaluation, slide: SlideScores) -> dict[str, Any]:
+    def scores(class_name: str | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = dict.fromkeys(TITLES)
+        for variant in evaluation.variants:
+            result[variant] = asdict(slide.score(variant, class_name))
+        return result
+
+    document = {"slide": slide.slide, "grade": slide.grade, **scores()}
+    if len(evaluation.class_names) > 1:
+        document["classes"] = {name: scores(name) for name in evaluation.class_names}
+    return document
+
+
+def _method(evaluation: Evaluation) -> str:
+    width, height = evaluation.size_px
+    smoothing = (
+        "no smoothing width could be chosen, since no validation slide could be read"
+        if evaluation.sigma_um is None
+        else f"smoothed is the heatmap under a Gaussian of {evaluation.sigma_um:g} um, the width "
+        "chosen on the validation slides"
+    )
+    classes = ", mean over the tumour classes" if len(evaluation.class_names) > 1 else ""
+    return (
+        f"Pixels of a {width} x {height} raster over each slide's field, against the annotation "
+        "rasterised there. Recall is TP / true, precision TP / predicted, "
+        f"Dice 2 TP / (true + predicted){classes}; both empty 1, one empty 0. "
+        f"Macro mean over slides ± standard deviation (ddof 0). Patch-wise is the heatmap above "
+        f"0.5; {smoothing}."
+    )
+
+
+def _summary_table(evaluation: Evaluation, class_name: str | None = None) -> str:
+    rows = []
+    for variant in evaluation.variants:
+        summary = summarise(slide.score(variant, class_name) for slide in evaluation.slides)
+        cells = [f"{summary[metric].mean:.3f} ± {summary[metric].sd:.3f}" for metric in METRICS]
+        rows.append([TITLES[variant], *cells])
+    return _table(["", "recall", "precision", "Dice"], rows)
+
+
+def _grade_table(evaluation: Evaluation) -> str:
+    rows = []
+    for grade, slides in evaluation.grades().items():
+        dice = [summarise(s.score(v) for s in slides)["dice"] for v in evaluation.variants]
+        cells = [f"{summary.mean:.3f} ± {summary.sd:.3f}" for summary in dice]
+        rows.append([grade, str(len(slides)), *cells])
+    return _table(["grade", "slides", *(TITLES[v] for v in evaluation.variants)], rows)
+
+
+def _slide_table(evaluation: Evaluation) -> str:
+    rows = [
+        [slide.slide, slide.grade, *(f"{slide.score(v).dice:.3f}" for v in evaluation.variants)]
+        for slide in evaluation.slides
+    ]
+    return _table(["slide", "grade", *(TITLES[v] for v in evaluation.variants)], rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
+    )

@@ -1,0 +1,163 @@
+"""The networks that a recipe can name.
+
+A new network: one file with a builder function, and one entry here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+
+from h2g.errors import WrongUseError
+from h2g.models import mobilenet_v2, unet
+from h2g.models.weights import Pretrained, initialise
+
+Kind = Literal["patch", "refinement"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network, how to build it, and what its paper says about it.
+
+    Attributes:
+        builder: patch: (input_shape, num_classes, **options); refinement: (image_shape,
+            heatmap_shape, num_classes, batch_norm_momentum=, inputs=, **options).
+        paper_parameters: as the paper prints it, rounded to 10,000.
+        batch_renormalised: the published network has batch renormalisation, which keeps 2 C + 2
+            more values in every norm of C channels than batch norm does; the paper counts them.
+        pretrained: where ImageNet weights of the backbone come from.
+    """
+
+    builder: Callable[..., keras.Model]
+    kind: Kind
+    paper_parameters: int
+    source: str
+    batch_renormalised: bool = False
+    pretrained: Pretrained | None = None
+
+
+PATCH_MODELS: dict[str, Architecture] = {
+    "mobilenet_v2": Architecture(
+        builder=mobilenet_v2.mobilenet_v2,
+        kind="patch",
+        paper_parameters=2_390_000,
+        source="Sandler et al. 2018; head of Pedersen et al. 2022 (H2G-Net)",
+        pretrained=Pretrained(
+            features=mobilenet_v2.FEATURES,
+            folder_url="https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/",
+            file_name=mobilenet_v2.imagenet_file,
+        ),
+    ),
+}
+
+REFINEMENT_MODELS: dict[str, Architecture] = {
+    "unet": Architecture(
+        builder=unet.unet,
+        kind="refinement",
+        paper_parameters=11_580_000,
+        source="Ronneberger et al. 2015; as in Pedersen et al. 2022 (H2G-Net)",
+        batch_renormalised=True,
+    ),
+}
+
+MODELS: dict[str, Architecture] = {**PATCH_MODELS, **REFINEMENT_MODELS}
+
+
+def find_architecture(name: str, models: Mapping[str, Architecture] = MODELS) -> Architecture:
+    """The architecture of that name.
+
+    Raises:
+        WrongUseError: there is none; the sentence lists the names.
+    """
+    if name in models:
+        return models[name]
+    near = difflib.get_close_matches(name, models, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise WrongUseError(f"No model '{name}'.{hint} Models: {', '.join(models)}.")
+
+
+def build_patch_model(
+    name: str,
+    *,
+    size_px: int = 256,
+    num_classes: int = 2,
+    weights: str = "none",
+    options: Mapping[str, Any] | None = None,
+) -> keras.Model:
+    """A patch classifier: (N, size_px, size_px, 3) float32 RGB in [0, 1] -> (N, num_classes).
+
+    Args:
+        weights: ``imagenet``, ``none``, or a file (h2g.models.weights.initialise).
+        options: the builder's own arguments, e.g. ``{"alpha": 0.35}``.
+    Raises:
+        WrongUseError: unknown name or option, or values that the network cannot have.
+        ModelError: weights that cannot be loaded.
+    """
+    architecture = find_architecture(name, PATCH_MODELS)
+    options = dict(options or {})
+    model = _build(name, architecture, ((size_px, size_px, 3), num_classes), {}, options)
+    initialise(model, weights, pretrained=architecture.pretrained, options=options)
+    return model
+
+
+def build_refinement_model(
+    name: str,
+    *,
+    input_px: int = 1024,
+    num_classes: int = 2,
+    options: Mapping[str, Any] | None = None,
+    batch_norm_momentum: float = 0.99,
+    inputs: str = "both",
+) -> keras.Model:
+    """A refinement network: image (N, P, P, 3) in [0, 1] and heatmap (N, P, P, num_classes - 1)
+    -> (N, P, P, num_classes), P = ``input_px``.
+
+    Args:
+        inputs: ``both``; ``heatmap`` or ``image`` build the control that sees only that one.
+    Raises:
+        WrongUseError: unknown name or option, or values that the network cannot have.
+    """
+    architecture = find_architecture(name, REFINEMENT_MODELS)
+    shapes = (input_px, input_px, 3), (input_px, input_px, num_classes - 1)
+    given = {"batch_norm_momentum": batch_norm_momentum, "inputs": inputs}
+    return _build(name, architecture, (*shapes, num_classes), given, dict(options or {}))
+
+
+def build_default(name: str) -> keras.Model:
+    """The network as its paper has it: two classes, full size, random weights."""
+    if find_architecture(name).kind == "patch":
+        return build_patch_model(name)
+    return build_refinement_model(name)
+
+
+def _build(
+    name: str,
+    architecture: Architecture,
+    arguments: tuple[Any, ...],
+    given: dict[str, Any],
+    options: dict[str, Any],
+) -> keras.Model:
+    _check_options(name, architecture, given, options)
+    try:
+        return architecture.builder(*arguments, **given, **options)
+    except (ValueError, TypeError) as error:
+        raise WrongUseError(f"Model '{name}' with options {options}: {error}.") from error
+
+
+def _check_options(
+    name: str, architecture: Architecture, given: dict[str, Any], options: dict[str, Any]
+) -> None:
+    parameters = inspect.signature(architecture.builder).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise WrongUseError(
+                f"Model '{name}' has no option '{option}'.{hint} Options: {', '.join(known)}."
+            )

@@ -1,0 +1,159 @@
+"""The whole field of a slide as one small picture, read block by block."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from h2g.recipes.recipe import LowResolutionSettings
+from h2g.slides.info import SlideInfo
+from h2g.slides.slide import Slide
+
+# Side of what is decoded at once, a multiple of every usual tile.
+BLOCK_PX = 2048
+# A level taken "as it is" is reduced by a whole factor when a side is longer than this: of a
+# slide without pyramid the coarsest level is the slide itself.
+LARGEST_PLANE_PX = 8192
+# Levels this near the wanted um/px are taken as they are.
+NEAR = 0.1
+# Rounding of floats where pixels meet; 1e-6 of a pixel at 1e9.
+EDGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A picture of the whole field; pixel (i, j) is centred on level-0
+    ((i + 0.5) * width / w, (j + 0.5) * height / h).
+
+    Attributes:
+        rgb: (h, w, 3) uint8.
+        field_level0: (width, height) of the slide.
+        slide_mpp: um/px of level 0.
+    """
+
+    rgb: np.ndarray
+    field_level0: tuple[int, int]
+    slide_mpp: float
+
+    @property
+    def mpp(self) -> float:
+        """um/px of the picture, the mean of both axes."""
+        height, width = self.rgb.shape[:2]
+        shrink = (self.field_level0[0] / width + self.field_level0[1] / height) / 2
+        return shrink * self.slide_mpp
+
+
+def read_plane(slide: Slide, mpp: float | None) -> Plane:
+    """The whole field at about ``mpp`` um/px; None takes the coarsest level as it is.
+
+    A level within 10 % is taken as it is, else the next finer one is averaged over areas. A slide
+    that is coarser everywhere is given at level 0: nothing is magnified.
+
+    Raises:
+        SlideError: a part cannot be read.
+    """
+    info = slide.info
+    if mpp is None:
+        level = len(info.levels) - 1
+        return _plane(slide, level, _reduced(info.levels[level].size_px, LARGEST_PLANE_PX))
+    ratios = [info.level_mpp(level) / mpp for level in range(len(info.levels))]
+    nearest = min(range(len(ratios)), key=lambda level: abs(ratios[level] - 1))
+    if abs(ratios[nearest] - 1) <= NEAR:
+        return _plane(slide, nearest, info.levels[nearest].size_px)
+    level = max((lv for lv, ratio in enumerate(ratios) if ratio < 1), default=0)
+    shrink = min(1.0, info.known_mpp / mpp)
+    width, height = (max(1, round(side * shrink)) for side in info.field_level0)
+    return _plane(slide, level, (width, height))
+
+
+def low_resolution_size(info: SlideInfo, settings: LowResolutionSettings) -> tuple[int, int]:
+    """(width, height) of the picture that :func:`read_low_resolution` gives."""
+    return _reduced(info.levels[_low_level(info, settings)].size_px, settings.max_side_px)
+
+
+def read_low_resolution(slide: Slide, settings: LowResolutionSettings) -> Plane:
+    """The refinement network's picture of the slide; SlideError when it cannot be read."""
+    level = _low_level(slide.info, settings)
+    return _plane(slide, level, low_resolution_size(slide.info, settings))
+
+
+def _low_level(info: SlideInfo, settings: LowResolutionSettings) -> int:
+    if settings.level == "coarsest":
+        return len(info.levels) - 1
+    large = (lv for lv, v in enumerate(info.levels) if min(v.size_px) >= settings.min_side_px)
+    return max(large, default=0)
+
+
+def _reduced(size_px: tuple[int, int], largest_px: int) -> tuple[int, int]:
+    factor = math.ceil(max(size_px) / largest_px)
+    return max(1, round(size_px[0] / factor)), max(1, round(size_px[1] / factor))
+
+
+def _plane(slide: Slide, level: int, size_px: tuple[int, int]) -> Plane:
+    info = slide.info
+    if size_px == info.levels[level].size_px:
+        rgb = np.empty((size_px[1], size_px[0], 3), np.uint8)
+        for y in range(0, size_px[1], BLOCK_PX):
+            for x in range(0, size_px[0], BLOCK_PX):
+                rgb[y : y + BLOCK_PX, x : x + BLOCK_PX] = _read_block(slide, level, x, y)
+    else:
+        rgb = _area_mean(slide, level, size_px)
+    return Plane(rgb, info.field_level0, info.known_mpp)
+
+
+def _area_mean(slide: Slide, level: int, size_px: tuple[int, int]) -> np.ndarray:
+    """The level averaged over the area of each pixel of ``size_px``.
+
+    A block adds to a pixel what it covers of it, so nothing shows where blocks meet. The sums of
+    one band of blocks are held at a time; its last row may go on in the next band.
+    """
+    width, height = slide.info.levels[level].size_px
+    rgb = np.empty((size_px[1], size_px[0], 3), np.uint8)
+    begun = np.zeros((size_px[0], 3))
+    for y in range(0, height, BLOCK_PX):
+        rows = min(BLOCK_PX, height - y)
+        first, last = _cells(y, rows, size_px[1] / height)
+        sums = np.zeros((last - first, size_px[0], 3))
+        for x in range(0, width, BLOCK_PX):
+            block = _read_block(slide, level, x, y)
+            left, right = _cells(x, block.shape[1], size_px[0] / width)
+            integral = cv2.integral(block)  # exact: 2048 * 2048 * 255 is less than 2**31
+            bands = _between_cells(integral, y, size_px[1] / height)
+            part = _between_cells(bands.swapaxes(0, 1), x, size_px[0] / width)
+            sums[:, left:right] += part.swapaxes(0, 1)
+        sums[0] += begun
+        rgb[first:last] = np.rint(sums)
+        ends_inside = (y + rows) * size_px[1] / height < last - EDGE
+        begun = sums[-1] if ends_inside else np.zeros_like(begun)
+    return rgb
+
+
+def _read_block(slide: Slide, level: int, x: int, y: int) -> np.ndarray:
+    width, height = slide.info.levels[level].size_px
+    downsample = slide.info.levels[level].downsample
+    return slide.read_level(
+        level=level,
+        xy_level0=(round(x * downsample), round(y * downsample)),
+        size_px=(min(BLOCK_PX, width - x), min(BLOCK_PX, height - y)),
+    )
+
+
+def _cells(start: int, count: int, shrink: float) -> tuple[int, int]:
+    """Which pixels of an axis ``shrink`` times as long ``count`` pixels from ``start`` on touch:
+    from the first to before the last."""
+    return math.floor(start * shrink + EDGE), math.ceil((start + count) * shrink - EDGE)
+
+
+def _between_cells(integral: np.ndarray, start: int, shrink: float) -> np.ndarray:
+    """How much an integral over rows ``start``, ``start + 1``, ... grows in each cell of
+    :func:`_cells`, as a share of the cell; between pixels it grows evenly."""
+    count = len(integral) - 1
+    first, last = _cells(start, count, shrink)
+    edges = np.clip(np.arange(first, last + 1) / shrink - start, 0, count)
+    whole = np.minimum(edges.astype(int), count - 1)
+    part = (edges - whole)[:, None, None]
+    at_edges = integral[whole] + part * (integral[whole + 1] - integral[whole])
+    return np.diff(at_edges, axis=0) * shrink

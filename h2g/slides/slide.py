@@ -1,0 +1,148 @@
+"""Slides through OpenSlide, and plain images through its ImageSlide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+import openslide
+
+from h2g.errors import SlideError
+from h2g.slides.images import image_properties, load_image
+from h2g.slides.info import Level, SlideInfo, slide_info
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+# What a folder of slides is searched for.
+SLIDE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
+    {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"}
+)
+
+
+class Slide:
+    """An open slide with a known resolution; a context manager.
+
+    Reading from several threads is safe, closing while one reads is not.
+    """
+
+    def __init__(self, info: SlideInfo, handle: openslide.AbstractSlide) -> None:
+        self.info = info
+        self.failed = False  # OpenSlide refuses everything after a read that failed
+        self._handle = handle
+
+    def read_level(
+        self, *, level: int, xy_level0: tuple[int, int], size_px: tuple[int, int]
+    ) -> np.ndarray:
+        """Pixels of a level from a level-0 position on; transparent and outside is white.
+
+        Args:
+            size_px: (width, height) in pixels of the level.
+        Returns:
+            (height, width, 3) uint8 RGB.
+        Raises:
+            SlideError: the pixels cannot be decoded.
+        """
+        try:
+            # OpenSlide works through ctypes, which lets other threads run meanwhile.
+            rgba = np.asarray(self._handle.read_region(xy_level0, level, size_px))
+        except (openslide.OpenSlideError, OSError, ValueError) as error:
+            self.failed = True
+            raise SlideError(
+                f"{self.info.path.name}: level {level} cannot be read at {xy_level0} ({error}). "
+                "The file is damaged or incomplete; copy it again."
+            ) from error
+        return _on_white(rgba)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether this is a plain image, held decoded in memory."""
+        return isinstance(self._handle, openslide.ImageSlide)
+
+    def use_cache(self, cache: openslide.OpenSlideCache) -> None:
+        """Keeps decoded tiles in a cache that other slides share."""
+        if not self.is_image:
+            self._handle.set_cache(cache)
+
+    def close(self) -> None:
+        self._handle.close()
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
+    """A slide to read from; ``mpp`` (um/px of level 0) overrides the slide's own.
+
+    Raises:
+        SlideError: no such file, not a slide, damaged, or without resolution.
+    """
+    slide = _open(Path(path), mpp)
+    try:
+        _ = slide.info.known_mpp
+    except SlideError:
+        slide.close()
+        raise
+    return slide
+
+
+def describe_slide(path: str | Path, *, mpp: float | None = None) -> SlideInfo:
+    """What the slide is; its resolution may be unknown.
+
+    Raises:
+        SlideError: no such file, not a slide, or damaged: the last pixel of each level is read,
+            which a file that was cut short does not have.
+    """
+    with _open(Path(path), mpp) as slide:
+        for level, (width, height) in enumerate(lv.size_px for lv in slide.info.levels):
+            downsample = slide.info.levels[level].downsample
+            corner = (int((width - 1) * downsample), int((height - 1) * downsample))
+            slide.read_level(level=level, xy_level0=corner, size_px=(1, 1))
+        return slide.info
+
+
+def _open(path: Path, mpp: float | None) -> Slide:
+    if mpp is not None and not (mpp > 0 and math.isfinite(mpp)):
+        raise SlideError(f"{path.name}: {mpp:g} um/px were given; they must be positive.")
+    if not path.exists():
+        raise SlideError(f"{path}: no such file.")
+    if path.is_dir():
+        raise SlideError(f"{path}: this is a folder; name a slide in it.")
+    try:
+        handle: openslide.AbstractSlide = openslide.OpenSlide(path)
+        properties: Mapping[str, str] = handle.properties
+    except openslide.OpenSlideUnsupportedFormatError as error:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise SlideError(
+                f"{path.name}: not a slide that OpenSlide knows; the file is of another kind, "
+                "damaged or incomplete."
+            ) from error
+        image = load_image(path)
+        handle, properties = openslide.ImageSlide(image), image_properties(image)
+    except openslide.OpenSlideError as error:
+        raise SlideError(
+            f"{path.name}: OpenSlide cannot open it ({error}). The file is damaged or incomplete; "
+            "copy it again."
+        ) from error
+    levels = [
+        Level((int(size[0]), int(size[1])), float(downsample))
+        for size, downsample in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
+    ]
+    return Slide(slide_info(path, properties, levels, mpp=mpp), handle)
+
+
+def _on_white(rgba: np.ndarray) -> np.ndarray:
+    if rgba[..., 3].min() == 255:  # nearly always; compositing would cost a third of a read
+        return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -1,0 +1,155 @@
+"""Which of a slide is tissue: three rules, as a mask of the whole field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from h2g.errors import SlideError
+from h2g.recipes.recipe import TissueSettings
+from h2g.runs import replacing
+from h2g.slides.images import load_image
+from h2g.slides.planes import Plane, read_plane
+from h2g.slides.slide import Slide
+
+PNG_KEY = "h2g.tissue"
+OUTLINE_RGB = (0, 140, 60)
+
+
+@dataclass(frozen=True)
+class TissueMask:
+    """Tissue of the whole field, true where tissue is.
+
+    Attributes:
+        mask: (h, w) bool, laid over the field as a :class:`~h2g.slides.planes.Plane` is.
+        field_level0: (width, height) of the slide.
+        slide_mpp: um/px of level 0.
+    """
+
+    mask: np.ndarray
+    field_level0: tuple[int, int]
+    slide_mpp: float
+
+    @property
+    def share(self) -> float:
+        """Share of the field that is tissue."""
+        return float(self.mask.mean())
+
+    @property
+    def area_mm2(self) -> float:
+        width, height = self.field_level0
+        return self.share * width * height * self.slide_mpp**2 / 1e6
+
+
+def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:
+    """The tissue of a slide; SlideError when a part cannot be read."""
+    return tissue_of_plane(read_plane(slide, settings.mpp), settings)
+
+
+def tissue_of_plane(plane: Plane, settings: TissueSettings) -> TissueMask:
+    mask = tissue_of_rgb(plane.rgb, settings)
+    return TissueMask(mask, plane.field_level0, plane.slide_mpp)
+
+
+def tissue_of_rgb(rgb: np.ndarray, settings: TissueSettings) -> np.ndarray:
+    """(h, w) bool of an (h, w, 3) uint8 picture: the rule, then its closings in their order."""
+    mask: np.ndarray = RULES[settings.rule](rgb, settings.threshold).astype(np.uint8)
+    element = _disc if settings.rule == "white-distance" else _square
+    for size_px in settings.closing_px:
+        # Beyond the picture nothing is tissue to a dilation and all is to an erosion.
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, element(size_px))
+    return mask.astype(bool)
+
+
+def write_tissue(tissue: TissueMask, path: Path) -> None:
+    """A PNG of 0 and 255 that keeps field and um/px in a text chunk."""
+    text = PngInfo()
+    place = {"field_level0": tissue.field_level0, "slide_mpp": tissue.slide_mpp}
+    text.add_text(PNG_KEY, json.dumps(place))
+    with replacing(path) as temporary:
+        image = Image.fromarray(tissue.mask.astype(np.uint8) * 255)
+        image.save(temporary, pnginfo=text, compress_level=3)
+
+
+def write_preview(plane: Plane, tissue: TissueMask, path: Path) -> None:
+    """The picture of :func:`draw_preview` as PNG."""
+    with replacing(path) as temporary:
+        Image.fromarray(draw_preview(plane, tissue)).save(temporary, compress_level=3)
+
+
+def read_tissue(path: Path) -> TissueMask:
+    """A mask that :func:`write_tissue` wrote; SlideError when it is none."""
+    try:
+        image = load_image(path)
+        place = json.loads(image.info[PNG_KEY])
+        width, height = place["field_level0"]
+        mpp = float(place["slide_mpp"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SlideError(
+            f"{path}: not a tissue mask that h2g wrote. Delete it and run the command again."
+        ) from error
+    return TissueMask(np.asarray(image) > 0, (int(width), int(height)), mpp)
+
+
+def draw_preview(plane: Plane, tissue: TissueMask) -> np.ndarray:
+    """(h, w, 3) uint8: the picture, glass faded, tissue outlined."""
+    height, width = plane.rgb.shape[:2]
+    mask = cv2.resize(
+        tissue.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+    )
+    preview = plane.rgb.copy()
+    glass = mask == 0
+    preview[glass] = 255 - (255 - preview[glass]) // 3
+    outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(preview, outlines, -1, OUTLINE_RGB, max(1, max(width, height) // 1000))
+    return preview
+
+
+def _saturation(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1]
+
+
+def _saturated(rgb: np.ndarray, threshold: float) -> np.ndarray:
+    """H2G-Net, section 2.2."""
+    return _saturation(rgb) > threshold
+
+
+def _far_from_white(rgb: np.ndarray, threshold: float) -> np.ndarray:
+    """FAST's TissueSegmentation."""
+    squares = (255 - np.arange(256, dtype=np.int32)) ** 2
+    distance2 = squares[rgb[..., 0]]
+    distance2 += squares[rgb[..., 1]]
+    distance2 += squares[rgb[..., 2]]
+    return distance2 > threshold**2
+
+
+def _otsu(rgb: np.ndarray, _threshold: float) -> np.ndarray:
+    """H2G-Net's design I: Otsu's threshold of the saturation."""
+    saturation = _saturation(rgb)
+    threshold, _ = cv2.threshold(saturation, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    return saturation > threshold
+
+
+RULES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "saturation": _saturated,
+    "white-distance": _far_from_white,
+    "otsu": _otsu,
+}
+
+
+def _square(size_px: int) -> np.ndarray:
+    return np.ones((size_px, size_px), np.uint8)
+
+
+def _disc(size_px: int) -> np.ndarray:
+    """FAST's structuring element: all within ``size_px // 2`` of the centre."""
+    radius = size_px // 2
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    return (x * x + y * y <= radius * radius).astype(np.uint8)

@@ -1,0 +1,116 @@
+"""Tiled pyramidal TIFF, and heatmaps as TIFF."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+
+from h2g.errors import SlideError
+from h2g.runs import replacing
+from h2g.slides.heatmap import Heatmap
+
+UM_PER_CM = 10_000
+# Offsets in a classic TIFF have 32 bits; a pyramid is 4/3 of its first level.
+CLASSIC_BYTES = 2**32 * 3 // 4 - 2**24
+# imagecodecs raises RuntimeErrors for data that it cannot decompress.
+READ_FAILURES = (
+    OSError,
+    tifffile.TiffFileError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+)
+
+
+def write_pyramid(
+    path: Path,
+    image: np.ndarray,
+    *,
+    mpp: float | tuple[float, float],
+    tile_px: int = 512,
+    compression: str = "deflate",
+) -> None:
+    """A tiled TIFF with levels halved until one tile holds them; OpenSlide and QuPath open it.
+
+    Args:
+        image: (h, w) uint8 labels, whose levels are picked, or (h, w, 3) uint8 RGB, averaged.
+        mpp: um/px of the image, or (x, y) where they differ.
+        compression: "deflate", "lzw", "jpeg" or another of tifffile's.
+    """
+    mpp_x, mpp_y = mpp if isinstance(mpp, tuple) else (mpp, mpp)
+    with (
+        replacing(path) as temporary,
+        tifffile.TiffWriter(temporary, bigtiff=image.nbytes > CLASSIC_BYTES) as tiff,
+    ):
+        level, is_first = image, True
+        while True:
+            shrink_x, shrink_y = image.shape[1] / level.shape[1], image.shape[0] / level.shape[0]
+            tiff.write(
+                level,
+                photometric="minisblack" if image.ndim == 2 else "rgb",
+                tile=(tile_px, tile_px),
+                compression=compression,
+                resolution=(UM_PER_CM / (mpp_x * shrink_x), UM_PER_CM / (mpp_y * shrink_y)),
+                resolutionunit="CENTIMETER",
+                subfiletype=0 if is_first else 1,
+                metadata=None,
+            )
+            if max(level.shape[:2]) <= tile_px:
+                break
+            level, is_first = _halved(level), False
+
+
+def write_heatmap(path: Path, heatmap: Heatmap) -> None:
+    """A float32 TIFF (rows, cols, C) whose resolution tags and description keep its place."""
+    place = {
+        "step_level0": heatmap.step_level0,
+        "slide_mpp": heatmap.slide_mpp,
+        "field_level0": heatmap.field_level0,
+    }
+    cells_per_cm = UM_PER_CM / heatmap.mpp
+    values = heatmap.values.astype(np.float32)
+    with replacing(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            values if values.shape[2] > 1 else values[..., 0],
+            photometric="minisblack",
+            planarconfig="contig" if values.shape[2] > 1 else None,
+            compression="deflate",
+            resolution=(cells_per_cm, cells_per_cm),
+            resolutionunit="CENTIMETER",
+            description=json.dumps({"h2g.heatmap": place}),
+            metadata=None,
+        )
+
+
+def read_heatmap(path: Path) -> Heatmap:
+    """A heatmap that :func:`write_heatmap` wrote; SlideError when it is none."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            place = json.loads(page.description)["h2g.heatmap"]
+            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+            values = page.asarray().reshape(shape)
+        width, height = place["field_level0"]
+        return Heatmap(
+            values=values,
+            step_level0=float(place["step_level0"]),
+            slide_mpp=float(place["slide_mpp"]),
+            field_level0=(int(width), int(height)),
+        )
+    except READ_FAILURES as error:
+        raise SlideError(
+            f"{path}: not a heatmap that h2g wrote ({error}). Delete it and run the command again."
+        ) from error
+
+
+def _halved(level: np.ndarray) -> np.ndarray:
+    height, width = level.shape[:2]
+    size = (max(1, width // 2), max(1, height // 2))
+    how = cv2.INTER_NEAREST if level.ndim == 2 else cv2.INTER_AREA
+    return cv2.resize(level, size, interpolation=how)

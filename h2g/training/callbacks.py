@@ -1,0 +1,113 @@
+"""What happens beside the steps of training: checkpoints, stopping, progress."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from h2g.errors import TrainingError
+from h2g.recipes.recipe import TrainingSettings
+from h2g.runs import replacing
+from h2g.training.checkpoint import TrainingState, save_checkpoint
+
+logger = logging.getLogger(__name__)
+
+Logs = dict[str, float] | None
+
+
+class KeepState(keras.callbacks.Callback):
+    """Writes checkpoint and history at each epoch's end; stops when patience is used up."""
+
+    def __init__(
+        self, state: TrainingState, settings: TrainingSettings, *, checkpoint: Path, history: Path
+    ) -> None:
+        super().__init__()
+        self.state = state
+        self.settings = settings
+        self.checkpoint = checkpoint
+        self.history = history
+        self.started = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        row = {
+            "epoch": epoch + 1,
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "seconds": round(time.perf_counter() - self.started, 2),
+        }
+        self.state = self.state.after(row, self.model)
+        save_checkpoint(self.checkpoint, self.model, self.state)
+        write_history(self.state, self.history)
+        epochs, patience = self.settings.epochs, self.settings.patience
+        if self.state.epoch < epochs and self.state.is_over(epochs=epochs, patience=patience):
+            self.model.stop_training = True
+            logger.info(
+                "No better validation loss since epoch %d: training ends after epoch %d.",
+                self.state.best_epoch,
+                self.state.epoch,
+            )
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends training when the loss is not a number; the last checkpoint stays."""
+
+    def __init__(self, stage: str, *, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.stage = stage
+        self.steps_per_epoch = steps_per_epoch
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        # The mean since the epoch began: not a number from the first batch on that has none.
+        if math.isfinite((logs or {}).get("loss", 0.0)):
+            return
+        step = self.epoch * self.steps_per_epoch + batch + 1
+        kept = f"The checkpoint of epoch {self.epoch} is kept. " if self.epoch else ""
+        raise TrainingError(
+            f"The loss of the {self.stage} stage is not a number at step {step} (epoch "
+            f"{self.epoch + 1}). {kept}Start another run with a lower "
+            f"--set {self.stage}.learning_rate or with --set {self.stage}.mixed_precision=float32."
+        )
+
+
+class ShowProgress(keras.callbacks.Callback):
+    """Moves a progress bar by a batch, of training or validation, and notes the losses."""
+
+    def __init__(self, advance: Callable[..., None], *, epochs: int, state: TrainingState) -> None:
+        super().__init__()
+        self.advance = advance
+        self.epochs = epochs
+        self.epoch = state.epoch
+        self.val_loss = state.history[-1]["val_loss"] if state.history else math.nan
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        loss = (logs or {}).get("loss", math.nan)
+        validation = f" val {self.val_loss:.3f}" if math.isfinite(self.val_loss) else ""
+        self.advance(1, note=f"epoch {self.epoch + 1}/{self.epochs} loss {loss:.3f}{validation}")
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self.advance(1)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.val_loss = (logs or {}).get("val_loss", math.nan)
+
+
+def write_history(state: TrainingState, path: Path) -> None:
+    """history.csv: a row an epoch."""
+    with replacing(path) as temporary:
+        pd.DataFrame(list(state.history)).to_csv(temporary, index=False, float_format="%.6g")

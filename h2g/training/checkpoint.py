@@ -1,0 +1,108 @@
+"""Everything that a stage needs to go on where it was stopped, in one file.
+
+Keras's BackupAndRestore keeps neither the best value nor how long there was none better; this
+file has both, the best weights, the optimizer's state, the random generators' and the history.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from h2g.errors import TrainingError
+from h2g.runs import replacing
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a stage stands after whole epochs.
+
+    Attributes:
+        epoch: epochs done.
+        best, best_epoch: lowest validation loss and the epoch (from 1) that had it; 0 = none yet.
+        history: a row an epoch.
+        best_weights: the network's weights of ``best_epoch``; empty when there is none.
+    """
+
+    epoch: int = 0
+    best: float = math.inf
+    best_epoch: int = 0
+    history: tuple[dict[str, float], ...] = ()
+    best_weights: tuple[np.ndarray, ...] = field(default=(), repr=False, compare=False)
+
+    def after(self, row: dict[str, float], model: keras.Model) -> TrainingState:
+        """With one more epoch, whose ``val_loss`` may be the best; NaN never is."""
+        done = replace(self, epoch=self.epoch + 1, history=(*self.history, row))
+        if not row["val_loss"] < self.best:
+            return done
+        return replace(
+            done,
+            best=row["val_loss"],
+            best_epoch=done.epoch,
+            best_weights=tuple(model.get_weights()),
+        )
+
+    def is_over(self, *, epochs: int, patience: int | None) -> bool:
+        waited = self.epoch - self.best_epoch
+        return self.epoch >= epochs or (patience is not None and waited >= patience)
+
+
+def save_checkpoint(path: Path, model: keras.Model, state: TrainingState) -> None:
+    """Writes the file whole or not at all; ``model`` is compiled and its optimizer built."""
+    document = asdict(replace(state, best_weights=()))
+    arrays: dict[str, Any] = {
+        "state": np.array(json.dumps(document)),
+        **_named("model", [keras.ops.convert_to_numpy(v) for v in model.variables]),
+        **_named("optimizer", [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables]),
+        **_named("best", state.best_weights),
+    }
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def load_checkpoint(path: Path, model: keras.Model) -> TrainingState:
+    """Brings ``model`` and its optimizer back to where they were; a fresh start without a file.
+
+    Raises:
+        TrainingError: the file is damaged or of another network.
+    """
+    if not path.exists():
+        return TrainingState()
+    try:
+        with np.load(path) as arrays:
+            document = json.loads(str(arrays["state"]))
+            _assign(model.variables, _values(arrays, "model"))
+            _assign(model.optimizer.variables, _values(arrays, "optimizer"))
+            best_weights = tuple(_values(arrays, "best"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise TrainingError(
+            f"{path}: training cannot go on from this checkpoint ({error}). "
+            "Delete it to start the stage anew."
+        ) from error
+    history = tuple(document.pop("history"))
+    document.pop("best_weights")
+    return TrainingState(**document, history=history, best_weights=best_weights)
+
+
+def _named(prefix: str, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{prefix}_{number:05d}": array for number, array in enumerate(arrays)}
+
+
+def _values(arrays: Any, prefix: str) -> list[np.ndarray]:
+    return [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{prefix}_")]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [value.shape for value in values]:
+        raise ValueError("it is of another network or optimizer")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,124 @@
+"""Stage 2: the refinement network, trained on whole slides at low resolution and their heatmaps."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import cv2
+import tensorflow as tf
+
+from h2g.cohort import CohortSlide, Split
+from h2g.data.patch_source import BatchSettings
+from h2g.data.refinement_dataset import ExampleSource, RefinementExample, refinement_dataset
+from h2g.data.stain import macenko_stain_matrix
+from h2g.errors import TrainingError
+from h2g.models.registry import build_refinement_model
+from h2g.recipes.recipe import RefinementStage
+from h2g.runs import Run
+from h2g.training.checkpoint import TrainingState
+from h2g.training.fit import StageTraining, Strategy, fit_stage
+from h2g.training.inputs import image_file, read_png, truth_file, write_inputs
+from h2g.training.losses import SoftDice
+from h2g.training.metrics import slide_dice
+
+
+def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) -> TrainingState:
+    """Trains the refinement network of a run that has its heatmaps, or goes on with it.
+
+    Writes refinement/{model.keras,history.csv,history.png} and refinement/inputs; the model is
+    that of the epoch with the lowest validation loss.
+
+    Args:
+        jobs: slides that are read at the same time.
+    Raises:
+        TrainingError, WrongUseError: what the recipe or the data make impossible.
+    """
+    settings = run.recipe.refinement
+    if settings is None:
+        raise ValueError(f"the recipe '{run.recipe.name}' has no refinement stage")
+    examples = {split: _examples(run, split, jobs=jobs) for split in ("train", "val")}
+    one_pass = math.ceil(len(examples["train"]) / settings.batch_size)
+    stage = StageTraining(
+        name="refinement",
+        folder=run.stage_folder("refinement"),
+        settings=settings,
+        steps_per_epoch=settings.steps_per_epoch or one_pass,
+        seed=run.recipe.seed,
+        build=lambda: build_refinement_model(
+            settings.model,
+            input_px=settings.input_px,
+            num_classes=len(run.recipe.class_names),
+            options=settings.options,
+            batch_norm_momentum=settings.batch_norm_momentum,
+            inputs=settings.inputs,
+        ),
+        loss=SoftDice(),
+        metrics=(slide_dice,),
+        train=partial(_training_batches, run, settings, examples["train"], jobs),
+        validation=partial(_validation_batches, run, settings, examples["val"], jobs),
+    )
+    return fit_stage(stage, strategy=strategy)
+
+
+@contextlib.contextmanager
+def _training_batches(
+    run: Run,
+    settings: RefinementStage,
+    examples: Sequence[RefinementExample],
+    jobs: int,
+    first_batch: int,
+) -> Iterator[tf.data.Dataset]:
+    batches = _batch_settings(run, settings, workers=jobs, first_batch=first_batch)
+    source = ExampleSource(examples, batches, shuffle=True)
+    with source.raising_failure():
+        yield refinement_dataset(
+            source, input_px=settings.input_px, augmentation=settings.augmentation
+        )
+
+
+@contextlib.contextmanager
+def _validation_batches(
+    run: Run, settings: RefinementStage, examples: Sequence[RefinementExample], jobs: int
+) -> Iterator[tf.data.Dataset]:
+    batches = _batch_settings(run, settings, workers=jobs, first_batch=0)
+    source = ExampleSource(examples, batches, shuffle=False)
+    with source.raising_failure():
+        yield refinement_dataset(source, input_px=settings.input_px, augmentation=None)
+
+
+def _examples(run: Run, split: Split, *, jobs: int) -> list[RefinementExample]:
+    """The slides of a split that have a heatmap and can be read."""
+    with_heatmap = [row for row in run.cohort.split(split) if run.heatmap_file(row.name).exists()]
+    rows = write_inputs(run, with_heatmap, jobs=jobs)
+    if not rows:
+        raise TrainingError(
+            f"No {split} slide has a heatmap, a picture and an annotation to refine with."
+        )
+    return [_example(run, row) for row in rows]
+
+
+def _example(run: Run, row: CohortSlide) -> RefinementExample:
+    file = image_file(run, row.name)
+    image = cv2.cvtColor(read_png(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return RefinementExample(
+        name=row.name,
+        image_file=file,
+        truth_file=truth_file(run, row.name),
+        heatmap_file=run.heatmap_file(row.name),
+        stain_matrix=macenko_stain_matrix(image),
+    )
+
+
+def _batch_settings(
+    run: Run, settings: RefinementStage, *, workers: int, first_batch: int
+) -> BatchSettings:
+    return BatchSettings(
+        batch_size=settings.batch_size,
+        class_count=len(run.recipe.class_names),
+        seed=run.recipe.seed,
+        first_batch=first_batch,
+        workers=workers,
+    )

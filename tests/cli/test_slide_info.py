@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from h2g.cli.main import main
+
+CMU = Path(__file__).parents[1] / "data" / "CMU-1-Small-Region.svs"
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.svs"
+    path.write_text("text")
+    return path
+
+
+def test_one_document(broken: Path) -> None:
+    result = CliRunner().invoke(main, ["slide-info", "--json", str(broken), str(CMU)])
+    assert result.exit_code == 1  # one failed, the other was still described
+    failed, ok = json.loads(result.stdout)
+    assert failed["status"] == "failed"
+    assert "broken.svs" in failed["reason"]
+    assert ok["status"] == "ok"
+    assert ok["field_level0"] == [2220, 2967]
+    assert (ok["mpp"], ok["mpp_source"]) == (0.499, "slide")
+    assert ok["levels"] == [{"size_px": [2220, 2967], "downsample": 1.0, "mpp": 0.499}]
+    assert ok["tile_px"] == [240, 240]
+
+
+def test_table(broken: Path) -> None:
+    good = CliRunner().invoke(main, ["slide-info", str(CMU)])
+    assert good.exit_code == 0
+    for text in ("2220 x 2967 at 0.499 um/px", "from: slide", "20x", "aperio", "240 x 240"):
+        assert text in good.stdout
+    bad = CliRunner().invoke(main, ["slide-info", str(CMU), str(broken)])
+    assert bad.exit_code == 1
+    assert "failed" in bad.stdout
+
+
+def test_resolution_given_and_missing(tmp_path: Path) -> None:
+    path = tmp_path / "region.png"
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(path)
+    without = CliRunner().invoke(main, ["slide-info", str(path)])
+    assert without.exit_code == 0
+    assert "unknown" in without.stdout
+    assert "--mpp 0.25" in without.stdout
+    given = CliRunner().invoke(main, ["slide-info", "--mpp", "0.5", str(path)])
+    assert "0.5 um/px, from: given" in given.stdout
+    assert CliRunner().invoke(main, ["slide-info", "--mpp", "0", str(path)]).exit_code == 2

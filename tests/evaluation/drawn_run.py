@@ -1,0 +1,100 @@
+"""A run folder on drawn slides, and an engine that tells tumour by its colour."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from h2g.cohort import read_cohort
+from h2g.recipes.recipe import (
+    LowResolutionSettings,
+    PatchSettings,
+    Preprocessing,
+    Recipe,
+    RefinementStage,
+)
+from h2g.runs import Run, start_run
+from h2g.slides.writing import write_pyramid
+
+STROMA, TUMOUR = (225, 160, 200), (120, 60, 150)
+# Not whole numbers of 64-px patches: 16 columns cover 1024 px, 10 rows 640 px.
+FIELD = (1000, 620)
+SIDE_PX = 250  # of the refinement: 4 and 2.48 level-0 pixels a raster pixel
+SLIDES = [
+    ("train_a", "train", 1),
+    ("val_a", "val", 1),
+    ("test_a", "test", 1),
+    ("test_b", "test", 2),
+]
+
+
+class ColourEngine:
+    """The share of a patch, or the pixel, in the tumour's colour; counts its calls."""
+
+    name, device, precision = "colour", "CPU", "float32"
+
+    def __init__(self, *, refines: bool = True) -> None:
+        self.has_refinement = refines
+        self.classified = self.refined = 0
+
+    def classify(self, patches: np.ndarray) -> np.ndarray:
+        self.classified += len(patches)
+        return _probabilities(patches).mean(axis=(1, 2), dtype=np.float32)
+
+    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+        self.refined += 1
+        assert heatmap.shape == (10, 16, 1)
+        size_px = (SIDE_PX, SIDE_PX)
+        return _probabilities(cv2.resize(image, size_px, interpolation=cv2.INTER_NEAREST_EXACT))
+
+
+def recipe(*, refines: bool = True) -> Recipe:
+    return Recipe(
+        name="colour",
+        description="Tumour by colour.",
+        preprocessing=Preprocessing(
+            patch=PatchSettings(mpp=1.0, size_px=64),
+            low_resolution=LowResolutionSettings(min_side_px=500),
+        ),
+        refinement=RefinementStage(input_px=SIDE_PX) if refines else None,
+    )
+
+
+def draw_run(folder: Path, *, refines: bool = True, tumour_px: int = 512) -> Run:
+    """A run whose slides are tumour left of ``tumour_px``, and whose networks are a name only."""
+    folder.mkdir(exist_ok=True)
+    lines = ["slide,annotation,split,grade"]
+    for name, split, grade in SLIDES:
+        draw_slide(folder / f"{name}.tiff", tumour_px)
+        write_annotation(folder / f"{name}.geojson", tumour_px)
+        lines.append(f"{name}.tiff,{name}.geojson,{split},{grade}")
+    (folder / "cohort.csv").write_text("\n".join(lines))
+    run = start_run(folder / "run", read_cohort(folder / "cohort.csv"), recipe(refines=refines))
+    for stage in ("patch", "refinement") if refines else ("patch",):
+        run.model_file(stage).parent.mkdir(exist_ok=True)
+        run.model_file(stage).write_text("the colour rule")
+    return run
+
+
+def draw_slide(path: Path, tumour_px: int) -> None:
+    image = np.full((FIELD[1], FIELD[0], 3), STROMA, np.uint8)
+    image[:, :tumour_px] = TUMOUR
+    write_pyramid(path, image, mpp=1.0, tile_px=256)
+
+
+def write_annotation(path: Path, tumour_px: int) -> None:
+    corners = [[0, 0], [tumour_px, 0], [tumour_px, FIELD[1]], [0, FIELD[1]], [0, 0]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+
+
+def _probabilities(rgb: np.ndarray) -> np.ndarray:
+    tumour = np.abs(rgb.astype(np.int16) - TUMOUR).max(axis=-1) < 40
+    return np.stack([~tumour, tumour], axis=-1).astype(np.float32)

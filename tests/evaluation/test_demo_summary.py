@@ -1,0 +1,51 @@
+"""The table and the picture at the demo's end."""
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import pytest
+from drawn_run import ColourEngine, draw_run
+
+from h2g.evaluation.evaluate import evaluate_run
+from h2g.inference.loading import LoadedModel
+from h2g.inference.predict import predict_slides
+from h2g.inference.requests import SlideRequest
+
+TOOL = Path(__file__).parents[2] / "tools" / "demo_summary.py"
+
+
+def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = draw_run(tmp_path / "drawn")
+    evaluate_run(run, "test", ColourEngine)
+    model = LoadedModel(
+        path=run.path,
+        recipe=run.recipe.name,
+        class_names=run.recipe.class_names,
+        preprocessing=run.recipe.preprocessing,
+        sha256={},
+        open_engine=lambda batch_size: ColourEngine(),
+    )
+    requests = [SlideRequest(row.slide, row.mpp) for row in run.cohort.split("test")]
+    predict_slides(model, requests, tmp_path / "predictions", threads=1)
+
+    specification = importlib.util.spec_from_file_location("demo_summary", TOOL)
+    assert specification is not None
+    assert specification.loader is not None
+    tool = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tool)
+    png = tmp_path / "panels.png"
+    timings = {"phantom": 10.0, "train": 20.0, "evaluate": 3.0, "predict": 4.0}
+    tool.summarise_run(run.path, tmp_path / "predictions", png, timings)
+
+    lines = [line.replace("│", "").split() for line in capsys.readouterr().out.splitlines()]
+    # The colour rule is never wrong on these slides; 37 seconds are the four commands'.
+    for words in (["patch-wise", "1.000", "±", "0.000"], ["refined", "1.000", "±", "0.000"]):
+        assert any(line[:4] == words for line in lines), words
+    assert any(line[:3] == ["smoothed", "1.000", "±"] for line in lines)
+    assert ["Seconds", "37"] in lines
+    assert ["training", "20.0", "all", "stages:"] in lines
+    # Two rows of four panels, of slides that are wider than high.
+    picture = cv2.imread(str(png))
+    assert picture is not None
+    assert picture.shape[1] > picture.shape[0]

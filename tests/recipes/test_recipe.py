@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from h2g.errors import RecipeError
+from h2g.recipes.recipe import dump_recipe, load_recipe, recipe_names, validate_recipe
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ndescription: a test\n" + text)
+    return path
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_load_and_round_trip(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    again = validate_recipe(yaml.safe_load(dump_recipe(recipe)), source="copy")
+    assert again == recipe
+
+
+def test_defaults_are_the_papers(tmp_path):
+    recipe = load_recipe(write(tmp_path, "refinement: {}\n"))
+    assert recipe.preprocessing.tissue.threshold == 20
+    assert recipe.preprocessing.tissue.closing_px == (5, 3)
+    assert (recipe.preprocessing.patch.size_px, recipe.preprocessing.patch.mpp) == (256, 1.0)
+    assert (recipe.patch.steps_per_epoch, recipe.patch.validation_steps) == (500, 200)
+    assert recipe.patch.learning_rate == 1e-4
+    assert recipe.refinement is not None
+    assert (recipe.refinement.batch_size, recipe.refinement.accumulation_steps) == (4, 6)
+
+
+def test_a_profile_gives_what_the_recipe_leaves_out(tmp_path):
+    text = "preprocessing:\n  profile: fast\n  patch: {mpp: 2.0}\n"
+    preprocessing = load_recipe(write(tmp_path, text)).preprocessing
+    assert preprocessing.tissue.rule == "white-distance"
+    assert preprocessing.low_resolution.level == "coarsest"
+    assert (preprocessing.patch.mpp, preprocessing.patch.min_tissue) == (2.0, 0.5)
+
+
+def test_overrides(tmp_path):
+    recipe = load_recipe(write(tmp_path, ""), ("patch.epochs=3", "seed=7", "patch.patience=2"))
+    assert (recipe.patch.epochs, recipe.seed, recipe.patch.patience) == (3, 7, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("patch: {epoch: 3}\n", "unknown key 'patch.epoch'; did you mean 'epochs'"),
+        ("refinement: {augmentation: {flips: 1}}\n", "did you mean 'flip'"),
+        ("pach: {}\n", "unknown key 'pach'; did you mean 'patch'"),
+        ("patch: {epochs: many}\n", "patch.epochs: .*integer"),
+        ("labels: {min_class: 3}\n", "labels.min_class: .*less than or equal to 1"),
+        ("sampler: {order: [grade, grade]}\n", "names a level twice"),
+        ("patch: [", "not valid YAML"),
+    ],
+)
+def test_mistakes_are_told_with_their_key(tmp_path, text, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(write(tmp_path, text))
+
+
+def test_unknown_recipe_lists_the_names(tmp_path):
+    with pytest.raises(RecipeError, match="Did you mean 'demo'.*mob-pw-unet"):
+        load_recipe("dmo")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("override", ["epochs", "patch.epochs=[", "patch.nothing=1"])
+def test_wrong_overrides(tmp_path, override):
+    with pytest.raises(RecipeError):
+        load_recipe(write(tmp_path, ""), (override,))

@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from h2g.errors import SlideError
+from h2g.recipes.recipe import PROFILES, TissueSettings
+from h2g.slides.reading import Plane, open_slide, read_plane
+from h2g.slides.tissue import (
+    TissueMask,
+    draw_preview,
+    find_tissue,
+    read_tissue,
+    tissue_of_rgb,
+    write_tissue,
+)
+
+BARE = {"closing_px": ()}
+
+
+def test_saturation_rule() -> None:
+    # 8-bit HSV saturation is 255 * (max - min) / max.
+    # (255, 235, 235): 20, not above; (255, 234, 255): 21; grey of any darkness: 0;
+    # (51, 0, 51): 255, which a saturation kept as a share and cast to 8 bits would lose.
+    rgb = np.array([[[255, 235, 235], [255, 234, 255], [90, 90, 90], [51, 0, 51]]], np.uint8)
+    mask = tissue_of_rgb(rgb, TissueSettings(**BARE))
+    assert mask.dtype == bool
+    assert mask.tolist() == [[False, True, False, True]]
+
+
+def test_white_distance_rule() -> None:
+    # Distance to (255, 255, 255): (170, 255, 255) is 85, not above; (169, ...) is 86;
+    # (205, 205, 205) is 50 * sqrt(3) = 86.6; (206, 206, 206) is 84.9.
+    rgb = np.array([[[170, 255, 255], [169, 255, 255], [205, 205, 205], [206, 206, 206]]], np.uint8)
+    mask = tissue_of_rgb(rgb, TissueSettings(rule="white-distance", threshold=85, **BARE))
+    assert mask.tolist() == [[False, True, True, False]]
+
+
+def test_otsu_rule() -> None:
+    # Two groups of saturation, 8 to 15 and about 105: the threshold lies between.
+    rgb = np.full((20, 20, 3), (255, 247, 247), np.uint8)
+    rgb[:, 15:] = (255, 240, 240)
+    rgb[:5] = (255, 150, 150)
+    mask = tissue_of_rgb(rgb, TissueSettings(rule="otsu", **BARE))
+    assert mask[:5].all()
+    assert not mask[5:].any()
+
+
+def purple_on_white(shape: tuple[int, int]) -> np.ndarray:
+    return np.full((*shape, 3), 255, np.uint8)
+
+
+def test_square_closing_fills_gaps_smaller_than_itself() -> None:
+    # Bars of 6 px: a gap of 4 is filled by a closing of 5, one of 5 is not.
+    for gap, filled in ((4, True), (5, False)):
+        rgb = purple_on_white((30, 40))
+        rgb[:, 10:16] = rgb[:, 16 + gap : 22 + gap] = (120, 60, 140)
+        mask = tissue_of_rgb(rgb, TissueSettings(closing_px=(5,)))
+        assert mask[:, 16 : 16 + gap].all() == filled
+        assert mask[:, 16 : 16 + gap].any() == filled
+        assert mask.sum() == 30 * (12 + gap * filled)
+
+
+def test_white_distance_closes_with_a_disc() -> None:
+    # The middle of four pixels at (+-3, +-3) is in the square of 9 around each, and so is all
+    # that a square around the middle reaches; a disc of radius 4 does not reach 3 * sqrt(2) = 4.2.
+    rgb = purple_on_white((41, 41))
+    for y in (17, 23):
+        for x in (17, 23):
+            rgb[y, x] = (120, 60, 140)
+    square = tissue_of_rgb(rgb, TissueSettings(closing_px=(9,)))
+    disc = tissue_of_rgb(rgb, TissueSettings(rule="white-distance", threshold=85, closing_px=(9,)))
+    assert square[20, 20]
+    assert not disc[20, 20]
+    assert disc[17, 17]
+
+
+def test_share_and_area() -> None:
+    mask = np.zeros((10, 20), bool)
+    mask[:5, :10] = True  # a quarter
+    tissue = TissueMask(mask, field_level0=(8000, 4000), slide_mpp=0.5)
+    assert tissue.share == 0.25
+    assert tissue.area_mm2 == pytest.approx(2.0)  # of 4 mm x 2 mm
+
+
+@pytest.mark.parametrize("profile", ["paper", "fast"])
+def test_tissue_of_a_real_slide(cmu: Path, profile: str) -> None:
+    settings = PROFILES[profile].tissue
+    with open_slide(cmu) as slide:
+        tissue = find_tissue(slide, settings)
+    height, width = tissue.mask.shape
+    # 2220 * 0.499 / 8 = 138.5, 2967 * 0.499 / 8 = 185.1; the fast profile takes the last level.
+    assert (width, height) == ((138, 185) if profile == "paper" else (2220, 2967))
+    assert tissue.field_level0 == (2220, 2967)
+    assert 0.3 < tissue.share < 0.45
+    assert tissue.mask[height // 2, width // 2 - width // 20]
+    assert not tissue.mask[height // 2, width * 19 // 20]
+
+
+def test_mask_file_round_trip(tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).random((30, 50)) > 0.5
+    tissue = TissueMask(mask, field_level0=(8001, 4003), slide_mpp=0.2525)
+    path = tmp_path / "new folder" / "a.png"
+    write_tissue(tissue, path)
+    again = read_tissue(path)
+    np.testing.assert_array_equal(again.mask, mask)
+    assert (again.field_level0, again.slide_mpp) == ((8001, 4003), 0.2525)
+    assert set(np.unique(np.asarray(Image.open(path)))) == {0, 255}
+    assert [file.name for file in path.parent.iterdir()] == ["a.png"]
+
+
+def test_other_files_are_no_masks(tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(other)
+    text = tmp_path / "text.png"
+    text.write_text("mask")
+    for path in (other, text, tmp_path / "missing.png"):
+        with pytest.raises(SlideError, match=path.name):
+            read_tissue(path)
+
+
+def test_preview_fades_glass_and_keeps_tissue() -> None:
+    rgb = np.full((40, 40, 3), 225, np.uint8)
+    rgb[10:30, 10:30] = (120, 60, 140)
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 10:30] = True
+    preview = draw_preview(Plane(rgb, (40, 40), 1.0), TissueMask(mask, (40, 40), 1.0))
+    assert preview[20, 20].tolist() == [120, 60, 140]
+    assert preview[2, 2].tolist() == [245, 245, 245]  # 255 - 30 / 3
+    assert preview[10, 20].tolist() == [0, 140, 60]  # the outline
+    assert (rgb[2, 2] == 225).all()
+
+
+def test_plane_and_mask_of_one_resolution_agree(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        plane = read_plane(slide, 8.0)
+        tissue = find_tissue(slide, TissueSettings())
+    assert tissue.mask.shape == plane.rgb.shape[:2]
+    assert plane.rgb[tissue.mask].mean() < plane.rgb[~tissue.mask].mean() - 30

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from h2g.cohort import read_cohort, write_cohort
+from h2g.errors import CohortError
+
+HEADER = "slide,annotation,split,grade,patient,mpp"
+
+
+@pytest.fixture
+def table(tmp_path: Path):
+    for name in ("a.svs", "b.svs", "a.geojson", "b.geojson"):
+        (tmp_path / name).touch()
+
+    def write(*rows: str, header: str = HEADER) -> Path:
+        path = tmp_path / "cohort.csv"
+        path.write_text("\n".join([header, *rows]) + "\n")
+        return path
+
+    return write
+
+
+def test_rows_become_slides(table):
+    path = table("a.svs,a.geojson,train,2,p1,0.25", "b.svs,b.geojson,Test,,,")
+    first, second = read_cohort(path).slides
+    assert (first.name, first.split, first.grade, first.patient) == ("a", "train", "2", "p1")
+    assert first.mpp == 0.25
+    assert first.slide == path.parent / "a.svs"
+    assert (second.split, second.grade, second.patient, second.mpp) == ("test", "all", None, None)
+
+
+def test_optional_columns_may_be_absent(table):
+    (slide,) = read_cohort(table("a.svs,a.geojson,val", header="slide,annotation,split")).slides
+    assert (slide.grade, slide.patient, slide.mpp) == ("all", None, None)
+
+
+def test_written_table_reads_back_from_anywhere(table, tmp_path):
+    cohort = read_cohort(table("a.svs,a.geojson,train,2,p1,0.25", "b.svs,b.geojson,test,,,"))
+    copy = tmp_path / "elsewhere" / "cohort.csv"
+    copy.parent.mkdir()
+    write_cohort(cohort, copy)
+    assert read_cohort(copy).slides == cohort.slides
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "sentence"),
+    [
+        ([], HEADER, "has no rows"),
+        (["a.svs,train"], "slide,split", "no column annotation"),
+        (["a.svs,a.geojson,train,x"], "slide,annotation,split,age", "unknown column age"),
+        (["a.svs,a.geojson,training,,,"], HEADER, "split 'training' is not one of train, val"),
+        (["c.svs,a.geojson,train,,,"], HEADER, "line 2: the slide 'c.svs' does not exist"),
+        ([",a.geojson,train,,,"], HEADER, "the slide '' does not exist"),
+        (["a.svs,a.geojson,train,,,zero"], HEADER, "mpp 'zero' is not a positive number"),
+        (["a.svs,a.geojson,train,,,0"], HEADER, "mpp '0' is not a positive number"),
+        (["a.svs,a.geojson,train,,,", "a.svs,b.geojson,val,,,"], HEADER, "two slides are named"),
+        (
+            ["a.svs,a.geojson,train,,p1,", "b.svs,b.geojson,test,,p1,"],
+            HEADER,
+            "patient 'p1' has slides in both 'train' and 'test'",
+        ),
+    ],
+)
+def test_wrong_tables_are_told_in_a_sentence(table, rows, header, sentence):
+    with pytest.raises(CohortError, match=sentence):
+        read_cohort(table(*rows, header=header))
+
+
+def test_missing_and_empty_files(tmp_path):
+    with pytest.raises(CohortError, match="cannot be read"):
+        read_cohort(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(CohortError, match="is empty"):
+        read_cohort(tmp_path / "empty.csv")

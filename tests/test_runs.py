@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from h2g.cohort import Cohort, read_cohort
+from h2g.errors import RunError
+from h2g.recipes.recipe import Recipe
+from h2g.runs import open_run, replacing, start_run
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    for name in ("a.svs", "a.geojson", "b.svs"):
+        (tmp_path / name).touch()
+    table = tmp_path / "cohort.csv"
+    table.write_text("slide,annotation,split\na.svs,a.geojson,train\n")
+    return read_cohort(table)
+
+
+RECIPE = Recipe(name="mine", description="a test")
+
+
+def test_a_run_opens_as_it_was_started(tmp_path, cohort):
+    started = start_run(tmp_path / "run", cohort, RECIPE)
+    opened = open_run(tmp_path / "run")
+    assert opened == started
+    assert opened.recipe == RECIPE
+    assert opened.cohort.slides == cohort.slides
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["seed"] == 0
+    assert record["versions"]["numpy"]
+
+
+def test_another_recipe_is_refused_by_key(tmp_path, cohort):
+    start_run(tmp_path / "run", cohort, RECIPE)
+    other = RECIPE.model_copy(update={"seed": 5})
+    with pytest.raises(RunError, match="another recipe .seed is 0 there and 5 now"):
+        start_run(tmp_path / "run", cohort, other)
+
+
+def test_another_cohort_is_refused_by_slide(tmp_path, cohort):
+    start_run(tmp_path / "run", cohort, RECIPE)
+    table = tmp_path / "cohort.csv"
+    table.write_text("slide,annotation,split\na.svs,a.geojson,train\nb.svs,a.geojson,val\n")
+    with pytest.raises(RunError, match="another cohort .slides that differ: b"):
+        start_run(tmp_path / "run", read_cohort(table), RECIPE)
+
+
+def test_stages_are_timed_and_done_only_when_they_end_well(tmp_path, cohort):
+    run = start_run(tmp_path / "run", cohort, RECIPE)
+    assert not run.is_done("patch")
+    with pytest.raises(ZeroDivisionError), run.stage("patch"):
+        _ = 1 / 0
+    assert not run.is_done("patch")
+    with run.stage("patch"):
+        pass
+    assert run.is_done("patch")
+    assert run.seconds()["patch"] >= 0
+
+
+def test_not_a_run_folder(tmp_path):
+    with pytest.raises(RunError, match="not a run folder"):
+        open_run(tmp_path)
+
+
+def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
+    target = tmp_path / "deep" / "out.txt"
+    with replacing(target) as temporary:
+        temporary.write_text("first")
+    with pytest.raises(ValueError, match="stop"), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise ValueError("stop")
+    assert target.read_text() == "first"
+    assert [file.name for file in target.parent.iterdir()] == ["out.txt"]

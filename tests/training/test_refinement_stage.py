@@ -1,0 +1,79 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from h2g.errors import TrainingError
+from h2g.models.deployment import deployed_refinement, load_network
+from h2g.training.checkpoint import TrainingState
+from h2g.training.refinement import train_refinement
+
+
+def with_settings(run, **changes):
+    refinement = run.recipe.refinement.model_copy(update=changes)
+    return dataclasses.replace(run, recipe=run.recipe.model_copy(update={"refinement": refinement}))
+
+
+def test_an_epoch_passes_every_slide_once(trained_run):
+    # 3 train slides in batches of 2: 2 steps an epoch; 2 epochs.
+    history = pd.read_csv(trained_run.stage_folder("refinement") / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert {"loss", "slide_dice", "val_loss", "val_slide_dice"} <= {*history.columns}
+    model = keras.saving.load_model(trained_run.model_file("refinement"))
+    assert not model.compiled
+    assert [tensor.shape for tensor in model.inputs] == [(None, 64, 64, 3), (None, 64, 64, 1)]
+    momenta = {
+        layer.momentum
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    assert momenta == {0.9}
+
+
+@pytest.mark.parametrize(("inputs", "matters"), [("image", 0), ("heatmap", 1)])
+def test_controls_see_one_input_in_use_too(own_run, inputs, matters):
+    own_run.model_file("refinement").unlink()
+    train_refinement(with_settings(own_run, inputs=inputs, epochs=1))
+    deployed = deployed_refinement(load_network(own_run.model_file("refinement")), 64)
+    rng = np.random.default_rng(0)
+    base = [rng.uniform(0, 255, (1, 90, 80, 3)), rng.uniform(size=(1, 9, 8, 1))]
+    before = deployed.predict(base, verbose=0)
+    for number in (0, 1):
+        changed = list(base)
+        changed[number] = changed[number][:, ::-1]
+        differs = np.abs(deployed.predict(changed, verbose=0) - before).max() > 0
+        assert differs == (number == matters)
+
+
+def test_it_learns_with_accumulation(own_run):
+    # 10 epochs of 6 batches, the weights moved after every third.
+    own_run.model_file("refinement").unlink()
+    run = with_settings(
+        own_run, epochs=10, steps_per_epoch=6, accumulation_steps=3, learning_rate=1e-2
+    )
+    state: TrainingState = train_refinement(run)
+    losses = [row["loss"] for row in state.history]
+    assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:2])
+
+
+def test_a_slide_without_heatmap_is_left_out(own_run):
+    own_run.model_file("refinement").unlink()
+    train = own_run.cohort.split("train")
+    own_run.heatmap_file(train[0].name).unlink()
+    # 2 of 3 train slides in batches of 2: one step an epoch.
+    state = train_refinement(with_settings(own_run, epochs=1))
+    assert state.epoch == 1
+    own_run.heatmap_file(own_run.cohort.split("val")[0].name).unlink()
+    with pytest.raises(TrainingError, match="No val slide has a heatmap"):
+        train_refinement(own_run)
+
+
+def test_a_heatmap_that_is_damaged_in_mid_training_is_told(own_run):
+    own_run.model_file("refinement").unlink()
+    path = own_run.heatmap_file(own_run.cohort.split("train")[0].name)
+    path.write_bytes(b"no heatmap")
+    with pytest.raises(Exception, match=rf"{path.name}.*[Dd]elete it") as caught:
+        train_refinement(with_settings(own_run, epochs=1))
+    assert type(caught.value).__module__ == "h2g.errors"

@@ -1,0 +1,100 @@
+import json
+
+import pytest
+
+from h2g.cohort import read_cohort
+from h2g.errors import RunError, WrongUseError
+from h2g.runs import Run, start_run
+from h2g.training.stages import recipe_stages, reuse_stage, train_run, training_summary
+
+ALL = ("prepare", "patch", "heatmaps", "refinement")
+
+
+def fresh(run: Run, path, **changes) -> Run:
+    recipe = run.recipe.model_copy(update=changes)
+    return start_run(path, read_cohort(run.cohort.path), recipe)
+
+
+def forget(run: Run, stage: str) -> None:
+    record = json.loads((run.path / "run.json").read_text())
+    del record["stages"][stage]
+    (run.path / "run.json").write_text(json.dumps(record))
+
+
+def test_all_stages_are_done_and_summed_up(trained_run):
+    rows = {row["stage"]: row for row in training_summary(trained_run)}
+    assert tuple(rows) == ALL
+    assert all(row["done"] and row["seconds"] > 0 for row in rows.values())
+    assert rows["patch"]["epochs"] == 3
+    assert 1 <= rows["refinement"]["best_epoch"] <= 2
+    assert 0 <= rows["refinement"]["val_slide_dice"] <= 1
+    assert "val_loss" not in rows["heatmaps"]
+
+
+def test_a_rerun_does_nothing(trained_run):
+    files = [file for file in trained_run.path.rglob("*") if file.is_file()]
+    before = {file: file.stat().st_mtime_ns for file in files}
+    train_run(trained_run, jobs=1)
+    assert {file: file.stat().st_mtime_ns for file in files} == before
+
+
+def test_without_refinement_there_are_two_stages(trained_run, tmp_path):
+    run = fresh(trained_run, tmp_path / "run", refinement=None)
+    assert recipe_stages(run.recipe) == ("prepare", "patch")
+    with pytest.raises(RunError, match="'small' has no heatmaps stage, only prepare, patch"):
+        train_run(run, ("heatmaps",))
+
+
+@pytest.mark.parametrize("stage", ["patch", "heatmaps", "refinement"])
+def test_a_missing_earlier_stage_is_named(trained_run, tmp_path, stage):
+    run = fresh(trained_run, tmp_path / "run")
+    sentence = f"the {stage} stage needs the prepare stage.*Add --stage prepare"
+    with pytest.raises(RunError, match=sentence):
+        train_run(run, (stage,))
+
+
+def test_the_nearest_missing_stage_is_named(own_run):
+    for stage in ("heatmaps", "refinement"):
+        forget(own_run, stage)
+    with pytest.raises(RunError, match="refinement stage needs the heatmaps stage"):
+        train_run(own_run, ("refinement",))
+
+
+def test_a_classifier_that_is_gone_under_done_stages_is_told(own_run):
+    own_run.model_file("patch").unlink()
+    with pytest.raises(RunError, match="was made from a patch stage that is gone"):
+        train_run(own_run)
+
+
+def test_mirrored_is_refused_before_any_work(trained_run, tmp_path):
+    refinement = trained_run.recipe.refinement.model_copy(update={"accumulation_steps": 6})
+    run = fresh(trained_run, tmp_path / "run", refinement=refinement)
+    with pytest.raises(WrongUseError, match="--strategy mirrored cannot accumulate"):
+        train_run(run, strategy="mirrored")
+    assert not (run.path / "index").exists()
+
+
+def test_stage_one_is_reused_for_another_refinement(trained_run, tmp_path):
+    refinement = trained_run.recipe.refinement.model_copy(update={"inputs": "image"})
+    run = fresh(trained_run, tmp_path / "run", refinement=refinement)
+    with pytest.raises(RunError, match="reuse its patch stage too, first"):
+        reuse_stage(run, trained_run.path / "heatmaps")
+    reuse_stage(run, trained_run.path / "patch")
+    reuse_stage(run, trained_run.path / "heatmaps")
+    assert run.is_done("patch")
+    assert run.is_done("heatmaps")
+    model = run.model_file("patch")
+    assert model.read_bytes() == trained_run.model_file("patch").read_bytes()
+    reuse_stage(run, trained_run.path / "patch")  # nothing left to do
+    assert not list(run.path.glob("tmp*"))
+
+
+def test_a_stage_of_another_recipe_is_not_reused(trained_run, tmp_path):
+    run = fresh(trained_run, tmp_path / "run", seed=6)
+    with pytest.raises(RunError, match="cannot be reused, the runs differ in seed"):
+        reuse_stage(run, trained_run.path / "patch")
+    with pytest.raises(WrongUseError, match="give RUN/patch or RUN/heatmaps"):
+        reuse_stage(run, trained_run.path / "index")
+    other = fresh(trained_run, tmp_path / "other")
+    with pytest.raises(RunError, match="patch stage is not done there"):
+        reuse_stage(other, run.path / "patch")
