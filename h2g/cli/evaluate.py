@@ -62,9 +62,9 @@ def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None
 
 
 def _print(evaluation: Evaluation, folder: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from h2g.cli.output import results
     from h2g.evaluation.scores import METRICS, summarise
     from h2g.evaluation.tables import TITLES
 
@@ -83,7 +83,7 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
         dice = (summarise(s.score(v) for s in slides)["dice"] for v in evaluation.variants)
         cells = (f"{summary.mean:.3f} ± {summary.sd:.3f}" for summary in dice)
         grades.add_row(grade, str(len(slides)), *cells)
-    console = Console()
+    console = results()
     console.print(table)
     if grades.row_count > 1:
         console.print(grades)

@@ -46,8 +46,9 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from h2g.cli.output import results
 
     table = Table("name", "kind", "parameters", "in the paper", "source")
     for row in rows:
@@ -58,4 +59,4 @@ def _print_table(rows: list[dict[str, object]]) -> None:
             f"{row['paper_parameters']:,}",
             str(row["source"]),
         )
-    Console().print(table)
+    results().print(table)

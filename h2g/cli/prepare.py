@@ -78,9 +78,10 @@ def _document(counts: pd.DataFrame, failed: dict[str, str]) -> str:
 
 def _print_table(counts: pd.DataFrame) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from h2g.cli.output import results
 
     classes = list(counts.columns[3:])
     table = Table(box=box.SIMPLE_HEAD)
@@ -95,4 +96,4 @@ def _print_table(counts: pd.DataFrame) -> None:
         sums = (str(group[name].sum()) for name in classes)
         table.add_row(*of, f"all {len(group)}", *sums, style="bold")
         table.add_section()
-    Console().print(table)
+    results().print(table)

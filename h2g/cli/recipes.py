@@ -37,10 +37,11 @@ def command(name: str | None, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from h2g.cli.output import results
 
     table = Table("name", "models", "description", box=box.SIMPLE)
     for row in rows:
         table.add_row(str(row["name"]), " + ".join(row["models"]), str(row["description"]))
-    Console().print(table)
+    results().print(table)

@@ -72,11 +72,12 @@ def _row(info: SlideInfo) -> dict[str, Any]:
 
 def _print_tables(rows: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    from h2g.cli.output import results
+
+    console = results()
     for row in rows:
         table = Table(box=box.SIMPLE_HEAD, show_header=False)
         for name, value in _lines(row):

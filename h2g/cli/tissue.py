@@ -106,9 +106,10 @@ def _write_one(
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from h2g.cli.output import results
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("slide", "tissue, %", "mm2", "um/px", "mask or reason"):
@@ -123,4 +124,4 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             )
         where = row["reason"] or row["mask"]
         table.add_row(escape(Path(row["slide"]).name), *numbers, escape(where))
-    Console().print(table)
+    results().print(table)

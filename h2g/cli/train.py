@@ -94,8 +94,9 @@ def command(
 
 def _print(rows: list[dict[str, Any]], out: Path) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from h2g.cli.output import results
 
     table = Table("stage", "seconds", "epochs", "best epoch", "at the best epoch", box=box.SIMPLE)
     for row in rows:
@@ -106,6 +107,6 @@ def _print(rows: list[dict[str, Any]], out: Path) -> None:
             *(str(row.get(key, "")) for key in ("epochs", "best_epoch")),
             ", ".join(f"{name} {value:.3f}" for name, value in scores.items()),
         )
-    console = Console()
+    console = results()
     console.print(table)
     console.print(f"run folder: {out}", soft_wrap=True)

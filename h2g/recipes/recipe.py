@@ -188,7 +188,8 @@ class RefinementStage(TrainingSettings):
 class Recipe(Section):
     name: str
     description: str
-    seed: int = 0
+    # What every library that draws numbers takes as a seed.
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     preprocessing: Preprocessing = Preprocessing()
     annotation: AnnotationSettings = AnnotationSettings()
     labels: LabelSettings = LabelSettings()

@@ -1,0 +1,123 @@
+"""h2g predict: segments slides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import H2GError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the predictions."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "keras"]),
+    default="auto",
+    show_default=True,
+    help="What runs the networks.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Threads that read patches.  [default: one a core]",
+)
+@click.option(
+    "--mpp",
+    type=click.FloatRange(min=0, min_open=True),
+    help="um/px of level 0, in place of the slides' own.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Patches a call of the network.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Only this split of the tables (CSV).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows of summary.csv as JSON.")
+@common
+def command(
+    model: Path,
+    slides: tuple[Path, ...],
+    out: Path,
+    engine: str,
+    workers: int | None,
+    mpp: float | None,
+    batch_size: int,
+    split: str | None,
+    as_json: bool,
+) -> None:
+    """Segment SLIDES with MODEL, a run folder.
+
+    SLIDES are slide files, folders that are searched for slides, and tables (CSV) with a column
+    slide and, where wanted, mpp and split; a cohort table is one.
+
+    OUT gets summary.csv (a row a slide, with areas or the reason why it failed), and for each
+    slide its heatmap, its segmentation (pyramidal TIFF), GeoJSON for QuPath, the patches' table
+    and an overlay. Run again after an interruption: what is done is skipped.
+
+    \b
+    Examples:
+      h2g predict run slide.svs --out predictions
+      h2g predict run cohort/cohort.csv --split test --out predictions
+    """
+    from h2g.inference.loading import load_model
+    from h2g.inference.predict import predict_slides
+    from h2g.inference.requests import find_slides
+
+    loaded = load_model(model, engine=engine)
+    requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)
+    summary = predict_slides(loaded, requests, out, threads=workers, batch_size=batch_size)
+    if as_json:
+        click.echo(summary.to_json(orient="records", indent=2))
+    else:
+        _print_table(summary, out)
+    asked = summary[summary["slide"].isin([request.name for request in requests])]
+    failed = asked.loc[asked["status"] != "ok", "slide"].tolist()
+    if failed:
+        raise H2GError(
+            f"{len(failed)} of {len(requests)} slides could not be segmented "
+            f"({', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}); the reasons stand in "
+            f"{out / 'summary.csv'}."
+        )
+
+
+def _print_table(summary: pd.DataFrame, out: Path) -> None:
+    from rich.table import Table
+
+    from h2g.cli.output import results
+
+    table = Table(title=str(out))
+    table.add_column("slide", overflow="fold")
+    table.add_column("status")
+    for heading in ("tissue mm2", "tumour mm2", "tumour %", "patches", "seconds"):
+        table.add_column(heading, justify="right")
+    for row in summary.to_dict("records"):
+        numbers = (
+            [
+                f"{row['tissue_mm2']:.2f}",
+                f"{row['tumour_mm2']:.2f}",
+                f"{row['tumour_percent']:.1f}",
+                str(row["patches"]),
+                f"{row['seconds_total']:.1f}",
+            ]
+            if row["status"] == "ok"
+            else []
+        )
+        table.add_row(row["slide"], row["status"], *numbers)
+    results().print(table)

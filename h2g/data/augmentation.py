@@ -1,0 +1,181 @@
+"""Augmentation in the graph, a whole batch at a time, every sample with its own random choice.
+
+All random numbers are stateless functions of a seed and the batch's number: a batch that is made
+again, in a resumed training or by another thread, is augmented alike. The arithmetic is compiled
+by XLA, which turns some forty passes over the pixels into two (measured: 0.3 instead of 3.4 ms of
+CPU time for a patch of 256 px, where reading the patch costs about 1.3 ms).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from h2g.recipes.recipe import PatchAugmentation, RefinementAugmentation
+
+# Which purpose random numbers are drawn for; one seed then serves for all.
+PATCH_STREAM, MOVE_STREAM, ZOOM_STREAM = 1, 2, 3
+
+
+def random_numbers(seed: int, stream: int, batch: tf.Tensor, shape: list) -> tf.Tensor:
+    """float32 in [0, 1), the same on every device for the same seed, stream and batch number."""
+    key = tf.stack([tf.constant(seed * 16 + stream, tf.int64), tf.cast(batch, tf.int64)])
+    return tf.random.stateless_uniform(shape, key, alg="philox")
+
+
+def augment_patches(
+    pixels: tf.Tensor, batch: tf.Tensor, *, seed: int, settings: PatchAugmentation
+) -> tf.Tensor:
+    """Flips, 90-degree rotations, shifts of hue and saturation, brightness.
+
+    Args:
+        pixels: (B, S, S, 3) uint8 RGB.
+        batch: number of the batch.
+    Returns:
+        (B, S, S, 3) float32 in [0, 1].
+    """
+    size = tf.shape(pixels)[0]
+    numbers = tf.unstack(random_numbers(seed, PATCH_STREAM, batch, [9, size]))
+    flips, (turned, turn, coloured, hue, saturation, lit, light) = numbers[:2], numbers[2:]
+    moves = _moves(flips, turned, turn, flip=settings.flip, rotate=settings.rotate)
+    shifted = tf.cast(coloured < settings.colour, tf.float32) / 255
+    low, high = settings.brightness_range
+    brightness = tf.where(lit < settings.brightness, low + (high - low) * light, 1.0)
+    if settings.flip or settings.rotate:
+        pixels = move(pixels, *moves)
+    if not settings.colour:
+        return shift_brightness(pixels, brightness)
+    return shift_colours(
+        pixels,
+        hue=(2 * hue - 1) * settings.hue_shift * shifted,
+        saturation=(2 * saturation - 1) * settings.saturation_shift * shifted,
+        brightness=brightness,
+    )
+
+
+def move_samples(
+    images: tuple[tf.Tensor, ...],
+    batch: tf.Tensor,
+    *,
+    seed: int,
+    settings: RefinementAugmentation,
+) -> tuple[tf.Tensor, ...]:
+    """Flips and 90-degree rotations that all ``images``, each (B, P, P, C), make together."""
+    if not (settings.flip or settings.rotate):
+        return images
+    size = tf.shape(images[0])[0]
+    numbers = tf.unstack(random_numbers(seed, MOVE_STREAM, batch, [4, size]))
+    moves = _moves(numbers[:2], *numbers[2:], flip=settings.flip, rotate=settings.rotate)
+    return tuple(move(image, *moves) for image in images)
+
+
+def random_zoom(
+    batch: tf.Tensor, size: tf.Tensor, *, seed: int, settings: RefinementAugmentation
+) -> tf.Tensor:
+    """(B,) float32 factors, 1 for the samples that are not zoomed."""
+    chosen, share = tf.unstack(random_numbers(seed, ZOOM_STREAM, batch, [2, size]))
+    low, high = settings.zoom_range
+    return tf.where(chosen < settings.zoom, low + (high - low) * share, 1.0)
+
+
+@tf.function(jit_compile=True)
+def move(
+    images: tf.Tensor, transpose: tf.Tensor, vertical: tf.Tensor, horizontal: tf.Tensor
+) -> tf.Tensor:
+    """Transposes, then turns upside down, then mirrors the samples that the (B,) flags name.
+
+    Args:
+        images: (B, S, S, C), any type.
+    """
+    transpose, vertical, horizontal = (
+        flag[:, None, None, None] for flag in (transpose, vertical, horizontal)
+    )
+    images = tf.where(transpose, tf.transpose(images, [0, 2, 1, 3]), images)
+    images = tf.where(vertical, tf.reverse(images, [1]), images)
+    return tf.where(horizontal, tf.reverse(images, [2]), images)
+
+
+@tf.function(jit_compile=True)
+def shift_colours(
+    pixels: tf.Tensor, *, hue: tf.Tensor, saturation: tf.Tensor, brightness: tf.Tensor
+) -> tf.Tensor:
+    """Adds to hue and saturation in HSV, multiplies by the brightness and clips.
+
+    HSV is left as soon as it is entered: with V the largest channel, c the distance to the
+    smallest and h the hue in sextants, a channel is V - c clip(d - 1, 0, 1), d the distance on the
+    hue circle to the channel's own hue (0, 2, 4). Grey has no hue and stays grey.
+
+    Args:
+        pixels: (B, S, S, 3) uint8 RGB.
+        hue: (B,) in turns.
+        saturation: (B,), of [0, 1].
+        brightness: (B,) factors.
+    Returns:
+        (B, S, S, 3) float32 in [0, 1].
+    """
+    hue, saturation, brightness = (x[:, None, None] for x in (hue, saturation, brightness))
+    red, green, blue = tf.unstack(tf.cast(pixels, tf.float32), axis=-1)
+    value = tf.maximum(red, tf.maximum(green, blue))
+    chroma = value - tf.minimum(red, tf.minimum(green, blue))
+    scale = 1 / tf.maximum(chroma, 1)
+    sextant = tf.where(
+        value <= red,
+        (green - blue) * scale,
+        tf.where(value <= green, (blue - red) * scale + 2, (red - green) * scale + 4),
+    )
+    turned = sextant / 6 + hue
+    sextant = 6 * (turned - tf.floor(turned))
+    shifted = tf.clip_by_value(chroma + value * saturation, 0, value)
+    chroma = tf.where(chroma > 0, shifted, 0)
+    channels = []
+    for own in (0.0, 2.0, 4.0):
+        distance = tf.abs(sextant - own)
+        distance = tf.minimum(distance, 6 - distance)
+        channels.append(value - chroma * tf.clip_by_value(distance - 1, 0, 1))
+    bright = tf.stack(channels, axis=-1) * (brightness / 255)[..., None]
+    return tf.clip_by_value(bright, 0, 1)
+
+
+@tf.function(jit_compile=True)
+def shift_brightness(pixels: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
+    """(B, S, S, 3) uint8 times (B,) factors, as float32 in [0, 1]."""
+    scaled = tf.cast(pixels, tf.float32) * (brightness / 255)[:, None, None, None]
+    return tf.clip_by_value(scaled, 0, 1)
+
+
+@tf.function
+def zoom(image: tf.Tensor, factor: tf.Tensor, *, fill: float, nearest: bool = False) -> tf.Tensor:
+    """Enlarges (factor > 1) or reduces each sample about its centre; its size stays.
+
+    Args:
+        image: (B, P, P, C).
+        factor: (B,).
+        fill: value beyond the picture's edges.
+        nearest: for labels; otherwise bilinear.
+    """
+    height, width = image.shape[1:3]
+    inverse, zero = 1 / factor, tf.zeros_like(factor)
+    x = (width - 1) / 2 * (1 - inverse)
+    y = (height - 1) / 2 * (1 - inverse)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=image,
+        transforms=tf.stack([inverse, zero, x, zero, inverse, y, zero, zero], axis=1),
+        output_shape=[height, width],
+        interpolation="NEAREST" if nearest else "BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=fill,
+    )
+
+
+def _moves(
+    flips: list[tf.Tensor], turned: tf.Tensor, turn: tf.Tensor, *, flip: float, rotate: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Flags for ``move`` from uniform numbers: each of the two flips with probability ``flip``,
+    then with probability ``rotate`` a rotation by 90, 180 or 270 degrees."""
+    mirror, upside_down = flips[0] < flip, flips[1] < flip
+    quarters = tf.where(turned < rotate, 1 + tf.cast(turn * 3, tf.int32), 0)
+    transpose = quarters % 2 == 1
+    # A rotation by 90 degrees is a transposition followed by one flip; flips that come before a
+    # transposition change places behind it.
+    vertical = tf.where(transpose, mirror, upside_down) ^ ((quarters == 1) | (quarters == 2))
+    horizontal = tf.where(transpose, upside_down, mirror) ^ (quarters >= 2)
+    return transpose, vertical, horizontal

@@ -1,0 +1,153 @@
+"""Batches of patches by number, read on the fly from the slides; threads may share a source."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from h2g.data.sampler import LEVELS, Draw, Node, SlidePatches, build_tree, draw, without_slide
+from h2g.data.source import Source
+from h2g.errors import SlideError, TrainingError
+from h2g.slides.reading import SlidePool, read_patch
+
+log = logging.getLogger(__name__)
+
+# TensorFlow takes an array over without copying it only when it starts at such an address.
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How batches are made.
+
+    Attributes:
+        class_count: with background.
+        first_batch: number of the first batch; training that resumes goes on where it stopped.
+        workers: batches read at the same time.
+        max_open: bound on open slides; at least ``workers`` are open while they read.
+    """
+
+    batch_size: int
+    class_count: int
+    seed: int
+    first_batch: int = 0
+    workers: int = 2
+    max_open: int = 64
+
+
+class PatchSource(Source):
+    """Draws and reads batches of labelled patches.
+
+    A batch depends on the seed, its number and the slides dropped so far, and on nothing else:
+    whichever thread reads it and whether training was interrupted. A slide that cannot be read is
+    reported once and dropped, and batches in the making are drawn again from the tree without it.
+
+    Attributes:
+        size_px: side of the patches.
+    """
+
+    def __init__(
+        self,
+        slides: Sequence[SlidePatches],
+        settings: BatchSettings,
+        order: Sequence[str] = LEVELS,
+    ) -> None:
+        tree = build_tree(slides, order)
+        if tree is None:
+            raise TrainingError("There is no patch to draw: the slides have no labelled patches.")
+        sizes = {slide.plan.size_px for slide in slides}
+        if len(sizes) > 1:
+            raise ValueError(f"patches of one source have one size, not {sorted(sizes)}")
+        super().__init__()
+        self.settings = settings
+        self.size_px = sizes.pop()
+        self._slides = tuple(slides)
+        self._pool = SlidePool(max_open=settings.max_open)
+        self._tree = tree
+        self._left = {number for number, slide in enumerate(slides) if len(slide.labels)}
+
+    def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch ``number``: (B, S, S, 3) uint8 pixels and (B,) int32 labels.
+
+        Raises:
+            TrainingError: no slide is left that can be read, or none with one of the classes.
+        """
+        while True:
+            draws = self.draws(number)
+            with contextlib.suppress(_SlideDroppedError):
+                return self._pixels(draws), self._labels(draws)
+
+    def draws(self, number: int) -> list[Draw]:
+        """What batch ``number`` consists of, as long as no further slide is dropped."""
+        with self._lock:
+            if self.failure is not None:
+                raise self.failure
+            tree = self._tree
+        rng = np.random.default_rng([self.settings.seed, number])
+        return draw(tree, rng, self.settings.batch_size)
+
+    def close(self) -> None:
+        super().close()
+        self._pool.close()
+
+    def _labels(self, draws: list[Draw]) -> np.ndarray:
+        return np.array([self._slides[d.slide].labels[d.patch] for d in draws], np.int32)
+
+    def _pixels(self, draws: list[Draw]) -> np.ndarray:
+        places = defaultdict(list)
+        for place, item in enumerate(draws):
+            places[item.slide].append((place, item.patch))
+        pixels = aligned_empty((len(draws), self.size_px, self.size_px, 3))
+        for number, patches in places.items():
+            slide = self._slides[number]
+            try:
+                with self._pool.lease(slide.path, slide.mpp) as reader:
+                    for place, patch in patches:
+                        x, y = slide.xy_level0[patch]
+                        pixels[place] = read_patch(reader, slide.plan, (int(x), int(y)))
+            except SlideError as error:
+                self._drop(number, error)
+                raise _SlideDroppedError from error
+        return pixels
+
+    def _drop(self, number: int, error: SlideError) -> None:
+        with self._lock:
+            if number not in self._left or self.failure is not None:
+                return  # another thread met it first
+            self._left.remove(number)
+            log.warning("%s Training goes on without this slide (%d left).", error, len(self._left))
+            tree: Node | None = without_slide(self._tree, number)
+            lost = self._classes(range(len(self._slides))) - self._classes(self._left)
+            if tree is None:
+                self.failure = TrainingError(
+                    f"None of the {len(self._slides)} slides can be read any more; the last one "
+                    f"said: {error}"
+                )
+            elif lost:
+                self.failure = TrainingError(
+                    "No readable slide is left with patches of class "
+                    f"{', '.join(map(str, sorted(lost)))}; the last one said: {error}"
+                )
+            else:
+                self._tree = tree
+
+    def _classes(self, numbers: Iterable[int]) -> set[int]:
+        labels = [np.unique(self._slides[number].labels) for number in numbers]
+        return {int(label) for found in labels for label in found}
+
+
+class _SlideDroppedError(Exception):
+    """The batch in the making held patches of a slide that has just been dropped."""
+
+
+def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
+    """An uninitialised uint8 array that TensorFlow takes over without a copy."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].reshape(shape)

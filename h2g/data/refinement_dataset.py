@@ -1,0 +1,186 @@
+"""tf.data of low-resolution slides, heatmaps and truths, for the refinement network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from h2g.data.augmentation import move_samples, random_zoom, zoom
+from h2g.data.dataset import PREFETCHED, numbers_from
+from h2g.data.patch_source import BatchSettings
+from h2g.data.source import Source
+from h2g.data.stain import augment_stains
+from h2g.errors import TrainingError
+from h2g.models.deployment import resize_bilinear, scale_image
+from h2g.recipes.recipe import RefinementAugmentation
+from h2g.slides.writing import read_heatmap
+
+
+@dataclass(frozen=True, eq=False)
+class RefinementExample:
+    """Where one slide's input and truth lie; nothing of it is in memory.
+
+    Attributes:
+        image_file: PNG of the slide at low resolution, of any size.
+        truth_file: PNG with the labels of the whole field, as large as the network's output.
+        heatmap_file: TIFF of the classifier's heatmap.
+        stain_matrix: (2, 3) float32, by ``macenko_stain_matrix``.
+    """
+
+    name: str
+    image_file: Path
+    truth_file: Path
+    heatmap_file: Path
+    stain_matrix: np.ndarray
+
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def load_example(example: RefinementExample) -> Arrays:
+    """(H, W, 3) uint8 RGB, (rows, cols, C - 1) float32 without background, (P, P) uint8 labels.
+
+    Raises:
+        TrainingError, SlideError: a file is missing or damaged.
+    """
+    image = read_png(example.image_file, cv2.IMREAD_COLOR)
+    heatmap = read_heatmap(example.heatmap_file)
+    return (
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+        np.ascontiguousarray(heatmap.values[..., 1:], np.float32),
+        read_png(example.truth_file, cv2.IMREAD_GRAYSCALE),
+    )
+
+
+class ExampleSource(Source):
+    """Examples by their place in the sequence of a training: every epoch passes all, each epoch in
+    an order of its own, or with ``shuffle`` off in the order given."""
+
+    def __init__(
+        self,
+        examples: Sequence[RefinementExample],
+        settings: BatchSettings,
+        *,
+        shuffle: bool,
+        load: Callable[[RefinementExample], Arrays] = load_example,
+    ) -> None:
+        if not examples:
+            raise TrainingError("There is no slide for the refinement network to learn from.")
+        super().__init__()
+        self.settings = settings
+        self.examples = tuple(examples)
+        self.shuffle = shuffle
+        self._load = load
+
+    def read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Example ``number`` of the sequence: image, heatmap, truth and stain matrix."""
+        epoch, place = divmod(number, len(self.examples))
+        if self.shuffle:
+            rng = np.random.default_rng([self.settings.seed, epoch])
+            place = rng.permutation(len(self.examples))[place]
+        example = self.examples[place]
+        return (*self._load(example), example.stain_matrix.astype(np.float32))
+
+
+def refinement_dataset(
+    source: ExampleSource, *, input_px: int, augmentation: RefinementAugmentation | None
+) -> tf.data.Dataset:
+    """Batches from ``source.settings.first_batch`` on.
+
+    With shuffling the sequence has no end and all batches are full, which may span two epochs;
+    without it ends after one pass. Iterate, or call fit, within ``source.raising_failure()``.
+
+    Returns:
+        Pairs of inputs and truth: ((B, P, P, 3) float32 RGB in [0, 1], (B, P, P, C - 1) float32
+        heatmap), (B, P, P, C) float32 one-hot.
+    """
+    settings = source.settings
+    classes = settings.class_count
+
+    def read(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        types = (tf.uint8, tf.float32, tf.uint8, tf.float32)
+        tensors = tf.numpy_function(source.serve, [number], types, stateful=False)
+        shapes = ((None, None, 3), (None, None, classes - 1), (input_px, input_px), (2, 3))
+        for tensor, shape in zip(tensors, shapes, strict=True):
+            tensor.set_shape(shape)
+        return stretch(*tensors)
+
+    def stretch(
+        image: tf.Tensor, heatmap: tf.Tensor, truth: tf.Tensor, stains: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        # Each by itself onto the network's square, as in the deployed graph.
+        size_px = (input_px, input_px)
+        image = resize_bilinear(scale_image(image), size_px)
+        return image, resize_bilinear(heatmap, size_px), truth[..., None], stains
+
+    def finish(
+        number: tf.Tensor, tensors: tuple[tf.Tensor, ...]
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        image, heatmap, truth, stains = tensors
+        if augmentation is not None:
+            image, heatmap, truth = augment_examples(
+                image, heatmap, truth, stains, number, seed=settings.seed, settings=augmentation
+            )
+        return (image, heatmap), tf.one_hot(truth[..., 0], classes)
+
+    first = settings.first_batch * settings.batch_size
+    numbers = numbers_from(first, settings.workers)
+    if not source.shuffle:
+        numbers = numbers.take(max(0, len(source.examples) - first))
+    return (
+        numbers.map(read, num_parallel_calls=settings.workers, deterministic=True)
+        .batch(settings.batch_size, drop_remainder=source.shuffle)
+        .enumerate(settings.first_batch)
+        .map(finish, num_parallel_calls=1)
+        .prefetch(PREFETCHED)
+    )
+
+
+def augment_examples(
+    images: tf.Tensor,
+    heatmaps: tf.Tensor,
+    truths: tf.Tensor,
+    stain_matrices: tf.Tensor,
+    batch: tf.Tensor,
+    *,
+    seed: int,
+    settings: RefinementAugmentation,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Stains of the images alone; flips, rotations and zoom of all three together.
+
+    What a zoom out uncovers is white in the image, 0 in the heatmap and background in the truth.
+
+    Args:
+        images, heatmaps, truths: (B, P, P, 3) float32, (B, P, P, C - 1) float32, (B, P, P, 1)
+            uint8.
+        stain_matrices: (B, 2, 3).
+        batch: number of the batch.
+    """
+    if settings.stain:
+        images = augment_stains(
+            images,
+            stain_matrices,
+            batch,
+            seed=seed,
+            sigma=settings.stain_sigma,
+            probability=settings.stain,
+        )
+    if settings.zoom:
+        factor = random_zoom(batch, tf.shape(images)[0], seed=seed, settings=settings)
+        images = zoom(images, factor, fill=1.0)
+        heatmaps = zoom(heatmaps, factor, fill=0.0)
+        truths = zoom(truths, factor, fill=0.0, nearest=True)
+    return move_samples((images, heatmaps, truths), batch, seed=seed, settings=settings)
+
+
+def read_png(path: Path, flags: int) -> np.ndarray:
+    """(h, w[, 3]) uint8 as OpenCV gives it; TrainingError when it cannot be read."""
+    pixels = cv2.imread(str(path), flags) if path.is_file() else None
+    if pixels is None:
+        raise TrainingError(f"{path}: cannot be read. Delete it and run the same command again.")
+    return pixels

@@ -1,0 +1,134 @@
+"""Hierarchical sampling: which patch of which slide comes next.
+
+The patches of a cohort hang in a tree whose levels a recipe orders, by default
+grade -> slide -> label -> patch. A draw walks from the root to a leaf and takes each branch of a
+node with the same probability, so that all grades are seen equally often however many slides they
+have, all slides of a grade however large they are, and all labels of a slide however rare.
+
+Source: Pedersen et al. 2022 (H2G-Net), section 2.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from h2g.slides.reading import PatchPlan
+
+LEVELS = ("grade", "slide", "label")
+
+
+@dataclass(frozen=True, eq=False)
+class SlidePatches:
+    """The labelled patches of one slide.
+
+    Attributes:
+        mpp: um/px of level 0 as the cohort gives it; None takes the slide's own.
+        xy_level0: (n, 2) int64, upper left corners.
+        labels: (n,) int8, 0 is background.
+    """
+
+    name: str
+    path: Path
+    mpp: float | None
+    grade: str
+    plan: PatchPlan
+    xy_level0: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Patch ``patch`` of slide ``slide``, both positions in what the tree was built from."""
+
+    slide: int
+    patch: int
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """Patches among which a draw is uniform: (m,) int32 positions of their slides and in them."""
+
+    slides: np.ndarray
+    patches: np.ndarray
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A node of one level; its children are drawn with equal probability."""
+
+    children: tuple[Node, ...]
+
+
+Node = Branch | Leaf
+
+
+def build_tree(slides: Sequence[SlidePatches], order: Sequence[str] = LEVELS) -> Node | None:
+    """The sampling tree of ``slides``; slides and labels without patches have no place in it.
+
+    Args:
+        order: levels from the root on, each of LEVELS at most once; the leaves hold patches.
+    Returns:
+        The root, None when there is no patch at all.
+    """
+    unknown = [level for level in order if level not in LEVELS]
+    if unknown or len(set(order)) != len(order):
+        raise ValueError(f"order {tuple(order)} must name levels of {LEVELS}, each at most once")
+    counts = [len(slide.labels) for slide in slides]
+    if sum(counts) == 0:
+        return None
+    leaf = Leaf(
+        slides=np.repeat(np.arange(len(slides), dtype=np.int32), counts),
+        patches=np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
+    )
+    # Ranks instead of names: a string for each of a million patches would be most of the memory.
+    _, grade_ranks = np.unique([slide.grade for slide in slides], return_inverse=True)
+    keys = {
+        "grade": grade_ranks[leaf.slides],
+        "slide": leaf.slides,
+        "label": np.concatenate([slide.labels for slide in slides]),
+    }
+    return _grow(leaf, [keys[level] for level in order])
+
+
+def draw(tree: Node, rng: np.random.Generator, count: int) -> list[Draw]:
+    """``count`` independent draws."""
+    return [_draw_one(tree, rng) for _ in range(count)]
+
+
+def without_slide(tree: Node, slide: int) -> Node | None:
+    """The tree without a slide and the branches that held nothing else; None when none is left."""
+    if isinstance(tree, Leaf):
+        kept = tree.slides != slide
+        if kept.all():
+            return tree
+        return Leaf(tree.slides[kept], tree.patches[kept]) if kept.any() else None
+    pruned = [without_slide(child, slide) for child in tree.children]
+    left = tuple(child for child in pruned if child is not None)
+    return Branch(left) if left else None
+
+
+def _grow(leaf: Leaf, keys: list[np.ndarray]) -> Node:
+    """Splits ``leaf`` by the first of ``keys``, each an (m,) array with the patches' keys."""
+    if not keys:
+        return leaf
+    # Children in the order of their keys, patches in the order given: one cohort, one tree.
+    ranked = np.argsort(keys[0], kind="stable")
+    starts = np.flatnonzero(np.diff(keys[0][ranked])) + 1
+    return Branch(
+        tuple(
+            _grow(Leaf(leaf.slides[group], leaf.patches[group]), [key[group] for key in keys[1:]])
+            for group in np.split(ranked, starts)
+        )
+    )
+
+
+def _draw_one(tree: Node, rng: np.random.Generator) -> Draw:
+    node = tree
+    while isinstance(node, Branch):
+        node = node.children[rng.integers(len(node.children))]
+    position = rng.integers(len(node.slides))
+    return Draw(int(node.slides[position]), int(node.patches[position]))

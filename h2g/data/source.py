@@ -1,0 +1,92 @@
+"""What TensorFlow's threads call for data: it keeps its failure, and ends before Python does."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import time
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from h2g.errors import H2GError
+
+_sources: weakref.WeakSet[Source] = weakref.WeakSet()
+
+
+class Source(ABC):
+    """Reads numbered items; threads may share it.
+
+    Attributes:
+        failure: why there is nothing more to be had. TensorFlow hides the exceptions of what it
+            calls behind its own; ``raising_failure`` brings this one back.
+    """
+
+    def __init__(self) -> None:
+        self.failure: H2GError | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._calls = self._under_way = 0
+        _sources.add(self)
+
+    @abstractmethod
+    def read(self, number: int) -> Any:
+        """Item ``number``."""
+
+    def serve(self, number: int) -> Any:
+        """``read`` for TensorFlow's threads; a closed source makes their iterators fail."""
+        with self._lock:
+            self._calls += 1
+            if self._closed:
+                raise StopIteration  # the one exception that TensorFlow does not print
+            self._under_way += 1
+        try:
+            return self.read(int(number))
+        except H2GError as error:
+            with self._lock:
+                self.failure = self.failure or error
+            raise
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def close(self) -> None:
+        """Refuses further reads and waits for those under way."""
+        with self._lock:
+            self._closed = True
+        while self._under_way:
+            time.sleep(0.005)
+
+    @contextlib.contextmanager
+    def raising_failure(self) -> Iterator[None]:
+        """Around fit or a loop: raises ``failure`` in place of what TensorFlow makes of it.
+
+        The source is closed at the end. Without that, an iterator that is freed later can wait for
+        the very thread that frees it.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.failure is None or error is self.failure:
+                raise
+            raise self.failure from error
+        finally:
+            self.close()
+
+
+@atexit.register
+def _close_sources() -> None:
+    """Ends all reading before Python ends.
+
+    An iterator that outlives the program's last line waits for its threads, and they wait for
+    Python, which by then runs no other thread: a training stopped by Ctrl-C would hang for ever.
+    """
+    sources = list(_sources)
+    for source in sources:
+        source.close()
+    # Threads on their way into a closed source: until none has called for a while.
+    calls = None
+    while calls != (calls := [source._calls for source in sources]):
+        time.sleep(0.05)

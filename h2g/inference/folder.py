@@ -1,0 +1,177 @@
+"""The prediction folder: whose predictions it holds, which are done, and its summary.
+
+summary.csv  run.json  heatmaps/<slide>.tiff  segmentations/<slide>.tiff  geojson/<slide>.geojson
+patches/<slide>.csv  overlays/<slide>.png
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from h2g.errors import RunError
+from h2g.inference.engine import Engine
+from h2g.inference.loading import LoadedModel
+from h2g.inference.requests import SlideRequest
+from h2g.runs import is_run, provenance, replacing, write_text
+
+TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file")
+# Of one slide; areas are of the level-0 field. tumour is every class but background, and
+# tumour_percent the share of the tissue's area that lies in it.
+COLUMNS = (
+    "slide",
+    "status",  # ok or failed
+    "reason",
+    "mpp",
+    "mpp_source",
+    "tissue_mm2",
+    "tumour_mm2",
+    "tumour_percent",
+    "patches",
+    "seconds_read",  # all reading threads added up
+    "seconds_inference",
+    "seconds_refinement",
+    "seconds_total",
+    "file",
+)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SlideFiles:
+    """Where the outputs of one slide lie."""
+
+    heatmap: Path
+    segmentation: Path
+    geojson: Path
+    patches: Path
+    overlay: Path
+
+    def all_exist(self) -> bool:
+        return all(path.is_file() for path in vars(self).values())
+
+    def remove(self) -> None:
+        for path in vars(self).values():
+            path.unlink(missing_ok=True)
+
+
+class PredictionFolder:
+    """A folder of one model's predictions; a row is recorded when its slide's files are whole."""
+
+    def __init__(self, path: Path, rows: Sequence[Row]) -> None:
+        self.path = path
+        self._rows = {row["slide"]: row for row in rows}
+
+    def files(self, name: str) -> SlideFiles:
+        return SlideFiles(
+            heatmap=self.path / "heatmaps" / f"{name}.tiff",
+            segmentation=self.path / "segmentations" / f"{name}.tiff",
+            geojson=self.path / "geojson" / f"{name}.geojson",
+            patches=self.path / "patches" / f"{name}.csv",
+            overlay=self.path / "overlays" / f"{name}.png",
+        )
+
+    def is_done(self, request: SlideRequest) -> bool:
+        """Whether the slide was predicted, at the um/px that is asked for, and is whole."""
+        row = self._rows.get(request.name)
+        if row is None or row["status"] != "ok" or not self.files(request.name).all_exist():
+            return False
+        if request.mpp is None:
+            return row["mpp_source"] != "given"
+        return row["mpp_source"] == "given" and math.isclose(row["mpp"], request.mpp, rel_tol=1e-6)
+
+    def refuse_other_slides(self, requests: Sequence[SlideRequest]) -> None:
+        """RunError when the folder holds another slide of a name that is asked for."""
+        for request in requests:
+            row = self._rows.get(request.name)
+            if row and row["status"] == "ok" and row["file"] != str(request.path.resolve()):
+                raise RunError(
+                    f"{self.path}: holds another slide named '{request.name}' ({row['file']}), "
+                    f"which {request.path} would replace. Give another --out."
+                )
+
+    def record(self, row: Row) -> None:
+        """Adds or replaces a slide's row and writes summary.csv."""
+        self._rows[row["slide"]] = row
+        with replacing(self.path / "summary.csv") as temporary:
+            self.summary().to_csv(temporary, index=False)
+
+    def summary(self) -> pd.DataFrame:
+        """A row a slide, in the order in which they were first asked for."""
+        rows = list(self._rows.values())
+        more = [key for key in dict.fromkeys(k for row in rows for k in row) if key not in COLUMNS]
+        table = pd.DataFrame(rows, columns=[*COLUMNS, *more])
+        table["patches"] = table["patches"].astype("Int64")
+        return table
+
+    def note_run(self, model: LoadedModel, engine: Engine, **more: Any) -> None:
+        """Writes into run.json what runs now; earlier runs stay listed."""
+        record = _read_record(self.path)
+        earlier = record.pop("earlier", [])
+        if "engine" in record:
+            kept = ("command", "started", "versions", "engine", "device", "precision", "model")
+            earlier.append({key: record[key] for key in kept if key in record})
+        of_engine = {"engine": engine.name, "device": engine.device, "precision": engine.precision}
+        record = {**_claim(model), **of_engine, **more, "earlier": earlier}
+        _write_record(self.path, record)
+
+
+def open_folder(path: Path, model: LoadedModel) -> PredictionFolder:
+    """The folder, made or as it is, when it may hold predictions of ``model``.
+
+    Raises:
+        RunError: it is something else, or holds predictions of another model.
+    """
+    if is_run(path):
+        raise RunError(f"{path}: this is a run folder. Give another --out.")
+    record = _read_record(path)
+    if not record:
+        path.mkdir(parents=True, exist_ok=True)
+        _write_record(path, _claim(model))
+        return PredictionFolder(path, [])
+    differing = [key for key, value in model.identity.items() if record.get(key) != value]
+    if differing:
+        raise RunError(
+            f"{path}: holds predictions of another model (other {', '.join(differing)}). "
+            "Give another --out, or remove that folder."
+        )
+    return PredictionFolder(path, _read_rows(path / "summary.csv"))
+
+
+def _claim(model: LoadedModel) -> dict[str, Any]:
+    return {**provenance(), "model": str(model.path.resolve()), **model.identity}
+
+
+def _write_record(path: Path, record: dict[str, Any]) -> None:
+    write_text(path / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    file = path / "run.json"
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise RunError(f"{file}: not valid JSON ({error}). Give another --out.") from error
+
+
+def _read_rows(file: Path) -> list[Row]:
+    try:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        return []
+    except ValueError as error:  # pandas's parser errors are ValueErrors
+        raise RunError(f"{file}: the summary cannot be read ({error}); remove it.") from error
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise RunError(f"{file}: no column {', '.join(missing)}; remove the file.")
+    for column in set(table.columns) - set(TEXT_COLUMNS):
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

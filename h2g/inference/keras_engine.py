@@ -1,0 +1,117 @@
+"""Runs a run folder's networks with Keras; the only engine that needs TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from h2g.errors import RunError
+from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
+from h2g.runs import Run
+
+STAGES = ("patch", "refinement")
+
+
+class KerasEngine:
+    """A run's networks as deployed graphs, in float32; each is loaded when it is first used."""
+
+    name = "keras"
+    precision = "float32"
+
+    def __init__(
+        self,
+        *,
+        patch_file: Path | None,
+        refinement_file: Path | None,
+        input_px: int | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        self._patch_file = patch_file
+        self._refinement_file = refinement_file
+        self._input_px = input_px
+        self._batch_size = batch_size
+
+    @property
+    def device(self) -> str:
+        return "GPU" if keras.distribution.list_devices("gpu") else "CPU"
+
+    @property
+    def has_refinement(self) -> bool:
+        return self._refinement_file is not None
+
+    def classify(self, patches: np.ndarray) -> np.ndarray:
+        """(N, S, S, 3) uint8 or float32 of 0..255 -> (N, C) float32, softmax."""
+        size = self._batch_size
+        parts = [
+            self._classify_batch(patches[start : start + size])
+            for start in range(0, len(patches), size)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self._class_count), np.float32)
+
+    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 and (h, w, C - 1) float32 -> (P, P, C) float32, softmax."""
+        return self._refinement.predict_on_batch([image[np.newaxis], heatmap[np.newaxis]])[0]
+
+    def _classify_batch(self, patches: np.ndarray) -> np.ndarray:
+        # Every call has the same shape: TensorFlow traces the graph once.
+        missing = self._batch_size - len(patches)
+        full = np.pad(patches, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else patches
+        return self._patch.predict_on_batch(full)[: len(patches)]
+
+    @property
+    def _class_count(self) -> int:
+        return self._patch.output_shape[-1]
+
+    @cached_property
+    def _patch(self) -> keras.Model:
+        if self._patch_file is None:
+            raise RunError("This engine was opened without the patch stage.")
+        return _without_jit(deployed_patch_classifier(load_network(self._patch_file)))
+
+    @cached_property
+    def _refinement(self) -> keras.Model:
+        if self._refinement_file is None or self._input_px is None:
+            raise RunError("This engine was opened without the refinement stage.")
+        network = load_network(self._refinement_file)
+        return _without_jit(deployed_refinement(network, self._input_px))
+
+
+def open_keras_engine(
+    run: Run, *, stages: Collection[str] = STAGES, batch_size: int = 16
+) -> KerasEngine:
+    """The engine of a run's trained networks.
+
+    Args:
+        stages: which networks are wanted; refinement is left out when the recipe has none.
+        batch_size: patches a call of the network.
+    Raises:
+        RunError: a wanted network is not trained yet.
+    """
+    settings = run.recipe.refinement
+    refines = settings is not None and "refinement" in stages
+    return KerasEngine(
+        patch_file=_trained(run, "patch") if "patch" in stages else None,
+        refinement_file=_trained(run, "refinement") if refines else None,
+        input_px=settings.input_px if settings is not None else None,
+        batch_size=batch_size,
+    )
+
+
+def _trained(run: Run, stage: str) -> Path:
+    path = run.model_file(stage)
+    if not path.is_file():
+        raise RunError(
+            f"{path}: the {stage} network is not trained yet. Train it first: h2g train "
+            f"{run.path / 'cohort.csv'} --recipe {run.path / 'recipe.yaml'} --out {run.path}."
+        )
+    return path
+
+
+def _without_jit(model: keras.Model) -> keras.Model:
+    # XLA would compile anew for every size of slide.
+    model.compile(jit_compile=False)
+    return model

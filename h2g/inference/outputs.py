@@ -1,0 +1,140 @@
+"""The files and the summary row of one predicted slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import shapely
+
+from h2g.annotations.qupath import write_geojson
+from h2g.annotations.raster import regions_from_labels
+from h2g.annotations.regions import AnnotatedRegions, Region
+from h2g.inference.folder import Row, SlideFiles
+from h2g.inference.patchwise import Located
+from h2g.reporting.overlay import write_overlay
+from h2g.runs import replacing
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.reading import Plane
+from h2g.slides.writing import write_heatmap, write_pyramid
+
+# Of a pixel of the segmentation: outlines lose the stairs of a slanted edge, no speck.
+SIMPLIFICATION = 0.5
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """``read`` adds up the reading threads; the others are wall time."""
+
+    read: float
+    inference: float
+    refinement: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A slide with what was found on it.
+
+    Attributes:
+        plane: the low-resolution picture.
+        labels: (h, w) uint8 of the size of ``plane``, 0 is background.
+    """
+
+    located: Located
+    plane: Plane
+    heatmap: Heatmap
+    labels: np.ndarray
+    seconds: Seconds
+
+
+def write_outputs(slide: Segmented, files: SlideFiles, class_names: tuple[str, ...]) -> None:
+    """Writes all files of a slide, each whole or not at all."""
+    info = slide.located.info
+    write_heatmap(files.heatmap, slide.heatmap)
+    write_pyramid(files.segmentation, slide.labels, mpp=_pixel_um(slide))
+    write_geojson(
+        outline(slide, class_names),
+        files.geojson,
+        class_names=class_names,
+        bounds_level0=info.bounds_level0,
+    )
+    write_patches(slide.located, slide.heatmap, files.patches, class_names)
+    write_overlay(files.overlay, slide.plane, slide.labels, slide.heatmap)
+
+
+def outline(slide: Segmented, class_names: tuple[str, ...]) -> AnnotatedRegions:
+    """The labels as polygons in level-0 pixels, lightly simplified."""
+    info = slide.located.info
+    exact = regions_from_labels(
+        slide.labels, class_names, field_level0=info.field_level0, source=info.path
+    )
+    tolerance = SIMPLIFICATION * info.field_level0[0] / slide.labels.shape[1]
+    regions = [
+        Region(shapely.simplify(region.geometry, tolerance), region.class_name)
+        for region in exact.regions
+    ]
+    return AnnotatedRegions(tuple(regions), info.path)
+
+
+def write_patches(
+    located: Located, heatmap: Heatmap, path: Path, class_names: tuple[str, ...]
+) -> None:
+    """Writes wsinfer's patch table: squares in level-0 pixels with their class probabilities."""
+    cells, grid = located.cells, located.grid
+    corners = np.array([grid.xy_level0(int(row), int(col)) for row, col in cells]).reshape(-1, 2)
+    side = round(grid.plan.step_level0)
+    columns = {"minx": corners[:, 0], "miny": corners[:, 1], "width": side, "height": side}
+    table = pd.DataFrame(columns)
+    for index, name in enumerate(class_names):
+        table[f"prob_{name}"] = heatmap.values[cells[:, 0], cells[:, 1], index]
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def summary_row(slide: Segmented, class_names: tuple[str, ...], *, seconds_writing: float) -> Row:
+    """The slide's row of summary.csv, without its name and file."""
+    info, tissue, seconds = slide.located.info, slide.located.tissue, slide.seconds
+    tumour = slide.labels > 0
+    row: Row = {
+        "status": "ok",
+        "reason": "",
+        "mpp": info.known_mpp,
+        "mpp_source": info.mpp_source,
+        "tissue_mm2": round(tissue.area_mm2, 4),
+        "tumour_mm2": round(_area_mm2(slide, tumour), 4),
+        "tumour_percent": round(_percent_of_tissue(tissue.mask, tumour), 2),
+        "patches": len(slide.located.cells),
+        "seconds_read": round(seconds.read, 3),
+        "seconds_inference": round(seconds.inference, 3),
+        "seconds_refinement": round(seconds.refinement, 3),
+        "seconds_total": round(seconds.total + seconds_writing, 3),
+    }
+    if len(class_names) > 2:
+        for index, name in enumerate(class_names[1:], start=1):
+            row[f"mm2_{name}"] = round(_area_mm2(slide, slide.labels == index), 4)
+    return row
+
+
+def _pixel_um(slide: Segmented) -> tuple[float, float]:
+    """(width, height) of a label's pixel; a level's sides are rounded, so they differ a little."""
+    height, width = slide.labels.shape
+    info = slide.located.info
+    field_um = [side * info.known_mpp for side in info.field_level0]
+    return field_um[0] / width, field_um[1] / height
+
+
+def _area_mm2(slide: Segmented, inside: np.ndarray) -> float:
+    width_um, height_um = _pixel_um(slide)
+    return int(np.count_nonzero(inside)) * width_um * height_um / 1e6
+
+
+def _percent_of_tissue(tissue: np.ndarray, tumour: np.ndarray) -> float:
+    size_px = (tumour.shape[1], tumour.shape[0])
+    fitted = cv2.resize(tissue.astype(np.uint8), size_px, interpolation=cv2.INTER_NEAREST_EXACT)
+    inside = fitted > 0
+    whole = int(np.count_nonzero(inside))
+    return 100 * int(np.count_nonzero(tumour & inside)) / whole if whole else 0.0

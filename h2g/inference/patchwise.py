@@ -1,0 +1,174 @@
+"""The heatmap of a slide: threads read patches of tissue while the network classifies them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from h2g.errors import SlideError
+from h2g.inference.ahead import Ahead
+from h2g.inference.engine import Engine
+from h2g.progress import progress
+from h2g.recipes.recipe import Preprocessing
+from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.reading import Slide, SlideInfo, SlidePool, read_patch
+from h2g.slides.tissue import TissueMask, find_tissue
+
+BATCH_SIZE = 16
+# What is read and lies waiting at most: keeps the network busy through slow tiles.
+WAITING_BYTES = 128 << 20
+# (n, 2) cells -> (n, S, S, 3) uint8
+PatchBatches = Ahead[np.ndarray, np.ndarray]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PatchwiseSeconds:
+    """``read`` adds up all reading threads; they work while the network does, so the parts may sum
+    to more than ``total``, which is wall time."""
+
+    tissue: float
+    read: float
+    inference: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Patchwise:
+    heatmap: Heatmap
+    tissue: TissueMask
+    info: SlideInfo
+    patches: int
+    seconds: PatchwiseSeconds
+
+
+@dataclass(frozen=True)
+class Located:
+    """The patches of a slide that hold tissue.
+
+    Attributes:
+        cells: (n, 2) int, row and column in ``grid``, row by row.
+        seconds: spent on finding them.
+    """
+
+    info: SlideInfo
+    tissue: TissueMask
+    grid: PatchGrid
+    cells: np.ndarray
+    seconds: float
+
+    def why_none(self, preprocessing: Preprocessing) -> str | None:
+        """Why there is nothing to classify, or None when there is."""
+        if len(self.cells):
+            return None
+        rule = f"rule {preprocessing.tissue.rule} at {preprocessing.tissue.threshold:g}"
+        if not self.tissue.mask.any():
+            return f"no tissue found ({rule}); 'h2g tissue' shows what the rule sees."
+        return (
+            f"no patch has more than {preprocessing.patch.min_tissue:.0%} tissue ({rule}, "
+            f"{self.tissue.area_mm2:.3f} mm2 found); 'h2g tissue' shows what the rule sees."
+        )
+
+
+def classify_slide(
+    slide_path: Path,
+    mpp: float | None,
+    engine: Engine,
+    preprocessing: Preprocessing,
+    class_count: int,
+    *,
+    threads: int,
+    batch_size: int = BATCH_SIZE,
+    tissue: TissueMask | None = None,
+) -> Patchwise:
+    """Class probabilities of every patch of a slide that holds tissue.
+
+    Args:
+        mpp: um/px of level 0; None takes the slide's own.
+        tissue: found before by the same rule.
+    Raises:
+        SlideError: the slide cannot be read, has no resolution or no tissue.
+    """
+    start = time.perf_counter()
+    with closing(SlidePool(max_open=threads + 1)) as pool:
+        with pool.lease(slide_path, mpp) as slide:
+            located = locate_patches(slide, preprocessing, tissue=tissue)
+        reason = located.why_none(preprocessing)
+        if reason:
+            raise SlideError(f"{slide_path.name}: {reason}")
+        with read_batches(pool, located, mpp, threads=threads, batch_size=batch_size) as batches:
+            heatmap, inference = classify_batches(batches, engine, located, class_count)
+    total = time.perf_counter() - start
+    seconds = PatchwiseSeconds(located.seconds, batches.seconds, inference, total)
+    return Patchwise(heatmap, located.tissue, located.info, len(located.cells), seconds)
+
+
+def locate_patches(
+    slide: Slide, preprocessing: Preprocessing, *, tissue: TissueMask | None = None
+) -> Located:
+    """Which patches of a slide hold tissue."""
+    start = time.perf_counter()
+    grid = patch_grid(slide.info, preprocessing.patch)
+    if grid.plan.read_px != grid.plan.size_px:
+        logger.debug(
+            "%s: no level within %.0f %% of %g um/px; patches are resampled from level %d.",
+            slide.info.path.name,
+            100 * preprocessing.patch.tolerance,
+            preprocessing.patch.mpp,
+            grid.plan.level,
+        )
+    if tissue is None:
+        tissue = find_tissue(slide, preprocessing.tissue)
+    cells = np.argwhere(tissue_cells(grid, tissue, preprocessing.patch))
+    return Located(slide.info, tissue, grid, cells, time.perf_counter() - start)
+
+
+def read_batches(
+    pool: SlidePool, located: Located, mpp: float | None, *, threads: int, batch_size: int
+) -> PatchBatches:
+    """The located patches in batches of neighbours, being read from now on."""
+    grid, cells = located.grid, located.cells
+
+    def read(cells: np.ndarray) -> np.ndarray:
+        with pool.lease(located.info.path, mpp) as slide:
+            return np.stack([read_cell(slide, grid, cell) for cell in cells])
+
+    batches = (cells[start : start + batch_size] for start in range(0, len(cells), batch_size))
+    waiting = WAITING_BYTES // (batch_size * grid.plan.size_px**2 * 3)
+    return Ahead(read, batches, threads=threads, ahead=max(2 * threads, waiting))
+
+
+def read_cell(slide: Slide, grid: PatchGrid, cell: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8, the patch of one (row, column)."""
+    return read_patch(slide, grid.plan, grid.xy_level0(int(cell[0]), int(cell[1])))
+
+
+def classify_batches(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    engine: Engine,
+    located: Located,
+    class_count: int,
+) -> tuple[Heatmap, float]:
+    """The heatmap, filled as batches arrive, and the seconds that the network took.
+
+    Args:
+        batches: ``(cells, patches)`` as :func:`read_batches` gives them.
+    """
+    grid, info = located.grid, located.info
+    values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
+    seconds = 0.0
+    with progress(info.path.stem, len(located.cells)) as advance:
+        for cells, patches in batches:
+            start = time.perf_counter()
+            values[cells[:, 0], cells[:, 1]] = engine.classify(patches)
+            seconds += time.perf_counter() - start
+            advance(len(cells))
+    return Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0), seconds

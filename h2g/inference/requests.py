@@ -1,0 +1,154 @@
+"""Which slides are to be predicted: files, folders of slides and tables of slides."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import openslide
+import pandas as pd
+
+from h2g.errors import WrongUseError
+from h2g.slides.reading import SLIDE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class SlideRequest:
+    """A slide to predict; ``mpp`` (um/px of level 0) overrides the slide's own."""
+
+    path: Path
+    mpp: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Names all outputs of the slide."""
+        return self.path.stem
+
+
+def find_slides(
+    places: Sequence[Path],
+    *,
+    mpp: float | None = None,
+    split: str | None = None,
+    apart_from: Path | None = None,
+) -> tuple[SlideRequest, ...]:
+    """The slides that files, folders and tables name, each once.
+
+    Folders are searched with all folders in them; of the files of a DICOM series one is taken.
+    A table is a CSV file with a column ``slide`` (paths relative to the file) and, where wanted,
+    ``mpp`` and ``split``; a cohort table is one.
+
+    Args:
+        mpp: for slides whose row names none.
+        split: takes only rows of this split; tables only.
+        apart_from: a folder that is not searched, since predictions are written there.
+    Raises:
+        WrongUseError: a place that does not exist, holds no slide, or two slides of one name.
+    """
+    found: dict[Path, SlideRequest] = {}
+    for place in places:
+        for request in _slides_at(place, mpp, split, apart_from):
+            found.setdefault(request.path.resolve(), request)
+    requests = tuple(found.values())
+    _refuse_equal_names(requests)
+    return requests
+
+
+def _slides_at(
+    place: Path, mpp: float | None, split: str | None, apart_from: Path | None
+) -> list[SlideRequest]:
+    if not place.exists():
+        raise WrongUseError(f"{place}: no such file or folder.")
+    if place.suffix.lower() == ".csv":
+        return _slides_of_table(place, mpp, split)
+    if split is not None:
+        raise WrongUseError(f"{place}: --split needs a table (CSV) with a column split.")
+    if not place.is_dir():
+        return [SlideRequest(place, mpp)]
+    files = _one_per_series(_files_below(place, apart_from))
+    if not files:
+        raise WrongUseError(
+            f"{place}: no slide in this folder (looked for {', '.join(sorted(SLIDE_SUFFIXES))})."
+        )
+    return [SlideRequest(file, mpp) for file in files]
+
+
+def _files_below(folder: Path, apart_from: Path | None) -> list[Path]:
+    skipped = apart_from.resolve() if apart_from else None
+    files = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if (Path(parent) / name).resolve() != skipped]
+        # macOS leaves hidden files of the same suffix beside every file.
+        files += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(file for file in files if file.suffix.lower() in SLIDE_SUFFIXES)
+
+
+def _one_per_series(files: Sequence[Path]) -> list[Path]:
+    """OpenSlide opens a whole DICOM series by any of its files."""
+    kept, seen = [], set()
+    for file in files:
+        series = _dicom_series(file) if file.suffix.lower() == ".dcm" else None
+        if series is None or (file.parent, series) not in seen:
+            kept.append(file)
+        seen.add((file.parent, series))
+    return kept
+
+
+def _dicom_series(file: Path) -> str | None:
+    try:
+        with openslide.OpenSlide(file) as slide:
+            return slide.properties.get("dicom.SeriesInstanceUID")
+    except openslide.OpenSlideError:
+        return None  # its row will say why it cannot be read
+
+
+def _slides_of_table(path: Path, mpp: float | None, split: str | None) -> list[SlideRequest]:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (OSError, ValueError) as error:  # pandas's parser errors are ValueErrors
+        raise WrongUseError(f"{path}: the table cannot be read ({error}).") from error
+    for column in ("slide",) if split is None else ("slide", "split"):
+        if column not in table.columns:
+            raise WrongUseError(f"{path}: no column {column}; its header is slide[,mpp][,split].")
+    if split is not None:
+        table = table[table["split"].str.strip().str.lower() == split]
+    if table.empty:
+        of_split = f" of split {split}" if split else ""
+        raise WrongUseError(f"{path}: no slides{of_split} in the table.")
+    return list(_rows(path, table, mpp))
+
+
+def _rows(path: Path, table: pd.DataFrame, mpp: float | None) -> Iterator[SlideRequest]:
+    has_mpp = "mpp" in table.columns
+    for position, row in zip(table.index, table.to_dict("records"), strict=True):
+        where = f"{path}, line {int(position) + 2}"
+        if not row["slide"].strip():
+            raise WrongUseError(f"{where}: the slide is missing.")
+        text = row["mpp"].strip() if has_mpp else ""
+        yield SlideRequest(
+            path.parent / row["slide"].strip(), _positive(where, text) if text else mpp
+        )
+
+
+def _positive(where: str, text: str) -> float:
+    try:
+        mpp = float(text)
+    except ValueError:
+        mpp = math.nan
+    if not (mpp > 0 and math.isfinite(mpp)):
+        raise WrongUseError(f"{where}: mpp '{text}' is not a positive number of um/px.")
+    return mpp
+
+
+def _refuse_equal_names(requests: Sequence[SlideRequest]) -> None:
+    first: dict[str, SlideRequest] = {}
+    for request in requests:
+        other = first.setdefault(request.name, request)
+        if other is not request:
+            raise WrongUseError(
+                f"Two slides are named '{request.name}' ({other.path} and {request.path}); outputs "
+                "are named after slides, so rename one or predict them into two folders."
+            )

@@ -1,0 +1,183 @@
+"""What the demo came to: scores, seconds, where to look, and a picture of the test slides.
+
+python tools/demo_summary.py demo/run demo/predictions --out demo/panels.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tifffile
+from rich.console import Console
+from rich.table import Table
+
+from h2g.annotations.raster import rasterise
+from h2g.annotations.reading import read_annotations
+from h2g.cohort import CohortSlide
+from h2g.recipes.recipe import Recipe
+from h2g.reporting.plots import PanelRow, draw_panels
+from h2g.runs import Run, open_run
+from h2g.slides.reading import open_slide, read_low_resolution
+from h2g.slides.writing import read_heatmap
+
+VARIANTS = {"patchwise": "patch-wise", "smoothed": "smoothed", "refined": "refined"}
+# Pictures of more slides get unwieldy.
+MOST_SLIDES = 4
+TRUTH_PX = 1024
+
+
+def summarise(out: Path, timings: dict[str, float]) -> None:
+    """The demo's folder: prints the table and draws panels.png.
+
+    Args:
+        timings: seconds of each command.
+    """
+    summarise_run(out / "run", out / "predictions", out / "panels.png", timings)
+
+
+def summarise_run(run_path: Path, predictions: Path, png: Path, timings: dict[str, float]) -> None:
+    run = open_run(run_path)
+    scores = json.loads((run_path / "evaluation" / "test" / "scores.json").read_text("utf-8"))
+    summary = pd.read_csv(predictions / "summary.csv")
+    rows = _panel_rows(run, predictions, summary, scores)
+    if rows:
+        draw_panels(png, rows, class_names=run.recipe.class_names)
+    table = Table(title="h2g demo", show_header=False)
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    table.add_column("remark", overflow="fold")
+    _add_scores(table, scores)
+    _add_seconds(table, run, summary, timings)
+    _add_places(table, run_path, predictions, png if rows else None)
+    Console().print(table)
+
+
+def _add_scores(table: Table, scores: dict[str, Any]) -> None:
+    table.add_row(f"[bold]Dice, {scores['n']} test slides[/bold]", "mean ± SD", "")
+    remarks = {
+        "patchwise": "the heatmap above 0.5",
+        "smoothed": "a Gaussian on the heatmap, width chosen on val",
+        "refined": "the refinement network",
+    }
+    if scores["smoothed"]:
+        sigma_um = scores["smoothed"]["sigma_um"]
+        remarks["smoothed"] = f"a Gaussian of {sigma_um:g} um on the heatmap, chosen on val"
+    for variant, title in VARIANTS.items():
+        if scores[variant]:
+            dice = scores[variant]["dice"]
+            table.add_row(f"  {title}", f"{dice['mean']:.3f} ± {dice['sd']:.3f}", remarks[variant])
+    table.add_section()
+
+
+def _add_seconds(table: Table, run: Run, summary: pd.DataFrame, timings: dict[str, float]) -> None:
+    stages = run.seconds()
+    evaluation = stages.pop("evaluation", None)
+    done = summary[summary["status"] == "ok"]
+    prediction = float(done["seconds_total"].sum())
+    patches = int(done["patches"].sum())
+    rows = [("generating the cohort", timings.get("phantom"), "")]
+    rows.append(("training", timings.get("train", sum(stages.values())), "all stages:"))
+    rows += [(f"  {name}", seconds, "") for name, seconds in stages.items()]
+    rows.append(("evaluation", timings.get("evaluate", evaluation), ""))
+    rows.append(
+        (
+            "prediction",
+            timings.get("predict", prediction),
+            f"{prediction:.1f} s of it on {len(done)} slides, {patches} patches",
+        )
+    )
+    total = sum(timings.values())
+    table.add_row("[bold]Seconds[/bold]", f"{total:.0f}" if timings else "", "")
+    for name, seconds, remark in rows:
+        if seconds is not None:
+            table.add_row(f"  {name}", f"{seconds:.1f}", remark)
+    table.add_section()
+
+
+def _add_places(table: Table, run_path: Path, predictions: Path, png: Path | None) -> None:
+    table.add_row("[bold]Where to look[/bold]", "", "")
+    places = {
+        "picture": png,
+        "scores": run_path / "evaluation" / "test" / "table.md",
+        "training curves": run_path / "*" / "history.png",
+        "segmentations": predictions / "segmentations",
+        "for QuPath": predictions / "geojson",
+        "areas": predictions / "summary.csv",
+    }
+    for name, place in places.items():
+        if place is not None:
+            table.add_row(f"  {name}", "", str(place))
+
+
+def _panel_rows(
+    run: Run, predictions: Path, summary: pd.DataFrame, scores: dict[str, Any]
+) -> list[PanelRow]:
+    predicted = set(summary.loc[summary["status"] == "ok", "slide"].astype(str))
+    dice = {slide["slide"]: slide for slide in scores["slides"]}
+    slides = [row for row in run.cohort.split("test") if row.name in predicted]
+    return [
+        _panel_row(row, run.recipe, predictions, dice.get(row.name, {}))
+        for row in slides[:MOST_SLIDES]
+    ]
+
+
+def _panel_row(
+    row: CohortSlide, recipe: Recipe, predictions: Path, scores: dict[str, Any]
+) -> PanelRow:
+    with open_slide(row.slide, mpp=row.mpp) as slide:
+        plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
+        bounds_level0 = slide.info.bounds_level0
+    annotated = read_annotations(
+        row.annotation,
+        recipe.annotation,
+        field_level0=plane.field_level0,
+        bounds_level0=bounds_level0,
+    )
+    truth = rasterise(
+        annotated,
+        recipe.class_names,
+        field_level0=plane.field_level0,
+        size_px=(TRUTH_PX, TRUTH_PX),
+    )
+    return PanelRow(
+        title=row.name if row.grade == "all" else f"{row.name} ({row.grade})",
+        plane=plane,
+        heatmap=read_heatmap(predictions / "heatmaps" / f"{row.name}.tiff"),
+        segmentation=tifffile.imread(predictions / "segmentations" / f"{row.name}.tiff", key=0),
+        truth=truth,
+        notes=_notes(scores),
+    )
+
+
+def _notes(scores: dict[str, Any]) -> dict[str, str]:
+    """Dice below the panels it belongs to."""
+    dice = {variant: scores[variant]["dice"] for variant in VARIANTS if scores.get(variant)}
+    notes = {}
+    if "patchwise" in dice:
+        notes["heatmap"] = f"above 0.5: Dice {dice['patchwise']:.3f}"
+        if "smoothed" in dice:
+            notes["heatmap"] += f", smoothed {dice['smoothed']:.3f}"
+    if "refined" in dice:
+        notes["segmentation"] = f"Dice {dice['refined']:.3f}"
+    return notes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="a run folder evaluated on test")
+    parser.add_argument("predictions", type=Path, help="a prediction folder of its test slides")
+    parser.add_argument("--out", type=Path, default=Path("panels.png"), help="the picture")
+    parser.add_argument("--timings", type=Path, help="JSON: seconds of each command")
+    arguments = parser.parse_args()
+    timings = json.loads(arguments.timings.read_text()) if arguments.timings else {}
+    summarise_run(arguments.run, arguments.predictions, arguments.out, timings)
+
+
+if __name__ == "__main__":
+    main()
