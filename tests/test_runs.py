@@ -66,10 +66,14 @@ def test_not_a_run_folder(tmp_path):
 
 def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
     target = tmp_path / "deep" / "out.txt"
-    with replacing(target) as temporary:
-        temporary.write_text("first")
-    with pytest.raises(ValueError, match="stop"), replacing(target) as temporary:
-        temporary.write_text("half")
-        raise ValueError("stop")
+
+    def write(text: str, *, divisor: int) -> None:
+        with replacing(target) as temporary:
+            temporary.write_text(text[: len(text) // 2])
+            temporary.write_text(text[: len(text) // divisor])
+
+    write("first", divisor=1)
+    with pytest.raises(ZeroDivisionError):
+        write("other", divisor=0)
     assert target.read_text() == "first"
     assert [file.name for file in target.parent.iterdir()] == ["out.txt"]

@@ -229,14 +229,20 @@ def work_of(run: Run, arguments: argparse.Namespace) -> Work:
         seed=run.recipe.seed,
         workers=arguments.workers,
     )
+    # Workers that started together finish together: whole rounds of them, at both ends.
+    least = settings.workers + 2 * PREFETCHED
     return Work(
         slides=labelled_slides(run, "train"),
         order=run.recipe.sampler.order,
         augmentation=run.recipe.patch.augmentation,
         settings=settings,
-        filling=arguments.workers + 2 * PREFETCHED + 1,
-        timed=arguments.batches,
+        filling=whole_rounds(least, settings.workers),
+        timed=whole_rounds(arguments.batches, settings.workers),
     )
+
+
+def whole_rounds(batches: int, workers: int) -> int:
+    return -(-batches // workers) * workers
 
 
 def main() -> None:
@@ -245,7 +251,7 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default: generated slides")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--batches", type=int, default=12, help="timed ones a repeat")
+    parser.add_argument("--batches", type=int, default=16, help="timed ones a repeat, at least")
     parser.add_argument("--workers", type=int, default=2, help="reading threads")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")

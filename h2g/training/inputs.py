@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from h2g.cohort import CohortSlide
-from h2g.errors import AnnotationError, SlideError, TrainingError
+from h2g.errors import AnnotationError, SlideError
 from h2g.evaluation.rasters import true_labels
 from h2g.models.deployment import resize_bilinear
 from h2g.progress import track
@@ -54,18 +54,6 @@ def write_inputs(run: Run, slides: list[CohortSlide], *, jobs: int) -> list[Coho
             if reason is not None
         }
     return [slide for slide in slides if slide.name not in failed]
-
-
-def read_png(path: Path, flags: int) -> np.ndarray:
-    """(h, w[, 3]) uint8 as OpenCV gives it.
-
-    Raises:
-        TrainingError: damaged or not there.
-    """
-    pixels = cv2.imread(str(path), flags)
-    if pixels is None:
-        raise TrainingError(f"{path}: cannot be read. Delete it and run the same command again.")
-    return pixels
 
 
 def _write(run: Run, row: CohortSlide) -> str | None:

@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from h2g.cohort import CohortSlide, Split
 from h2g.data.patch_source import BatchSettings
-from h2g.data.refinement_dataset import ExampleSource, RefinementExample, refinement_dataset
+from h2g.data.refinement_dataset import (
+    ExampleSource,
+    RefinementExample,
+    read_png,
+    refinement_dataset,
+)
 from h2g.data.stain import macenko_stain_matrix
 from h2g.errors import TrainingError
 from h2g.models.registry import build_refinement_model
@@ -20,7 +25,7 @@ from h2g.recipes.recipe import RefinementStage
 from h2g.runs import Run
 from h2g.training.checkpoint import TrainingState
 from h2g.training.fit import StageTraining, Strategy, fit_stage
-from h2g.training.inputs import image_file, read_png, truth_file, write_inputs
+from h2g.training.inputs import image_file, truth_file, write_inputs
 from h2g.training.losses import SoftDice
 from h2g.training.metrics import slide_dice
 
