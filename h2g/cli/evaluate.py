@@ -47,6 +47,9 @@ def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None
     opened = open_run(run)
 
     def open_engine() -> Engine:
+        from h2g.models.startup import start_keras
+
+        start_keras()
         from h2g.inference.keras_engine import open_keras_engine
 
         return open_keras_engine(opened)

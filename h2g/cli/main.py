@@ -103,7 +103,7 @@ def main() -> None:
 
 def set_logging(*, verbose: bool, quiet: bool) -> None:
     """Messages on stderr: warnings, with --verbose also what is being done, with --quiet errors."""
-    # TensorFlow, where a verb loads it later, writes pages about CPU features and missing GPUs.
+    # What TensorFlow, where a verb loads it later, logs after its start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")

@@ -21,6 +21,9 @@ def command(name: str | None, as_json: bool) -> None:
       h2g models
       h2g models unet
     """
+    from h2g.models.startup import start_keras
+
+    start_keras()
     from h2g.models.registry import MODELS, build_default, find_architecture
 
     names = [name] if name else list(MODELS)

@@ -80,6 +80,9 @@ def command(
     # First: a wrong table or recipe is told before TensorFlow is loaded.
     run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))
 
+    from h2g.models.startup import start_keras
+
+    start_keras()
     from h2g.training.stages import reuse_stage, train_run, training_summary
 
     for folder in reused:

@@ -61,6 +61,9 @@ def _load_run(path: Path, engine: str) -> LoadedModel:
         raise RunError(f"{path}: a run folder is run by --engine keras, not {engine}.")
 
     def open_engine(batch_size: int) -> Engine:
+        from h2g.models.startup import start_keras
+
+        start_keras()
         from h2g.inference.keras_engine import open_keras_engine
 
         return open_keras_engine(run, batch_size=batch_size)
