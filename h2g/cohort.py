@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -99,6 +100,7 @@ def _slide(path: Path, number: int, row: dict[str, str]) -> CohortSlide:
     for key, file in files.items():
         if not row[key].strip() or not file.exists():
             raise CohortError(f"{where}: the {key} '{row[key]}' does not exist.")
+    mpp = row.get("mpp", "").strip()
     return CohortSlide(
         name=files["slide"].stem,
         slide=files["slide"],
@@ -106,18 +108,23 @@ def _slide(path: Path, number: int, row: dict[str, str]) -> CohortSlide:
         split=split,
         grade=row.get("grade", "").strip() or "all",
         patient=row.get("patient", "").strip() or None,
-        mpp=_mpp(where, row.get("mpp", "").strip()),
+        mpp=parse_mpp(where, mpp) if mpp else None,
     )
 
 
-def _mpp(where: str, text: str) -> float | None:
-    if not text:
-        return None
+def parse_mpp(where: str, text: str) -> float:
+    """A table's um/px.
+
+    Args:
+        where: file and line, for the error.
+    Raises:
+        CohortError: not a positive number.
+    """
     try:
         mpp = float(text)
     except ValueError:
-        mpp = -1.0
-    if not mpp > 0:
+        mpp = math.nan
+    if not (mpp > 0 and math.isfinite(mpp)):
         raise CohortError(f"{where}: mpp '{text}' is not a positive number of um/px.")
     return mpp
 

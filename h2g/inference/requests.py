@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import openslide
 import pandas as pd
 
+from h2g.cohort import parse_mpp
 from h2g.errors import WrongUseError
+from h2g.slides.folders import slides_below
 from h2g.slides.reading import SLIDE_SUFFIXES
 
 
@@ -68,41 +67,12 @@ def _slides_at(
         raise WrongUseError(f"{place}: --split needs a table (CSV) with a column split.")
     if not place.is_dir():
         return [SlideRequest(place, mpp)]
-    files = _one_per_series(_files_below(place, apart_from))
+    files = slides_below(place, apart_from=apart_from)
     if not files:
         raise WrongUseError(
             f"{place}: no slide in this folder (looked for {', '.join(sorted(SLIDE_SUFFIXES))})."
         )
     return [SlideRequest(file, mpp) for file in files]
-
-
-def _files_below(folder: Path, apart_from: Path | None) -> list[Path]:
-    skipped = apart_from.resolve() if apart_from else None
-    files = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if (Path(parent) / name).resolve() != skipped]
-        # macOS leaves hidden files of the same suffix beside every file.
-        files += [Path(parent) / name for name in names if not name.startswith(".")]
-    return sorted(file for file in files if file.suffix.lower() in SLIDE_SUFFIXES)
-
-
-def _one_per_series(files: Sequence[Path]) -> list[Path]:
-    """OpenSlide opens a whole DICOM series by any of its files."""
-    kept, seen = [], set()
-    for file in files:
-        series = _dicom_series(file) if file.suffix.lower() == ".dcm" else None
-        if series is None or (file.parent, series) not in seen:
-            kept.append(file)
-        seen.add((file.parent, series))
-    return kept
-
-
-def _dicom_series(file: Path) -> str | None:
-    try:
-        with openslide.OpenSlide(file) as slide:
-            return slide.properties.get("dicom.SeriesInstanceUID")
-    except openslide.OpenSlideError:
-        return None  # its row will say why it cannot be read
 
 
 def _slides_of_table(path: Path, mpp: float | None, split: str | None) -> list[SlideRequest]:
@@ -129,18 +99,8 @@ def _rows(path: Path, table: pd.DataFrame, mpp: float | None) -> Iterator[SlideR
             raise WrongUseError(f"{where}: the slide is missing.")
         text = row["mpp"].strip() if has_mpp else ""
         yield SlideRequest(
-            path.parent / row["slide"].strip(), _positive(where, text) if text else mpp
+            path.parent / row["slide"].strip(), parse_mpp(where, text) if text else mpp
         )
-
-
-def _positive(where: str, text: str) -> float:
-    try:
-        mpp = float(text)
-    except ValueError:
-        mpp = math.nan
-    if not (mpp > 0 and math.isfinite(mpp)):
-        raise WrongUseError(f"{where}: mpp '{text}' is not a positive number of um/px.")
-    return mpp
 
 
 def _refuse_equal_names(requests: Sequence[SlideRequest]) -> None:
