@@ -8,12 +8,13 @@ refinement/{model.keras,history.csv,...}  evaluation/
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -51,6 +52,18 @@ class Run:
     def model_file(self, stage: str) -> Path:
         """``stage`` is ``patch`` or ``refinement``."""
         return self.path / stage / "model.keras"
+
+    def trained_models(self, stages: Iterable[str]) -> dict[str, Path]:
+        """The stages' model files; RunError when one is not trained yet."""
+        files = {stage: self.model_file(stage) for stage in stages}
+        missing = [stage for stage, file in files.items() if not file.is_file()]
+        if missing:
+            raise RunError(
+                f"{self.path}: the {' and '.join(missing)} network is not trained yet. Train it "
+                f"first: h2g train {self.path / 'cohort.csv'} --recipe "
+                f"{self.path / 'recipe.yaml'} --out {self.path}."
+            )
+        return files
 
     def is_done(self, stage: str) -> bool:
         return bool(self._record().get("stages", {}).get(stage, {}).get("done"))
@@ -134,6 +147,11 @@ def provenance() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "versions": {name: version for name in VERSIONED if (version := _version(name))},
     }
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,13 +21,12 @@ from h2g.evaluation.scoring import (
     annotation_sha256,
     per_slide,
     score_slide,
-    sha256,
     stored_document,
 )
 from h2g.evaluation.smoothing import CANDIDATES_UM, Smoothing, choose_smoothing
 from h2g.evaluation.tables import write_tables
 from h2g.inference.engine import Engine
-from h2g.runs import Run, write_text
+from h2g.runs import Run, file_sha256, write_text
 
 logger = logging.getLogger(__name__)
 # A side of the raster where no refinement network sets it.
@@ -82,15 +81,8 @@ def evaluate_run(
 def _evaluator(run: Run, open_engine: Callable[[], Engine], threads: int) -> Evaluator:
     settings = run.recipe.refinement
     stages = ["patch"] if settings is None else ["patch", "refinement"]
-    made_of = {"recipe": sha256(run.path / "recipe.yaml")}
-    for stage in stages:
-        file = run.model_file(stage)
-        if not file.is_file():
-            raise RunError(
-                f"{file}: the {stage} network is not trained yet. Train it first: h2g train "
-                f"{run.cohort.path} --recipe {run.recipe.name} --out {run.path}."
-            )
-        made_of[stage] = sha256(file)
+    made_of = {"recipe": file_sha256(run.path / "recipe.yaml")}
+    made_of |= {stage: file_sha256(file) for stage, file in run.trained_models(stages).items()}
     side_px = SIDE_PX if settings is None else settings.input_px
     return Evaluator(run, functools.cache(open_engine), threads, made_of, (side_px, side_px))
 

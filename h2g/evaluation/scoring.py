@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from h2g.inference.engine import Engine
 from h2g.inference.refinement import labels_of, patchwise_labels, refine_slide
 from h2g.progress import track
 from h2g.reporting.overlay import write_png
-from h2g.runs import Run, write_text
+from h2g.runs import Run, file_sha256, write_text
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide
 
@@ -90,7 +89,7 @@ def score_slide(
     key = {
         "made_of": evaluator.made_of,
         "annotation": annotation_sha256(row),
-        "heatmap": sha256(evaluator.run.heatmap_file(row.name)),
+        "heatmap": file_sha256(evaluator.run.heatmap_file(row.name)),
         "sigma_um": sigma_um,
         "size_px": list(evaluator.size_px),
     }
@@ -139,9 +138,4 @@ def stored_document(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def annotation_sha256(row: CohortSlide) -> str | None:
-    return sha256(row.annotation) if row.annotation.is_file() else None
-
-
-def sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(row.annotation) if row.annotation.is_file() else None

@@ -92,23 +92,15 @@ def open_keras_engine(
         RunError: a wanted network is not trained yet.
     """
     settings = run.recipe.refinement
-    refines = settings is not None and "refinement" in stages
+    wanted = [s for s in stages if s != "refinement" or settings is not None]
+    # One by one: the first that is missing is the one to train first.
+    files = {stage: run.trained_models([stage])[stage] for stage in wanted}
     return KerasEngine(
-        patch_file=_trained(run, "patch") if "patch" in stages else None,
-        refinement_file=_trained(run, "refinement") if refines else None,
+        patch_file=files.get("patch"),
+        refinement_file=files.get("refinement"),
         input_px=settings.input_px if settings is not None else None,
         batch_size=batch_size,
     )
-
-
-def _trained(run: Run, stage: str) -> Path:
-    path = run.model_file(stage)
-    if not path.is_file():
-        raise RunError(
-            f"{path}: the {stage} network is not trained yet. Train it first: h2g train "
-            f"{run.path / 'cohort.csv'} --recipe {run.path / 'recipe.yaml'} --out {run.path}."
-        )
-    return path
 
 
 def _without_jit(model: keras.Model) -> keras.Model:

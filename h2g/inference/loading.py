@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from h2g.errors import RunError
 from h2g.inference.engine import Engine
 from h2g.recipes.recipe import Preprocessing
-from h2g.runs import Run, is_run, open_run
+from h2g.runs import Run, file_sha256, is_run, open_run
 
 
 @dataclass(frozen=True)
@@ -80,17 +79,5 @@ def _load_run(path: Path, engine: str) -> LoadedModel:
 
 def _run_sha256(run: Run) -> dict[str, str]:
     stages = ["patch"] + (["refinement"] if run.recipe.refinement is not None else [])
-    files = {stage: run.model_file(stage) for stage in stages}
-    missing = [stage for stage, file in files.items() if not file.is_file()]
-    if missing:
-        raise RunError(
-            f"{run.path}: the {' and '.join(missing)} network is not trained yet. Train it first: "
-            f"h2g train {run.path / 'cohort.csv'} --recipe {run.path / 'recipe.yaml'} "
-            f"--out {run.path}."
-        )
-    return {f"{stage}/{file.name}": _sha256(file) for stage, file in files.items()}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    files = run.trained_models(stages)
+    return {f"{stage}/{file.name}": file_sha256(file) for stage, file in files.items()}

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 
@@ -17,7 +16,8 @@ from h2g.evaluation.rasters import true_labels
 from h2g.models.deployment import resize_bilinear
 from h2g.progress import track
 from h2g.recipes.recipe import Recipe
-from h2g.runs import Run, replacing
+from h2g.reporting.overlay import write_png
+from h2g.runs import Run
 from h2g.slides.reading import open_slide, read_low_resolution
 
 logger = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ def _write(run: Run, row: CohortSlide) -> str | None:
     except (SlideError, AnnotationError) as error:
         logger.warning("%s is left out of the refinement stage: %s", row.name, error)
         return str(error)
-    _write_png(image_file(run, row.name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_png(image_file(run, row.name), image)
     # Last: a slide with a truth is done.
-    _write_png(truth_file(run, row.name), truth)
+    write_png(truth_file(run, row.name), truth)
     return None
 
 
@@ -78,11 +78,3 @@ def _image_and_truth(row: CohortSlide, recipe: Recipe) -> tuple[np.ndarray, np.n
         plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
     image = keras.ops.convert_to_numpy(resize_bilinear(plane.rgb, size_px))
     return np.rint(image).astype(np.uint8), truth
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    encoded, data = cv2.imencode(".png", pixels)
-    if not encoded:
-        raise ValueError(f"{path.name}: {pixels.shape} {pixels.dtype} is no picture")
-    with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())
