@@ -5,9 +5,12 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 # What FAST's engine needs of Debian; nothing else here does.
 SYSTEM_PACKAGES := libusb-1.0-0 libopengl0 libegl1 libgl1 libxcb-xinerama0 ocl-icd-libopencl1 pocl-opencl-icd
+# FAST with the version whose behaviour the pipelines are written for, in an environment of its own:
+# it must not share a process with TensorFlow.
+FAST := pyfast==4.15.1 numpy
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint types pytest system-packages clean
+.PHONY: demo test lint types pytest base-environment fast-environment system-packages clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --out demo --seed $(SEED)
@@ -24,13 +27,29 @@ types: $(INSTALLED)
 	ln -s $(CURDIR)/h2g/* $(CURDIR)/exporters $(CURDIR)/fast_pipelines build/typed/h2g/
 	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/setup.cfg -p h2g
 
-pytest: $(INSTALLED)
-	$(BIN)/pytest
+pytest: $(INSTALLED) base-environment fast-environment
+	H2G_REQUIRE_BASE=1 $(BIN)/pytest
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
+
+# A second environment with what prediction needs and no more, so without TensorFlow.
+base-environment: .base/installed
+
+.base/installed: setup.cfg pyproject.toml constraints.txt
+	test -x .base/bin/python || $(PYTHON) -m venv .base
+	.base/bin/pip install -q -c constraints.txt -e .
+	touch $@
+
+# Where FAST cannot be had its tests are skipped with the reason, or fail with H2G_REQUIRE_FAST=1.
+fast-environment:
+	@test -e .fast/installed || { \
+	  { test -x .fast/bin/python || $(PYTHON) -m venv .fast; } && .fast/bin/pip install -q $(FAST) && \
+	  { .fast/bin/python -c 'import fast' >/dev/null 2>&1 || $(MAKE) -s system-packages; } && \
+	  .fast/bin/python -c 'import fast' >/dev/null && touch .fast/installed; \
+	} || echo "FAST does not run here: its tests are skipped. It needs: $(SYSTEM_PACKAGES)"
 
 system-packages:
 	@if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -qq -y $(SYSTEM_PACKAGES); \
@@ -38,4 +57,4 @@ system-packages:
 	else echo "As root: apt-get install $(SYSTEM_PACKAGES)"; fi
 
 clean:
-	rm -rf build demo .venv
+	rm -rf build demo .venv .base .fast

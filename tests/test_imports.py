@@ -16,7 +16,7 @@ ROWS = [
     {"h2g.models"},
     {"h2g.data", "h2g.clustering", "h2g.reporting"},
     {"h2g.inference"},
-    {"h2g.evaluation"},
+    {"h2g.evaluation", "h2g.benchmarking"},
     {"h2g.training", "h2g.exporters"},
     {"h2g.cli"},
 ]
@@ -26,17 +26,22 @@ GROUPS = {package: package for package in ROW_OF} | {package: "row 1" for packag
 GROUPS["h2g.fast_pipelines"] = "h2g.exporters"
 ROW_OF["h2g.fast_pipelines"] = ROW_OF["h2g.exporters"]
 
-HEAVY = {"tensorflow", "keras", "openvino", "onnxruntime", "torch", "tf2onnx", "ai_edge_litert"}
+HEAVY = {"tensorflow", "tensorflow_io", "keras", "openvino", "onnxruntime", "torch", "tf2onnx"} | {
+    "ai_edge_litert",
+    "nncf",
+}
 MAY_USE = {
     "tensorflow": (
         "h2g.data.dataset",
         "h2g.data.refinement_dataset",
         "h2g.data.augmentation",
         "h2g.data.stain",
+        "h2g.data.lab",
         "h2g.clustering.graph",
         "h2g.training",
         "h2g.exporters",
     ),
+    "tensorflow_io": ("h2g.data.lab",),
     "keras": (
         "h2g.models",
         "h2g.clustering.layers",

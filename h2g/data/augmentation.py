@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from h2g.data.lab import shift_lab, shift_lab_in_graph
 from h2g.recipes.recipe import PatchAugmentation, RefinementAugmentation
 
 # Which purpose random numbers are drawn for; one seed then serves for all.
-PATCH_STREAM, MOVE_STREAM, ZOOM_STREAM = 1, 2, 3
+PATCH_STREAM, MOVE_STREAM, ZOOM_STREAM, LAB_STREAM = 1, 2, 3, 4
 
 
 def random_numbers(seed: int, stream: int, batch: tf.Tensor, shape: list) -> tf.Tensor:
@@ -25,7 +26,7 @@ def random_numbers(seed: int, stream: int, batch: tf.Tensor, shape: list) -> tf.
 def augment_patches(
     pixels: tf.Tensor, batch: tf.Tensor, *, seed: int, settings: PatchAugmentation
 ) -> tf.Tensor:
-    """Flips, 90-degree rotations, shifts of hue and saturation, brightness.
+    """Flips, 90-degree rotations, shifts of hue and saturation, brightness, shifts in Lab.
 
     Args:
         pixels: (B, S, S, 3) uint8 RGB.
@@ -42,14 +43,26 @@ def augment_patches(
     brightness = tf.where(lit < settings.brightness, low + (high - low) * light, 1.0)
     if settings.flip or settings.rotate:
         pixels = move(pixels, *moves)
-    if not settings.colour:
-        return shift_brightness(pixels, brightness)
-    return shift_colours(
-        pixels,
-        hue=(2 * hue - 1) * settings.hue_shift * shifted,
-        saturation=(2 * saturation - 1) * settings.saturation_shift * shifted,
-        brightness=brightness,
-    )
+    if settings.colour:
+        images = shift_colours(
+            pixels,
+            hue=(2 * hue - 1) * settings.hue_shift * shifted,
+            saturation=(2 * saturation - 1) * settings.saturation_shift * shifted,
+            brightness=brightness,
+        )
+    else:
+        images = shift_brightness(pixels, brightness)
+    return _shift_stain(images, batch, seed=seed, settings=settings) if settings.lab else images
+
+
+def _shift_stain(
+    images: tf.Tensor, batch: tf.Tensor, *, seed: int, settings: PatchAugmentation
+) -> tf.Tensor:
+    numbers = random_numbers(seed, LAB_STREAM, batch, [tf.shape(images)[0], 4])
+    chosen = tf.cast(numbers[:, :1] < settings.lab, tf.float32)
+    shift = chosen * (2 * numbers[:, 1:] - 1) * tf.constant(settings.lab_shift)
+    way = shift_lab_in_graph if settings.lab_with == "tensorflow-io" else shift_lab
+    return way(images, shift)
 
 
 def move_samples(

@@ -5,9 +5,29 @@ An engine runs the graphs of h2g.models.deployment: raw pixels in, softmax out.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """The files of a model in one format; None where it has no such network.
+
+    Attributes:
+        input_px: side of the refinement network's field, None without one.
+        class_count: background included.
+    """
+
+    patch: Path | None
+    refinement: Path | None
+    input_px: int | None
+    class_count: int
 
 
 class Engine(Protocol):
@@ -23,7 +43,7 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """What the networks compute in, e.g. ``float32``."""
+        """What the networks really compute in: ``float32``, ``bfloat16``, ``float16``, ``int8``."""
 
     @property
     def has_refinement(self) -> bool:
@@ -38,6 +58,15 @@ class Engine(Protocol):
             (N, C) float32, softmax.
         """
 
+    def classify_each(
+        self, batches: Iterable[tuple[Key, np.ndarray]]
+    ) -> Iterator[tuple[Key, np.ndarray]]:
+        """``classify`` of many batches, each with what the caller knows it by.
+
+        An engine that runs several at once gives them back in any order, and takes only as many
+        ahead as it runs.
+        """
+
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
         """Class probabilities of every pixel of the slide's field at the network's size.
 
@@ -47,3 +76,11 @@ class Engine(Protocol):
         Returns:
             (P, P, C) float32, softmax.
         """
+
+
+def one_by_one(
+    classify: Callable[[np.ndarray], np.ndarray], batches: Iterable[tuple[Key, np.ndarray]]
+) -> Iterator[tuple[Key, np.ndarray]]:
+    """``classify_each`` of an engine that runs one batch at a time."""
+    for key, patches in batches:
+        yield key, classify(patches)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from pathlib import Path
 
 import keras
 import numpy as np
 
 from h2g.errors import RunError
+from h2g.inference.engine import Key, NetworkFiles, one_by_one
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 from h2g.runs import Run
 
@@ -22,17 +22,12 @@ class KerasEngine:
     name = "keras"
     precision = "float32"
 
-    def __init__(
-        self,
-        *,
-        patch_file: Path | None,
-        refinement_file: Path | None,
-        input_px: int | None = None,
-        batch_size: int = 16,
-    ) -> None:
-        self._patch_file = patch_file
-        self._refinement_file = refinement_file
-        self._input_px = input_px
+    def __init__(self, files: NetworkFiles, *, batch_size: int = 16) -> None:
+        """
+        Args:
+            files: ``model.keras`` files, as training saves them.
+        """
+        self._files = files
         self._batch_size = batch_size
 
     @property
@@ -41,7 +36,7 @@ class KerasEngine:
 
     @property
     def has_refinement(self) -> bool:
-        return self._refinement_file is not None
+        return self._files.refinement is not None
 
     def classify(self, patches: np.ndarray) -> np.ndarray:
         """(N, S, S, 3) uint8 or float32 of 0..255 -> (N, C) float32, softmax."""
@@ -50,7 +45,14 @@ class KerasEngine:
             self._classify_batch(patches[start : start + size])
             for start in range(0, len(patches), size)
         ]
-        return np.concatenate(parts) if parts else np.empty((0, self._class_count), np.float32)
+        return (
+            np.concatenate(parts) if parts else np.empty((0, self._files.class_count), np.float32)
+        )
+
+    def classify_each(
+        self, batches: Iterable[tuple[Key, np.ndarray]]
+    ) -> Iterator[tuple[Key, np.ndarray]]:
+        return one_by_one(self.classify, batches)
 
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 and (h, w, C - 1) float32 -> (P, P, C) float32, softmax."""
@@ -62,22 +64,18 @@ class KerasEngine:
         full = np.pad(patches, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else patches
         return self._patch.predict_on_batch(full)[: len(patches)]
 
-    @property
-    def _class_count(self) -> int:
-        return self._patch.output_shape[-1]
-
     @cached_property
     def _patch(self) -> keras.Model:
-        if self._patch_file is None:
+        if self._files.patch is None:
             raise RunError("This engine was opened without the patch stage.")
-        return _without_jit(deployed_patch_classifier(load_network(self._patch_file)))
+        return _without_jit(deployed_patch_classifier(load_network(self._files.patch)))
 
     @cached_property
     def _refinement(self) -> keras.Model:
-        if self._refinement_file is None or self._input_px is None:
+        if self._files.refinement is None or self._files.input_px is None:
             raise RunError("This engine was opened without the refinement stage.")
-        network = load_network(self._refinement_file)
-        return _without_jit(deployed_refinement(network, self._input_px))
+        network = load_network(self._files.refinement)
+        return _without_jit(deployed_refinement(network, self._files.input_px))
 
 
 def open_keras_engine(
@@ -95,12 +93,13 @@ def open_keras_engine(
     wanted = [s for s in stages if s != "refinement" or settings is not None]
     # One by one: the first that is missing is the one to train first.
     files = {stage: run.trained_models([stage])[stage] for stage in wanted}
-    return KerasEngine(
-        patch_file=files.get("patch"),
-        refinement_file=files.get("refinement"),
+    networks = NetworkFiles(
+        patch=files.get("patch"),
+        refinement=files.get("refinement"),
         input_px=settings.input_px if settings is not None else None,
-        batch_size=batch_size,
+        class_count=len(run.recipe.class_names),
     )
+    return KerasEngine(networks, batch_size=batch_size)
 
 
 def _without_jit(model: keras.Model) -> keras.Model:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ BATCH_SIZE = 16
 WAITING_BYTES = 128 << 20
 # (n, 2) cells -> (n, S, S, 3) uint8
 PatchBatches = Ahead[np.ndarray, np.ndarray]
+Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
@@ -157,18 +159,36 @@ def classify_batches(
     located: Located,
     class_count: int,
 ) -> tuple[Heatmap, float]:
-    """The heatmap, filled as batches arrive, and the seconds that the network took.
+    """The heatmap, filled as batches arrive, and the seconds not spent waiting for patches.
 
     Args:
         batches: ``(cells, patches)`` as :func:`read_batches` gives them.
     """
     grid, info = located.grid, located.info
     values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
-    seconds = 0.0
+    start, waiting = time.perf_counter(), Stopwatch()
     with progress(info.path.stem, len(located.cells)) as advance:
-        for cells, patches in batches:
-            start = time.perf_counter()
-            values[cells[:, 0], cells[:, 1]] = engine.classify(patches)
-            seconds += time.perf_counter() - start
+        for cells, probabilities in engine.classify_each(waiting.each(batches)):
+            values[cells[:, 0], cells[:, 1]] = probabilities
             advance(len(cells))
+    seconds = time.perf_counter() - start - waiting.seconds
     return Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0), seconds
+
+
+class Stopwatch:
+    """Sums up the seconds that an iterable keeps its user waiting."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def each(self, items: Iterable[Item]) -> Iterator[Item]:
+        iterator = iter(items)
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += time.perf_counter() - start
+            yield item

@@ -115,7 +115,11 @@ class SamplerSettings(Section):
 
 
 class PatchAugmentation(Section):
-    """Each with its probability; shifts in 8-bit units, as in H2G-Net section 3.4."""
+    """Each with its probability; shifts in 8-bit units, as in H2G-Net section 3.4.
+
+    ``lab`` is not the paper's: shifts of L, a and b in CIE Lab, up to ``lab_shift`` either way, as
+    between two stainings; ``lab_with`` says which library converts (h2g.data.lab).
+    """
 
     flip: Probability = 0.5
     rotate: Probability = 0.5
@@ -124,6 +128,9 @@ class PatchAugmentation(Section):
     saturation_shift: float = 20
     brightness: Probability = 0.5
     brightness_range: tuple[float, float] = (0.8, 1.2)
+    lab: Probability = 0.0
+    lab_shift: tuple[float, float, float] = (10.0, 8.0, 8.0)
+    lab_with: Literal["opencv", "tensorflow-io"] = "opencv"
 
 
 class RefinementAugmentation(Section):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from h2g.cohort import read_cohort
+from h2g.inference.engine import Key, one_by_one
 from h2g.recipes.recipe import (
     LowResolutionSettings,
     PatchSettings,
@@ -43,6 +45,9 @@ class ColourEngine:
     def classify(self, patches: np.ndarray) -> np.ndarray:
         self.classified += len(patches)
         return _probabilities(patches).mean(axis=(1, 2), dtype=np.float32)
+
+    def classify_each(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator:
+        return one_by_one(self.classify, batches)
 
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
         self.refined += 1

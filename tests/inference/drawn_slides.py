@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import tifffile
 
-from h2g.inference.engine import Engine
+from h2g.inference.engine import Engine, Key, one_by_one
 from h2g.inference.loading import LoadedModel
 from h2g.recipes.recipe import LowResolutionSettings, PatchSettings, Preprocessing
 from h2g.slides.writing import write_pyramid
@@ -41,6 +42,9 @@ class ColourEngine:
     def classify(self, patches: np.ndarray) -> np.ndarray:
         self.classified.append(len(patches))
         return self._probabilities(patches).mean(axis=(1, 2), dtype=np.float32)
+
+    def classify_each(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator:
+        return one_by_one(self.classify, batches)
 
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
         assert heatmap.shape[2] == self._classes - 1

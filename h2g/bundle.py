@@ -1,0 +1,191 @@
+"""An exported model: one folder with a card and the networks in one or more formats.
+
+model.json  MODEL_CARD.md  patch.onnx  refinement.onnx  patch.xml  patch.bin  patch.int8.onnx
+fast/...
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+
+from h2g.errors import ModelError
+from h2g.recipes.recipe import Preprocessing, Section
+from h2g.runs import file_sha256, write_text
+
+CARD_FILE = "model.json"
+CARD_VERSION = 1
+Stage = Literal["patch", "refinement"]
+Format = Literal["onnx", "openvino", "tflite", "fast"]
+FilePrecision = Literal["float32", "float16", "int8"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+FILE_PRECISIONS: tuple[FilePrecision, ...] = get_args(FilePrecision)
+
+
+class Network(Section):
+    """The Keras network that was exported.
+
+    Attributes:
+        sha256: of its .keras file.
+    """
+
+    architecture: str
+    parameters: int
+    sha256: str
+
+
+class Check(Section):
+    """What reloading an export in its runtime showed.
+
+    Attributes:
+        engine: with its version, e.g. ``openvino 2026.4.1``.
+        pixels: ``slides`` or, without slides at hand, ``noise``.
+        max_difference: by stage, the largest absolute difference of a probability to Keras.
+    """
+
+    engine: str
+    pixels: Literal["slides", "noise"]
+    max_difference: dict[Stage, float]
+
+
+class QuantisationCost(Section):
+    """What int8 costs on validation slides; Dice is the macro mean, refined where there are two
+    stages. None where the run has no validation slides."""
+
+    calibration_patches: int
+    patch_accuracy: dict[Literal["float32", "int8"], float] | None
+    dice: dict[Literal["float32", "int8"], float] | None
+
+
+class Export(Section):
+    """One format at one precision.
+
+    Attributes:
+        networks: by stage, the file that an engine opens, relative to the bundle.
+        files: sha256 of every file of this export, by its path relative to the bundle.
+        opset: of ONNX files.
+    """
+
+    format: Format
+    precision: FilePrecision
+    networks: dict[Stage, str]
+    files: dict[str, str]
+    opset: int | None = None
+    check: Check | None = None
+    cost: QuantisationCost | None = None
+
+
+class TrainingData(Section):
+    """The cohort that the networks learnt from: counts only, no names of slides or patients."""
+
+    slides: dict[str, int]  # by split
+    patients: int
+    grades: dict[str, int]
+
+
+class Card(Section):
+    """model.json: everything that a host needs to run the networks as they were trained.
+
+    Networks take RGB of 0..255 and scale it themselves (h2g.models.deployment).
+
+    Attributes:
+        refinement_px: side of the refinement network's field, None without one.
+        preprocessing_change: what differs from training, where the user accepted that.
+        scores: macro mean Dice, recall and precision on the test split, by variant.
+    """
+
+    card_version: int = CARD_VERSION
+    name: str
+    description: str
+    h2g_version: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    refinement_px: int | None
+    networks: dict[Stage, Network]
+    training: TrainingData | None = None
+    scores: dict[str, dict[str, float]] = {}
+    preprocessing_change: str | None = None
+    licence: str = "research use only; no licence was stated for the weights"
+    exports: tuple[Export, ...] = ()
+
+    def find_export(self, format: Format, precision: FilePrecision = "float32") -> Export | None:
+        for export in self.exports:
+            if (export.format, export.precision) == (format, precision):
+                return export
+        return None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's folder with its card; paths only."""
+
+    path: Path
+    card: Card
+
+    def network_file(self, export: Export, stage: Stage) -> Path | None:
+        name = export.networks.get(stage)
+        return self.path / name if name else None
+
+
+def is_bundle(path: Path) -> bool:
+    return (path / CARD_FILE).is_file()
+
+
+def open_bundle(path: Path) -> Bundle:
+    """The bundle in a folder; its files are not read yet.
+
+    Raises:
+        ModelError: no card, one of another version, or one that does not validate.
+    """
+    file = path / CARD_FILE
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{path}: not a bundle (no {CARD_FILE}). 'h2g export' makes one."
+        ) from error
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ModelError(f"{file}: not valid JSON ({error}). Export the run again.") from error
+    _refuse_other_version(file, document)
+    try:
+        return Bundle(path, Card.model_validate(document))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{file}: {where}: {first['msg']}. Export the run again.") from error
+
+
+def verify_export(bundle: Bundle, export: Export) -> None:
+    """Compares the files of an export with the card.
+
+    Raises:
+        ModelError: a file is missing or has changed.
+    """
+    for name, sha256 in export.files.items():
+        file = bundle.path / name
+        if not file.is_file():
+            raise ModelError(f"{file}: this file of the bundle is missing. Export the run again.")
+        if file_sha256(file) != sha256:
+            raise ModelError(
+                f"{file}: changed since it was exported (its sha256 is not the card's). "
+                "Export the run again, or copy the bundle anew."
+            )
+
+
+def write_card(path: Path, card: Card) -> None:
+    """Writes model.json whole or not at all."""
+    document = card.model_dump(mode="json")
+    write_text(path / CARD_FILE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _refuse_other_version(file: Path, document: Any) -> None:
+    version = document.get("card_version") if isinstance(document, dict) else None
+    if version != CARD_VERSION:
+        raise ModelError(
+            f"{file}: card version {version}; this h2g reads version {CARD_VERSION}. "
+            "Export the run again with this h2g, or use the h2g that wrote it."
+        )
