@@ -13,20 +13,33 @@ import click
 from h2g import __version__
 from h2g.errors import H2GError, MissingExtraError
 
-# verb -> (its module below h2g.cli, the extra its heavy imports need, one line for --help)
-VERBS: dict[str, tuple[str, str | None, str]] = {
-    "phantom": ("phantom", None, "Generate a cohort of slides with known truth."),
-    "slide-info": ("slide_info", None, "Say what a slide holds and where its resolution is from."),
-    "tissue": ("tissue", None, "Write tissue masks and previews."),
-    "prepare": ("prepare", None, "Index the labelled patches of a cohort."),
-    "train": ("train", "train", "Train all stages of a recipe; rerun to resume."),
-    "evaluate": ("evaluate", "train", "Score a run on a split."),
-    "predict": ("predict", "train", "Segment slides."),
-    "models": ("models", "train", "List the networks with their parameter counts."),
-    "recipes": ("recipes", None, "List the recipes, or print one."),
+# verb -> (its module below h2g.cli, one line for --help)
+VERBS: dict[str, tuple[str, str]] = {
+    "phantom": ("phantom", "Generate a cohort of slides with known truth."),
+    "slide-info": ("slide_info", "Say what a slide holds and where its resolution is from."),
+    "tissue": ("tissue", "Write tissue masks and previews."),
+    "prepare": ("prepare", "Index the labelled patches of a cohort."),
+    "train": ("train", "Train all stages of a recipe; rerun to resume."),
+    "evaluate": ("evaluate", "Score a run on a split."),
+    "compare": ("compare", "Compare runs: the paper's tables, with statistics."),
+    "predict": ("predict", "Segment slides."),
+    "models": ("models", "List the networks with their parameter counts."),
+    "recipes": ("recipes", "List the recipes, or print one."),
 }
 # Packages whose absence means a missing extra, not a bug.
-OPTIONAL_PACKAGES = ("tensorflow", "keras", "sklearn", "scipy", "matplotlib")
+EXTRA_OF_PACKAGE = {
+    "tensorflow": "train",
+    "keras": "train",
+    "sklearn": "train",
+    "scipy": "train",
+    "statsmodels": "train",
+    "matplotlib": "train",
+    "onnx": "export",
+    "tf2onnx": "export",
+    "nncf": "export",
+    "ai_edge_litert": "tflite",
+    "tensorflow_io": "io",
+}
 
 
 class Verbs(click.Group):
@@ -46,7 +59,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
+            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -55,9 +68,8 @@ class Verbs(click.Group):
             click.echo(f"h2g: {error}", err=True)
             ctx.exit(error.exit_code)
         except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            extra = VERBS.get(ctx.invoked_subcommand or "", ("", None, ""))[1]
-            if package not in OPTIONAL_PACKAGES or extra is None:
+            extra = EXTRA_OF_PACKAGE.get((error.name or "").partition(".")[0])
+            if extra is None:
                 raise
             missing = MissingExtraError(f"h2g {ctx.invoked_subcommand}", extra)
             click.echo(f"h2g: {missing}", err=True)

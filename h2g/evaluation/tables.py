@@ -82,7 +82,7 @@ def markdown(evaluation: Evaluation) -> str:
     ]
     if evaluation.failed:
         rows = [[failed.slide, failed.reason] for failed in evaluation.failed]
-        sections.append("## Not scored\n\n" + _table(["slide", "reason"], rows))
+        sections.append("## Not scored\n\n" + markdown_table(["slide", "reason"], rows))
     return "\n\n".join(sections) + "\n"
 
 
@@ -142,7 +142,7 @@ def _summary_table(evaluation: Evaluation, class_name: str | None = None) -> str
         summary = summarise(slide.score(variant, class_name) for slide in evaluation.slides)
         cells = [f"{summary[metric].mean:.3f} ± {summary[metric].sd:.3f}" for metric in METRICS]
         rows.append([TITLES[variant], *cells])
-    return _table(["", "recall", "precision", "Dice"], rows)
+    return markdown_table(["", "recall", "precision", "Dice"], rows)
 
 
 def _grade_table(evaluation: Evaluation) -> str:
@@ -151,7 +151,7 @@ def _grade_table(evaluation: Evaluation) -> str:
         dice = [summarise(s.score(v) for s in slides)["dice"] for v in evaluation.variants]
         cells = [f"{summary.mean:.3f} ± {summary.sd:.3f}" for summary in dice]
         rows.append([grade, str(len(slides)), *cells])
-    return _table(["grade", "slides", *(TITLES[v] for v in evaluation.variants)], rows)
+    return markdown_table(["grade", "slides", *(TITLES[v] for v in evaluation.variants)], rows)
 
 
 def _slide_table(evaluation: Evaluation) -> str:
@@ -159,10 +159,11 @@ def _slide_table(evaluation: Evaluation) -> str:
         [slide.slide, slide.grade, *(f"{slide.score(v).dice:.3f}" for v in evaluation.variants)]
         for slide in evaluation.slides
     ]
-    return _table(["slide", "grade", *(TITLES[v] for v in evaluation.variants)], rows)
+    return markdown_table(["slide", "grade", *(TITLES[v] for v in evaluation.variants)], rows)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the first row is the header."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines

@@ -71,7 +71,7 @@ def draw_history(
     losses = [name for name in names if "loss" in name]
     metrics = [name for name in names if "loss" not in name]
     groups = [group for group in (losses, metrics) if group]
-    figure = _figure((5.2 * len(groups), 3.6), layout="constrained")
+    figure = new_figure((5.2 * len(groups), 3.6), layout="constrained")
     best = _best_epoch(history, monitor, better)
     for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
         _draw_curves(axes, history, group)
@@ -79,7 +79,7 @@ def draw_history(
             axes.axvline(best, color="0.6", linestyle=":", label=f"best epoch, {best}")
         axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=11)
-    _save(figure, png)
+    save_figure(figure, png)
 
 
 def draw_panels(path: Path, rows: Sequence[PanelRow], *, class_names: Sequence[str]) -> None:
@@ -91,7 +91,7 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], *, class_names: Sequence[s
     heights = [PANEL_INCHES * r.plane.field_level0[1] / r.plane.field_level0[0] for r in rows]
     width = LEFT_INCHES + len(COLUMNS) * (PANEL_INCHES + GAP_INCHES)
     height = TOP_INCHES + sum(heights) + len(rows) * NOTE_INCHES + LEGEND_INCHES
-    figure = _figure((width, height))
+    figure = new_figure((width, height))
 
     def place(column: float, top: float, size: tuple[float, float]) -> Axes:
         """Axes by inches from the top: rows of different heights stay aligned."""
@@ -109,7 +109,7 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], *, class_names: Sequence[s
         top += row_height + NOTE_INCHES
     _draw_colour_bar(place(1, top + 0.08, (PANEL_INCHES, 0.12)))
     _draw_legend(place(2, top, (PANEL_INCHES, 0.3)), class_names)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def scale_bar_mm(field_mm: float) -> float:
@@ -194,7 +194,7 @@ def _draw_legend(axes: Axes, class_names: Sequence[str]) -> None:
     axes.axis("off")
 
 
-def _figure(
+def new_figure(
     size_inches: tuple[float, float], *, layout: Literal["constrained"] | None = None
 ) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -206,6 +206,6 @@ def _figure(
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

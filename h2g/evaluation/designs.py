@@ -1,0 +1,142 @@
+"""What several evaluated runs have in common: designs scored on the same slides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from h2g.cohort import Split
+from h2g.errors import RunError
+from h2g.evaluation.scores import METRICS
+from h2g.runs import Run, open_run
+
+SMOOTHED = "smoothed"
+
+
+@dataclass(frozen=True)
+class Design:
+    """One row of the paper's tables.
+
+    Attributes:
+        slides: indexed by slide; columns patient, grade, recall, precision, dice.
+        size_px: (width, height) of the raster in which pixels were counted.
+    """
+
+    name: str
+    slides: pd.DataFrame
+    size_px: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run with its scores of one split.
+
+    Attributes:
+        truth: sha256 of each slide's annotation, by the slide's name.
+        classifier: sha256 of the patch network, None for a design without one.
+    """
+
+    run: Run
+    name: str
+    document: dict[str, Any]
+    truth: dict[str, str | None]
+    classifier: str | None
+
+    @property
+    def final_variant(self) -> str:
+        return "refined" if self.document["refined"] else "patchwise"
+
+
+def read_designs(paths: Sequence[Path], split: Split) -> list[Design]:
+    """The designs of evaluated runs: each run's own result, and the smoothed heatmap of each
+    patch classifier once.
+
+    Raises:
+        RunError: a run is not evaluated on the split, lacks slides that failed there, or was
+            evaluated on other slides or annotations than the first.
+    """
+    runs = [_read_scores(path, split) for path in paths]
+    for other in runs[1:]:
+        _refuse_other_slides(runs[0], other, split)
+    runs = _with_names_apart(runs)
+    designs = [_design(scored, scored.final_variant, scored.name) for scored in runs]
+    return designs + [
+        _design(scored, SMOOTHED, f"{scored.name}, smoothed") for scored in _smoothing_runs(runs)
+    ]
+
+
+def _read_scores(path: Path, split: Split) -> Scored:
+    run = open_run(path)
+    folder = path / "evaluation" / split
+    try:
+        document = json.loads((folder / "scores.json").read_text("utf-8"))
+        keys = {
+            slide["slide"]: json.loads((folder / "slides" / f"{slide['slide']}.json").read_text())[
+                "key"
+            ]
+            for slide in document["slides"]
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            f"{path}: not evaluated on {split}. Run: h2g evaluate {path} --split {split}."
+        ) from error
+    if document["failed"]:
+        names = ", ".join(failed["slide"] for failed in document["failed"])
+        raise RunError(f"{path}: slides of {split} could not be scored ({names}); mend them first.")
+    made_of = next(iter(keys.values()))["made_of"]
+    truth = {name: key["annotation"] for name, key in keys.items()}
+    return Scored(run, run.recipe.name, document, truth, made_of.get("patch"))
+
+
+def _refuse_other_slides(first: Scored, other: Scored, split: Split) -> None:
+    names = sorted(first.truth.keys() ^ other.truth.keys())
+    what = "slides"
+    if not names:
+        names = sorted(name for name in first.truth if first.truth[name] != other.truth[name])
+        what = "annotations of slides"
+    if names:
+        raise RunError(
+            f"{first.run.path} and {other.run.path}: evaluated on other {what} of {split} "
+            f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}); designs are compared on "
+            "the same ones only. Train and evaluate them on one cohort."
+        )
+
+
+def _with_names_apart(runs: Sequence[Scored]) -> list[Scored]:
+    """Recipes' names; where two runs share one, with the folder behind it."""
+    names = [scored.name for scored in runs]
+    return [
+        Scored(s.run, f"{s.name} ({s.run.path})", s.document, s.truth, s.classifier)
+        if names.count(s.name) > 1
+        else s
+        for s in runs
+    ]
+
+
+def _smoothing_runs(runs: Sequence[Scored]) -> list[Scored]:
+    """For each classifier the run that names its smoothed row: one without refinement if any."""
+    chosen: dict[str, Scored] = {}
+    for scored in sorted(runs, key=lambda s: s.final_variant == "refined"):
+        if scored.classifier is not None and scored.document[SMOOTHED]:
+            chosen.setdefault(scored.classifier, scored)
+    return list(chosen.values())
+
+
+def _design(scored: Scored, variant: str, name: str) -> Design:
+    patients = {row.name: row.patient for row in scored.run.cohort.slides}
+    rows = [
+        {
+            "slide": slide["slide"],
+            "patient": patients[slide["slide"]] or slide["slide"],
+            "grade": slide["grade"],
+            **{metric: slide[variant][metric] for metric in METRICS},
+        }
+        for slide in scored.document["slides"]
+    ]
+    width, height = scored.document["size_px"]
+    return Design(name, pd.DataFrame(rows).set_index("slide").sort_index(), (width, height))
