@@ -1,7 +1,8 @@
 """Scores a run on a split: patch-wise, smoothed and refined, slide by slide, resumable.
 
 Writes run/evaluation/<split>/: scores.csv, table.md, scores.json, slides/<slide>.json (what was
-counted, and with which models), labels/<slide>.png (the segmentation that was scored), overlays/.
+counted, and with which models), labels/<slide>.png (the segmentation that was scored), overlays/,
+and the patch classifier's own report (h2g.evaluation.patch_tables).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict
 
 from h2g.cohort import Split
 from h2g.errors import H2GError, RunError
+from h2g.evaluation.classifier import report_classifier
 from h2g.evaluation.overlays import write_overlays
 from h2g.evaluation.scores import Evaluation
 from h2g.evaluation.scoring import (
@@ -74,6 +76,7 @@ def evaluate_run(
             failed=tuple(failed),
         )
         write_tables(evaluation, folder)
+        report_classifier(evaluator, split, folder)
         write_overlays(run, evaluation, folder)
     return evaluation
 

@@ -13,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from h2g.evaluation.boundaries import BoundaryScore, boundary_score
+
 Variant = Literal["patchwise", "smoothed", "refined"]
 Metric = Literal["recall", "precision", "dice"]
 VARIANTS: tuple[Variant, ...] = ("patchwise", "smoothed", "refined")
@@ -47,16 +49,27 @@ class Counts:
 
 @dataclass(frozen=True)
 class SlideScores:
-    """What was counted on one slide: variant -> tumour class -> pixels."""
+    """What was measured on one slide, by variant and tumour class: pixels, and outlines."""
 
     slide: str
     grade: str
     counts: dict[Variant, dict[str, Counts]]
+    outlines: dict[Variant, dict[str, BoundaryScore]]
 
     def score(self, variant: Variant, class_name: str | None = None) -> Score:
         """Of one class, or the mean over the tumour classes."""
         counts = self.counts[variant]
         return mean_score([counts[name].score for name in ([class_name] if class_name else counts)])
+
+    def outline(self, variant: Variant) -> BoundaryScore:
+        """The mean over the tumour classes; no distance where one class has none."""
+        scores = list(self.outlines[variant].values())
+        distances = [s.hausdorff95_um for s in scores if s.hausdorff95_um is not None]
+        known = len(distances) == len(scores)
+        return BoundaryScore(
+            hausdorff95_um=float(np.mean(distances)) if known else None,
+            f1=float(np.mean([score.f1 for score in scores])),
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,20 @@ def count_classes(
             true=int(wanted.sum()), predicted=int(found.sum()), both=int((found & wanted).sum())
         )
     return counts
+
+
+def score_outlines(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    pixel_um: tuple[float, float],
+) -> dict[str, BoundaryScore]:
+    """As :func:`count_classes`, of the classes' outlines."""
+    return {
+        name: boundary_score(predicted == index, truth == index, pixel_um=pixel_um)
+        for index, name in enumerate(class_names[1:], start=1)
+    }
 
 
 def mean_score(scores: Sequence[Score]) -> Score:

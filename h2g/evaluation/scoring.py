@@ -13,8 +13,16 @@ import numpy as np
 
 from h2g.cohort import CohortSlide
 from h2g.errors import AnnotationError, SlideError
+from h2g.evaluation.boundaries import BoundaryScore
 from h2g.evaluation.rasters import slide_heatmap, true_labels
-from h2g.evaluation.scores import Counts, FailedSlide, SlideScores, Variant, count_classes
+from h2g.evaluation.scores import (
+    Counts,
+    FailedSlide,
+    SlideScores,
+    Variant,
+    count_classes,
+    score_outlines,
+)
 from h2g.evaluation.smoothing import smoothed_labels
 from h2g.inference.engine import Engine
 from h2g.inference.refinement import labels_of, patchwise_labels, refine_slide
@@ -27,6 +35,8 @@ from h2g.slides.reading import open_slide
 # What one slide's failure may be; anything else stops the evaluation.
 SLIDE_FAILURES = (SlideError, AnnotationError)
 Result = TypeVar("Result")
+# Counts up when more is measured: older files then lack something.
+MEASURES = 2
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,7 @@ def score_slide(
         "heatmap": file_sha256(evaluator.run.heatmap_file(row.name)),
         "sigma_um": sigma_um,
         "size_px": list(evaluator.size_px),
+        "measures": MEASURES,
     }
     stored = stored_document(file, key)
     if stored is not None and cv2.imread(str(labels_file), cv2.IMREAD_UNCHANGED) is not None:
@@ -99,17 +110,32 @@ def score_slide(
             variant: {name: Counts(**pixels) for name, pixels in classes.items()}
             for variant, classes in stored["counts"].items()
         }
-        return SlideScores(row.name, row.grade, counts)
+        outlines = {
+            variant: {name: BoundaryScore(**values) for name, values in classes.items()}
+            for variant, classes in stored["outlines"].items()
+        }
+        return SlideScores(row.name, row.grade, counts, outlines)
     labels = _variant_labels(evaluator, row, sigma_um)
     truth = evaluator.truth(row)
     class_names = evaluator.run.recipe.class_names
     counts = {
         variant: count_classes(found, truth, class_names) for variant, found in labels.items()
     }
+    pixel_um = _pixel_um(evaluator.heatmap(row), evaluator.size_px)
+    outlines = {
+        variant: score_outlines(found, truth, class_names, pixel_um=pixel_um)
+        for variant, found in labels.items()
+    }
     write_png(labels_file, labels["refined" if evaluator.refined else "patchwise"])
-    scores = SlideScores(row.name, row.grade, counts)
+    scores = SlideScores(row.name, row.grade, counts, outlines)
     write_text(file, json.dumps({"key": key, **asdict(scores)}, indent=2) + "\n")
     return scores
+
+
+def _pixel_um(heatmap: Heatmap, size_px: tuple[int, int]) -> tuple[float, float]:
+    """(width, height) of a pixel of a raster over the slide's field."""
+    width, height = heatmap.field_level0
+    return width * heatmap.slide_mpp / size_px[0], height * heatmap.slide_mpp / size_px[1]
 
 
 def _variant_labels(

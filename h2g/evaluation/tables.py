@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Variant, summarise
+from h2g.evaluation.boundaries import TOLERANCE_UM
+from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Summary, Variant, summarise
 from h2g.runs import replacing, write_text
 
 TITLES: dict[Variant, str] = {
@@ -55,6 +57,8 @@ def score_table(evaluation: Evaluation) -> pd.DataFrame:
             "true_px": slide.counts[variant][name].true,
             "predicted_px": slide.counts[variant][name].predicted,
             "both_px": slide.counts[variant][name].both,
+            "hausdorff95_um": slide.outlines[variant][name].hausdorff95_um,
+            "boundary_f1": slide.outlines[variant][name].f1,
         }
         for slide in evaluation.slides
         for variant in evaluation.variants
@@ -77,6 +81,7 @@ def markdown(evaluation: Evaluation) -> str:
             for name in evaluation.class_names
         ]
     sections += [
+        "## Outlines\n\n" + _outline_table(evaluation),
         "## Dice per grade\n\n" + _grade_table(evaluation),
         "## Dice per slide\n\n" + _slide_table(evaluation),
     ]
@@ -102,7 +107,33 @@ def _variants(
     for variant in evaluation.variants:
         summary = summarise(slide.score(variant, class_name) for slide in slides)
         result[variant] = {metric: asdict(summary[metric]) for metric in METRICS}
+        if class_name is None:
+            result[variant] |= asdict(outline_summary(slides, variant))
     return result
+
+
+@dataclass(frozen=True)
+class OutlineSummary:
+    """Means over slides with SD (ddof 0); ``compared`` slides have a distance, the others have an
+    outline in only one of segmentation and annotation."""
+
+    hausdorff95_um: Summary | None
+    boundary_f1: Summary
+    compared: int
+
+
+def outline_summary(slides: Sequence[SlideScores], variant: Variant) -> OutlineSummary:
+    scores = [slide.outline(variant) for slide in slides]
+    distances = [s.hausdorff95_um for s in scores if s.hausdorff95_um is not None]
+    return OutlineSummary(
+        hausdorff95_um=_mean_sd(distances) if distances else None,
+        boundary_f1=_mean_sd([score.f1 for score in scores]),
+        compared=len(distances),
+    )
+
+
+def _mean_sd(values: Sequence[float]) -> Summary:
+    return Summary(float(np.mean(values)), float(np.std(values)))
 
 
 def _slide(evaluation: Evaluation, slide: SlideScores) -> dict[str, Any]:
@@ -143,6 +174,17 @@ def _summary_table(evaluation: Evaluation, class_name: str | None = None) -> str
         cells = [f"{summary[metric].mean:.3f} ± {summary[metric].sd:.3f}" for metric in METRICS]
         rows.append([TITLES[variant], *cells])
     return markdown_table(["", "recall", "precision", "Dice"], rows)
+
+
+def _outline_table(evaluation: Evaluation) -> str:
+    rows = []
+    for variant in evaluation.variants:
+        summary = outline_summary(evaluation.slides, variant)
+        distance, f1 = summary.hausdorff95_um, summary.boundary_f1
+        text = f"{distance.mean:.0f} ± {distance.sd:.0f} ({summary.compared})" if distance else "-"
+        rows.append([TITLES[variant], text, f"{f1.mean:.3f} ± {f1.sd:.3f}"])
+    header = ["", "Hausdorff 95 %, um (slides)", f"F1 within {TOLERANCE_UM:g} um"]
+    return markdown_table(header, rows)
 
 
 def _grade_table(evaluation: Evaluation) -> str:

@@ -46,7 +46,7 @@ def test_classes_are_counted_apart() -> None:
     counts = count_classes(found, truth, TWO_CLASSES)
     assert counts["invasive"] == Counts(true=2, predicted=1, both=1)
     assert counts["in situ"] == Counts(true=2, predicted=4, both=2)
-    slide = SlideScores("a", "1", {"refined": counts})
+    slide = SlideScores("a", "1", {"refined": counts}, {})
     # invasive 2 * 1 / (2 + 1) = 2/3, in situ 2 * 2 / (2 + 4) = 2/3; recall (1/2 + 1) / 2.
     assert slide.score("refined").dice == pytest.approx(2 / 3)
     assert slide.score("refined").recall == pytest.approx(3 / 4)
@@ -70,7 +70,7 @@ def test_labels_of_different_sizes_are_refused() -> None:
 
 
 def test_grades_hold_their_slides() -> None:
-    slides = tuple(SlideScores(name, grade, {}) for name, grade in ["a2", "b1", "c2"])
+    slides = tuple(SlideScores(name, grade, {}, {}) for name, grade in ["a2", "b1", "c2"])
     evaluation = Evaluation("test", ("tumour",), (8, 8), 64.0, refined=False, slides=slides)
     grades = evaluation.grades()
     assert {grade: [s.slide for s in found] for grade, found in grades.items()} == {

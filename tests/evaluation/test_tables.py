@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from h2g.evaluation.boundaries import BoundaryScore
 from h2g.evaluation.scores import Counts, Evaluation, FailedSlide, SlideScores, Variant
 from h2g.evaluation.tables import evaluation_document, markdown, score_table, write_tables
 
@@ -15,7 +16,9 @@ def slide(name: str, grade: str, both: int, variants: tuple[Variant, ...]) -> Sl
     counts = {
         variant: {"tumour": Counts(10, 10, both + (variant == "refined"))} for variant in variants
     }
-    return SlideScores(name, grade, counts)
+    # Slide b has an outline in only one of segmentation and annotation.
+    outline = BoundaryScore(300.0, 0.8) if name == "a" else BoundaryScore(None, 0.0)
+    return SlideScores(name, grade, counts, {variant: {"tumour": outline} for variant in variants})
 
 
 def evaluation(variants: tuple[Variant, ...] = ("patchwise", "smoothed", "refined")) -> Evaluation:
@@ -37,9 +40,13 @@ def test_document() -> None:
     assert document["refined"]["recall"] == {"mean": pytest.approx(0.8), "sd": pytest.approx(0.2)}
     assert document["smoothed"]["sigma_um"] == 320.0
     assert document["smoothed"]["precision"]["mean"] == pytest.approx(0.7)
+    assert document["refined"]["hausdorff95_um"] == {"mean": 300.0, "sd": 0.0}
+    assert document["refined"]["boundary_f1"] == {"mean": 0.4, "sd": 0.4}
+    assert document["refined"]["compared"] == 1
     assert document["n"] == 2
     assert document["split"] == "test"
     assert document["grades"]["2"]["n"] == 1
+    assert document["grades"]["2"]["refined"]["hausdorff95_um"] is None
     assert document["grades"]["2"]["refined"]["dice"] == {"mean": 0.6, "sd": 0.0}
     assert document["slides"][0] == {
         "slide": "a",
@@ -62,11 +69,14 @@ def test_document_without_refinement() -> None:
 
 def test_document_of_several_classes() -> None:
     counts = {"invasive": Counts(10, 10, 8), "in situ": Counts(10, 10, 4)}
-    slides = (SlideScores("a", "all", {"patchwise": counts}),)
+    outlines = {"invasive": BoundaryScore(100.0, 1.0), "in situ": BoundaryScore(300.0, 0.5)}
+    slides = (SlideScores("a", "all", {"patchwise": counts}, {"patchwise": outlines}),)
     classes = ("invasive", "in situ")
     found = Evaluation("test", classes, (8, 8), None, refined=False, slides=slides)
     document = evaluation_document(found)
     assert document["patchwise"]["dice"]["mean"] == pytest.approx(0.6)
+    assert document["patchwise"]["hausdorff95_um"]["mean"] == 200
+    assert document["patchwise"]["boundary_f1"]["mean"] == 0.75
     assert document["smoothed"] is None
     assert document["classes"]["in situ"]["patchwise"]["dice"]["mean"] == 0.4
     assert document["slides"][0]["classes"]["invasive"]["patchwise"]["dice"] == 0.8
@@ -82,11 +92,13 @@ def test_files(tmp_path: Path) -> None:
     assert rows[2] == {
         "slide": "a", "grade": "1", "variant": "refined", "class": "tumour", "recall": "1.0",
         "precision": "1.0", "dice": "1.0", "true_px": "10", "predicted_px": "10", "both_px": "10",
+        "hausdorff95_um": "300.0", "boundary_f1": "0.8",
     }  # fmt: skip
     assert json.loads((tmp_path / "scores.json").read_text()) == evaluation_document(evaluation())
     text = (tmp_path / "table.md").read_text()
     assert "| refined | 0.800 ± 0.200 | 0.800 ± 0.200 | 0.800 ± 0.200 |" in text
     assert "| 1 | 1 | 0.900 ± 0.000 | 0.900 ± 0.000 | 1.000 ± 0.000 |" in text
     assert "Gaussian of 320 um" in text
+    assert "| refined | 300 ± 0 (1) | 0.400 ± 0.400 |" in text
     # A bar in a reason would end the cell.
     assert "| c | c.svs: cannot be \\| read. |" in text

@@ -1,0 +1,55 @@
+"""How far the outlines of a segmentation lie from the true ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_erosion, distance_transform_edt
+
+# Outlines this close count as the same: the side of the paper's patch, what the heatmap resolves.
+TOLERANCE_UM = 256.0
+
+
+@dataclass(frozen=True)
+class BoundaryScore:
+    """Outlines of one class on one slide.
+
+    Attributes:
+        hausdorff95_um: the larger of the two 95th percentiles of the distance from one outline's
+            pixels to the other outline. 0 when there is neither, None when there is only one.
+        f1: harmonic mean of the shares of found and true outline within ``TOLERANCE_UM`` of the
+            other. 1 when there is neither, 0 when there is only one.
+    """
+
+    hausdorff95_um: float | None
+    f1: float
+
+
+def boundary_score(
+    found: np.ndarray, truth: np.ndarray, *, pixel_um: tuple[float, float]
+) -> BoundaryScore:
+    """Compares the outlines of two masks.
+
+    Args:
+        found, truth: (h, w) bool. What touches the field's edge has no outline there.
+        pixel_um: (width, height) of a pixel.
+    """
+    outlines = [_outline(mask) for mask in (found, truth)]
+    present = [bool(outline.any()) for outline in outlines]
+    if not all(present):
+        return BoundaryScore(None, 0.0) if any(present) else BoundaryScore(0.0, 1.0)
+    sampling = (pixel_um[1], pixel_um[0])
+    to_found, to_truth = (distance_transform_edt(~o, sampling=sampling) for o in outlines)
+    distances = [to_truth[outlines[0]], to_found[outlines[1]]]
+    precision, recall = (float(np.mean(d <= TOLERANCE_UM)) for d in distances)
+    total = precision + recall
+    return BoundaryScore(
+        hausdorff95_um=float(max(np.percentile(d, 95) for d in distances)),
+        f1=2 * precision * recall / total if total else 0.0,
+    )
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """The pixels of a mask that touch its outside along an edge."""
+    return mask & ~binary_erosion(mask, border_value=1)
