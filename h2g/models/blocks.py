@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -33,44 +35,153 @@ def classifier_head(features: Any, num_classes: int, *, dropout: float) -> Any:
 def refinement_inputs(
     image_shape: tuple[int, int, int], heatmap_shape: tuple[int, int, int], inputs: str = "both"
 ) -> tuple[list[Any], Any]:
-    """The two inputs of a refinement network, and both concatenated.
+    """The two inputs of a refinement network, and what it sees of them.
 
     Args:
-        inputs: ``both``, or the one that counts: the other is multiplied by 0, inside the network
-            so that the control runs in deployment as it was trained.
+        inputs: ``both`` concatenated, or ``image`` or ``heatmap`` alone. The other one stays an
+            input, so that every refinement network is called alike, but nothing is computed of
+            it: ``keras.Model(model.inputs[0], model.output)`` is the network of the image alone.
     Returns:
-        [image (P, P, 3), heatmap (P, P, C - 1)], and (P, P, C + 2).
+        [image (P, P, 3), heatmap (P, P, C - 1)], and (P, P, C + 2) or the one input.
     """
     if inputs not in REFINEMENT_INPUTS:
         raise ValueError(f"inputs is '{inputs}', must be one of {', '.join(REFINEMENT_INPUTS)}")
     image = keras.Input(image_shape, name="image")
     heatmap = keras.Input(heatmap_shape, name="heatmap")
-    used = [
-        tensor if inputs in ("both", tensor.name) else _zeros_of(tensor)
-        for tensor in (image, heatmap)
-    ]
-    return [image, heatmap], layers.Concatenate(name="input_concat")(used)
+    if inputs != "both":
+        return [image, heatmap], image if inputs == "image" else heatmap
+    return [image, heatmap], layers.Concatenate(name="input_concat")([image, heatmap])
+
+
+def check_sides(
+    image_shape: tuple[int, int, int], heatmap_shape: tuple[int, int, int], *, poolings: int
+) -> None:
+    """ValueError when a side cannot be halved ``poolings`` times."""
+    if poolings < 1:
+        raise ValueError("filters needs at least two widths")
+    factor = 2**poolings
+    for side in (*image_shape[:2], *heatmap_shape[:2]):
+        if side % factor:
+            raise ValueError(
+                f"an input side of {side} px is not divisible by {factor} = 2 ** {poolings}; "
+                "change input_px, or give fewer filters"
+            )
+
+
+def conv_bn_relu(
+    x: Any,
+    filters: int,
+    *,
+    size: int = 3,
+    dilation: int = 1,
+    use_bias: bool = True,
+    momentum: float,
+    spatial_dropout: float = 0.0,
+    name: str,
+) -> Any:
+    """Convolution (same padding) - batch norm - ReLU, then spatial dropout if wanted."""
+    x = layers.Conv2D(
+        filters,
+        size,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=use_bias,
+        name=f"{name}_conv",
+    )(x)
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    if spatial_dropout:
+        x = layers.SpatialDropout2D(spatial_dropout, name=f"{name}_dropout")(x)
+    return x
 
 
 def conv_block(
     x: Any, filters: int, *, momentum: float, spatial_dropout: float = 0.0, name: str
 ) -> Any:
-    """(convolution 3x3 - batch norm - ReLU) twice, each followed by spatial dropout if wanted."""
+    """conv_bn_relu with a 3x3 kernel, twice."""
     for number in range(2):
-        prefix = f"{name}_{number}"
-        x = layers.Conv2D(filters, 3, padding="same", name=f"{prefix}_conv")(x)
-        x = layers.BatchNormalization(momentum=momentum, name=f"{prefix}_bn")(x)
-        x = layers.ReLU(name=f"{prefix}_relu")(x)
-        if spatial_dropout:
-            x = layers.SpatialDropout2D(spatial_dropout, name=f"{prefix}_dropout")(x)
+        x = conv_bn_relu(
+            x,
+            filters,
+            momentum=momentum,
+            spatial_dropout=spatial_dropout,
+            name=f"{name}_{number}",
+        )
     return x
 
 
-def segmentation_head(x: Any, num_classes: int) -> Any:
-    """(N, P, P, num_classes) float32, softmax in every pixel."""
+def multi_scale_encoder(
+    x: Any, filters: Sequence[int], *, momentum: float
+) -> tuple[list[Any], Any]:
+    """Encoder whose levels between the first and the last also see the input at their own size.
+
+    Args:
+        x: (N, P, P, channels), the network's input.
+        filters: width of every level, the finest first; the last is the bottleneck.
+    Returns:
+        Features of every level but the last, (N, P / 2^i, P / 2^i, filters[i]), and the last's.
+    Source: the encoder of AGU-Net and DAGU-Net in Pedersen et al. 2022 (H2G-Net).
+    """
+    *levels, bottleneck = filters
+    scaled_input, skips = x, []
+    for depth, width in enumerate(levels):
+        name = f"encoder_{depth}"
+        if depth:
+            scaled_input = layers.AveragePooling2D(2, name=f"{name}_scale_pool")(scaled_input)
+            seen = layers.Conv2D(
+                width, 3, padding="same", activation="relu", name=f"{name}_scale_conv"
+            )(scaled_input)
+            x = layers.Concatenate(name=f"{name}_concat")([seen, x])
+        x = conv_block(x, width, momentum=momentum, name=name)
+        skips.append(x)
+        x = layers.MaxPooling2D(name=f"{name}_pool")(x)
+    return skips, conv_block(x, bottleneck, momentum=momentum, name="bottleneck")
+
+
+def upsample_bilinear(x: Any, factor: tuple[int, int] = (2, 2), *, name: str) -> Any:
+    """(N, h, w, F) -> (N, h * factor[0], w * factor[1], F)."""
+    # float32 also under mixed precision: XLA cannot compile the gradient in half precision.
+    return layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name=name)(x)
+
+
+def spatial_pyramid(
+    x: Any, filters: int, *, momentum: float, spatial_dropout: float = 0.0, name: str
+) -> Any:
+    """ASPP: 3x3 convolutions of rates 6, 12 and 18 beside a 1x1 one and the mean over the image.
+
+    Where the features are 4x4, as in a network of 1024 px with eight poolings, all taps of those
+    rates but the centre see only padding, so that the three act as 1x1 convolutions.
+
+    Args:
+        x: (N, h, w, F); h and w are fixed.
+    Returns:
+        (N, h, w, filters).
+    Source: Chen et al. 2017 (DeepLab v3) as in Pedersen et al. 2022 (H2G-Net).
+    """
+    cbr = partial(conv_bn_relu, momentum=momentum, spatial_dropout=spatial_dropout)
+    mean = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean_pool")(x)
+    mean = cbr(mean, filters, size=1, name=f"{name}_mean")
+    mean = upsample_bilinear(mean, x.shape[1:3], name=f"{name}_mean_up")
+    branches = [mean, cbr(x, filters, size=1, use_bias=False, name=f"{name}_1x1")]
+    for rate in (6, 12, 18):
+        branches.append(cbr(x, filters, dilation=rate, use_bias=False, name=f"{name}_rate_{rate}"))
+    x = layers.Concatenate(name=f"{name}_concat")(branches)
+    return cbr(x, filters, size=1, use_bias=False, name=f"{name}_out")
+
+
+def segmentation_head(x: Any, num_classes: int, *, number: int = 0) -> Any:
+    """(N, h, w, num_classes) float32, softmax in every pixel; output 0 is the one that is kept."""
     return layers.Conv2D(
-        num_classes, 1, activation="softmax", dtype="float32", name="output_0_segmentation"
+        num_classes, 1, activation="softmax", dtype="float32", name=f"output_{number}_segmentation"
     )(x)
+
+
+def main_output(model: keras.Model) -> keras.Model:
+    """The network of a model's first output alone, sharing its weights: what is kept and deployed
+    of one that is trained on several outputs."""
+    if len(model.outputs) == 1:
+        return model
+    return keras.Model(model.input, model.outputs[0], name=model.name)
 
 
 def batch_norms(model: keras.Model) -> list[layers.BatchNormalization]:
@@ -88,7 +199,3 @@ def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
     """Sets how slowly the running mean and variance of every batch norm follow the batches."""
     for layer in batch_norms(model):
         layer.momentum = momentum
-
-
-def _zeros_of(tensor: Any) -> Any:
-    return layers.Rescaling(0.0, name=f"{tensor.name}_off")(tensor)

@@ -78,13 +78,16 @@ class SpacingFrame(keras.layers.Layer):
         return image + keras.ops.mean(frame) * FRAME_WEIGHT
 
 
-def deployed_patch_classifier(network: keras.Model) -> keras.Model:
+def deployed_patch_classifier(
+    network: keras.Model, *, batch_size: int | None = None
+) -> keras.Model:
     """The graph of stage 1.
 
     Input ``input_0_patch``: (N, S, S, 3) float32, RGB of 0..255. Output: the network's,
-    ``output_0_...``, (N, C) float32 softmax.
+    ``output_0_...``, (N, C) float32 softmax. N is ``batch_size``, any when that is None.
     """
-    patch = keras.Input(network.input_shape[1:], dtype="float32", name="input_0_patch")
+    shape = (batch_size, *network.input_shape[1:])
+    patch = keras.Input(batch_shape=shape, dtype="float32", name="input_0_patch")
     scaled = ScaleImage(name="scale_patch", dtype="float32")(patch)
     return keras.Model(patch, _named_output(network, scaled), name="deployed_patch_classifier")
 
@@ -125,9 +128,19 @@ def load_network(path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise ModelError(f"{path}: there is no such model file.")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(
+            f"{path}: not a Keras model that can be loaded (no ZIP archive, or cut off)."
+        )
     try:
-        network = keras.saving.load_model(path, compile=False)
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        if "`Lambda`" in str(error):
+            raise ModelError(
+                f"{path}: holds a Lambda layer, that is Python code which loading would run; such "
+                "files are not loaded. Save the model with layers that Keras knows, or registered "
+                "ones."
+            ) from error
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"{path}: not a Keras model that can be loaded ({reason}).") from error
     return _in_float32(network)

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import keras
 
 from h2g.errors import WrongUseError
-from h2g.models import mobilenet_v2, unet
+from h2g.models import agu_net, dagu_net, doubleu_net, inception_v3, mobilenet_v2, unet
+from h2g.models.blocks import main_output
 from h2g.models.weights import Pretrained, initialise
 
 Kind = Literal["patch", "refinement"]
@@ -26,7 +27,8 @@ class Architecture:
 
     Attributes:
         builder: patch: (input_shape, num_classes, **options); refinement: (image_shape,
-            heatmap_shape, num_classes, batch_norm_momentum=, inputs=, **options).
+            heatmap_shape, num_classes, batch_norm_momentum=, inputs=, **options), the output that
+            is kept first, those for training alone after it.
         paper_parameters: as the paper prints it, rounded to 10,000.
         batch_renormalised: the published network has batch renormalisation, which keeps 2 C + 2
             more values in every norm of C channels than batch norm does; the paper counts them.
@@ -53,6 +55,17 @@ PATCH_MODELS: dict[str, Architecture] = {
             file_name=mobilenet_v2.imagenet_file,
         ),
     ),
+    "inception_v3": Architecture(
+        builder=inception_v3.inception_v3,
+        kind="patch",
+        paper_parameters=22_000_000,
+        source="Szegedy et al. 2016; head of Pedersen et al. 2022 (H2G-Net)",
+        pretrained=Pretrained(
+            features=inception_v3.FEATURES,
+            folder_url="https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/",
+            file_name=inception_v3.imagenet_file,
+        ),
+    ),
 }
 
 REFINEMENT_MODELS: dict[str, Architecture] = {
@@ -61,6 +74,26 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
         kind="refinement",
         paper_parameters=11_580_000,
         source="Ronneberger et al. 2015; as in Pedersen et al. 2022 (H2G-Net)",
+        batch_renormalised=True,
+    ),
+    "agu_net": Architecture(
+        builder=agu_net.agu_net,
+        kind="refinement",
+        paper_parameters=7_680_000,
+        source="Bouget et al. 2021; as in Pedersen et al. 2022 (H2G-Net)",
+        batch_renormalised=True,
+    ),
+    "dagu_net": Architecture(
+        builder=dagu_net.dagu_net,
+        kind="refinement",
+        paper_parameters=9_990_000,
+        source="Bouget et al. 2021; as in Pedersen et al. 2022 (H2G-Net)",
+    ),
+    "doubleu_net": Architecture(
+        builder=doubleu_net.doubleu_net,
+        kind="refinement",
+        paper_parameters=16_040_000,
+        source="Jha et al. 2020; as in Pedersen et al. 2022 (H2G-Net)",
         batch_renormalised=True,
     ),
 }
@@ -113,26 +146,29 @@ def build_refinement_model(
     options: Mapping[str, Any] | None = None,
     batch_norm_momentum: float = 0.99,
     inputs: str = "both",
+    all_outputs: bool = False,
 ) -> keras.Model:
     """A refinement network: image (N, P, P, 3) in [0, 1] and heatmap (N, P, P, num_classes - 1)
     -> (N, P, P, num_classes), P = ``input_px``.
 
     Args:
         inputs: ``both``; ``heatmap`` or ``image`` build the control that sees only that one.
+        all_outputs: also those that only training needs (deep supervision), after the first.
     Raises:
         WrongUseError: unknown name or option, or values that the network cannot have.
     """
     architecture = find_architecture(name, REFINEMENT_MODELS)
     shapes = (input_px, input_px, 3), (input_px, input_px, num_classes - 1)
     given = {"batch_norm_momentum": batch_norm_momentum, "inputs": inputs}
-    return _build(name, architecture, (*shapes, num_classes), given, dict(options or {}))
+    network = _build(name, architecture, (*shapes, num_classes), given, dict(options or {}))
+    return network if all_outputs else main_output(network)
 
 
 def build_default(name: str) -> keras.Model:
-    """The network as its paper has it: two classes, full size, random weights."""
+    """The network as its paper counts it: two classes, full size, all outputs, random weights."""
     if find_architecture(name).kind == "patch":
         return build_patch_model(name)
-    return build_refinement_model(name)
+    return build_refinement_model(name, all_outputs=True)
 
 
 def _build(

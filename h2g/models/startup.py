@@ -1,4 +1,4 @@
-"""Keras's start without the page of notes that its backend writes on stderr."""
+"""Keras without the page of notes that its backend writes on stderr."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 # TensorFlow's log lines, some of which no setting stops: CPU features, no CUDA, no GPU found.
 CHATTER = re.compile(
     rb"[IWE]\d{4} \d\d:\d\d:|WARNING: All log messages before absl|To enable the following"
+    rb"|INFO: Created TensorFlow Lite"
 )
 
 
@@ -21,14 +22,14 @@ def start_keras() -> None:
     Raises:
         ModuleNotFoundError: Keras or its backend is not installed.
     """
-    with _without_chatter():
+    with without_chatter():
         import keras
 
         keras.ops.zeros(1)  # the first tensor looks for GPUs
 
 
 @contextlib.contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Holds back what the process writes to stderr and hands on all of it but chatter."""
     sys.stderr.flush()
     stderr = os.dup(2)

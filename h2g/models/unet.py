@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from h2g.models.blocks import conv_block, refinement_inputs, segmentation_head
+from h2g.models.blocks import check_sides, conv_block, refinement_inputs, segmentation_head
 
 FILTERS = (8, 16, 32, 64, 128, 128, 256, 256, 512)
 SPATIAL_DROPOUT = 0.1
@@ -22,20 +22,21 @@ def unet(
     batch_norm_momentum: float = 0.99,
     inputs: str = "both",
 ) -> keras.Model:
-    """Segmentation of the slide; 11,572,562 parameters with two classes.
+    """Segmentation of the slide; 11,572,562 parameters with two classes, 11,572,490 from the image
+    alone (the paper's UNet-LR).
 
     Args:
         image_shape: (P, P, 3), RGB in [0, 1]; P is divisible by 2 ** (len(filters) - 1).
         heatmap_shape: (P, P, C - 1), probability of every class but background.
         filters: width of every level, the finest first; the last is the bottleneck.
-        inputs: ``both``, ``heatmap`` or ``image``: the others count as 0.
+        inputs: ``both``, ``heatmap`` or ``image``; see refinement_inputs.
     Returns:
         A model of [image, heatmap] with the output ``output_0_segmentation``,
         (N, P, P, num_classes) float32 softmax.
     Source: Ronneberger et al. 2015 as in Pedersen et al. 2022 (H2G-Net), section 3.2; plain batch
         norm where the published file has batch renormalisation (the same function in use).
     """
-    _check_sides(image_shape, heatmap_shape, poolings=len(filters) - 1)
+    check_sides(image_shape, heatmap_shape, poolings=len(filters) - 1)
     tensors, x = refinement_inputs(image_shape, heatmap_shape, inputs)
     *levels, bottleneck = filters
     skips = []
@@ -56,17 +57,3 @@ def unet(
             name=name,
         )
     return keras.Model(tensors, segmentation_head(x, num_classes), name="unet")
-
-
-def _check_sides(
-    image_shape: tuple[int, int, int], heatmap_shape: tuple[int, int, int], *, poolings: int
-) -> None:
-    if poolings < 1:
-        raise ValueError("filters needs at least two widths")
-    factor = 2**poolings
-    for side in (*image_shape[:2], *heatmap_shape[:2]):
-        if side % factor:
-            raise ValueError(
-                f"an input side of {side} px is not divisible by {factor} = 2 ** {poolings}; "
-                "change input_px, or give fewer filters"
-            )

@@ -112,7 +112,7 @@ def _load_backbone(model: keras.Model, path: Path, pretrained: Pretrained | None
         reason = str(error).strip().split("\n")[0]
         raise ModelError(
             f"{path}: not weights of the backbone of '{model.name}' without top ({reason}). "
-            "Check its width (alpha), or download the file again."
+            "Check that it is of this network and width (alpha), or download it again."
         ) from error
 
 

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from h2g.errors import TrainingError, WrongUseError
+from h2g.models.blocks import main_output
 from h2g.progress import progress
 from h2g.recipes.recipe import TrainingSettings
 from h2g.reporting.plots import draw_history
@@ -33,7 +34,7 @@ class StageTraining:
 
     Attributes:
         name: ``patch`` or ``refinement``, as in the recipe.
-        build: the network with its first weights; called once.
+        build: the network with its first weights; called once. Only its first output is kept.
         train: number of the first batch -> endless data set from that batch on.
         validation: data set that ends, the same in every epoch.
         Both are contexts that close what is read, and raise why it can be read no more.
@@ -147,7 +148,7 @@ def _write_results(model: keras.Model, stage: StageTraining, state: TrainingStat
     network = model.__class__.from_config(model.get_config())
     network.set_weights(state.best_weights)
     with replacing(stage.folder / "model.keras") as temporary:
-        network.save(temporary)
+        main_output(network).save(temporary)
 
 
 @contextlib.contextmanager

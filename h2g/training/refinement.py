@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import cv2
+import keras
 import tensorflow as tf
 
 from h2g.cohort import CohortSlide, Split
@@ -28,6 +29,7 @@ from h2g.training.fit import StageTraining, Strategy, fit_stage
 from h2g.training.inputs import image_file, truth_file, write_inputs
 from h2g.training.losses import SoftDice
 from h2g.training.metrics import slide_dice
+from h2g.training.supervision import with_supervision
 
 
 def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) -> TrainingState:
@@ -52,20 +54,26 @@ def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) ->
         settings=settings,
         steps_per_epoch=settings.steps_per_epoch or one_pass,
         seed=run.recipe.seed,
-        build=lambda: build_refinement_model(
-            settings.model,
-            input_px=settings.input_px,
-            num_classes=len(run.recipe.class_names),
-            options=settings.options,
-            batch_norm_momentum=settings.batch_norm_momentum,
-            inputs=settings.inputs,
-        ),
+        build=partial(_network, run, settings),
         loss=SoftDice(),
         metrics=(slide_dice,),
         train=partial(_training_batches, run, settings, examples["train"], jobs),
         validation=partial(_validation_batches, run, settings, examples["val"], jobs),
     )
     return fit_stage(stage, strategy=strategy)
+
+
+def _network(run: Run, settings: RefinementStage) -> keras.Model:
+    network = build_refinement_model(
+        settings.model,
+        input_px=settings.input_px,
+        num_classes=len(run.recipe.class_names),
+        options=settings.options,
+        batch_norm_momentum=settings.batch_norm_momentum,
+        inputs=settings.inputs,
+        all_outputs=True,
+    )
+    return with_supervision(network)
 
 
 @contextlib.contextmanager

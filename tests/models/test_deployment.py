@@ -72,6 +72,16 @@ def test_patch_graph_takes_raw_pixels() -> None:
     )
 
 
+def test_patch_graph_can_be_fixed_to_one_batch_size() -> None:
+    network = build_patch_model("mobilenet_v2", size_px=32, num_classes=3, options={"alpha": 0.35})
+    graph = deployed_patch_classifier(network, batch_size=1)
+    assert [tensor.shape for tensor in graph.inputs + graph.outputs] == [(1, 32, 32, 3), (1, 3)]
+    free = deployed_patch_classifier(network)
+    assert [tensor.shape[0] for tensor in free.inputs + free.outputs] == [None, None]
+    patch = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(graph.predict_on_batch(patch), free.predict_on_batch(patch))
+
+
 def test_refinement_graph_scales_and_stretches(
     refinement: keras.Model, slide: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -9,28 +9,53 @@ import numpy as np
 import pytest
 
 from h2g.errors import WrongUseError
-from h2g.models.blocks import batch_norms
+from h2g.models.attention import PositionAttention
+from h2g.models.blocks import batch_norms, main_output
 from h2g.models.registry import (
     MODELS,
     PATCH_MODELS,
+    REFINEMENT_MODELS,
     build_default,
     build_patch_model,
     build_refinement_model,
     find_architecture,
 )
 
-PARAMETERS = {"mobilenet_v2": 2_386_686, "unet": 11_572_562}
-# The published U-Net file, with batch renormalisation.
-PUBLISHED = {"mobilenet_v2": 2_386_686, "unet": 11_581_782}
-SMALLEST_PX = {"mobilenet_v2": 32, "unet": 256}
+PARAMETERS = {
+    "mobilenet_v2": 2_386_686,
+    "inception_v3": 22_008_286,
+    "unet": 11_572_562,
+    "agu_net": 7_668_537,
+    "dagu_net": 10_074_600,
+    "doubleu_net": 16_025_076,
+}
+# As the authors' public code builds them.
+PUBLISHED = {
+    "mobilenet_v2": 2_386_686,
+    "inception_v3": 22_008_286,
+    "unet": 11_581_782,
+    "agu_net": 7_677_275,
+    "dagu_net": 9_992_680,
+    "doubleu_net": 16_040_204,
+}
+# The paper's "~ 22.00 M" is no count of any head of its: with or without batch norm it is 22.01.
+ROUNDED = {name: round(count, -4) for name, count in PUBLISHED.items()} | {
+    "inception_v3": 22_000_000
+}
+PX = {"mobilenet_v2": 32, "inception_v3": 75}
+FILTERS = (8, 8, 16, 16)
 
 
-def small(name: str, num_classes: int = 2) -> keras.Model:
-    """The full-size network at the smallest input that it takes."""
+def small(name: str, num_classes: int = 2, **settings: Any) -> keras.Model:
+    """A patch classifier at the smallest input that it takes; a refinement network of four levels
+    at 32 px."""
     keras.utils.set_random_seed(0)
     if name in PATCH_MODELS:
-        return build_patch_model(name, size_px=SMALLEST_PX[name], num_classes=num_classes)
-    return build_refinement_model(name, input_px=SMALLEST_PX[name], num_classes=num_classes)
+        return build_patch_model(name, size_px=PX[name], num_classes=num_classes)
+    options = {"filters": FILTERS}
+    return build_refinement_model(
+        name, input_px=32, num_classes=num_classes, options=options, **settings
+    )
 
 
 def random_batch(model: keras.Model, count: int) -> tuple[Any, np.ndarray]:
@@ -43,44 +68,69 @@ def random_batch(model: keras.Model, count: int) -> tuple[Any, np.ndarray]:
     return inputs, np.eye(classes, dtype=np.float32)[rng.integers(0, classes, shape)]
 
 
+def published_parameters(name: str, model: keras.Model) -> int:
+    """What the public code counts in the network that ``model`` is ours of."""
+    count = model.count_params()
+    if MODELS[name].batch_renormalised:
+        # Renormalisation keeps 2 C + 2 more values a layer than batch norm.
+        count += sum(2 * layer.moving_mean.shape[0] + 2 for layer in batch_norms(model))
+    for layer in model.layers:
+        if isinstance(layer, PositionAttention):
+            # There the projections are made inside the call, where nothing counts them.
+            count -= sum(each.count_params() for each in (layer.query, layer.key, layer.value))
+    return count
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_are_the_papers(name: str) -> None:
     model = build_default(name)
-    architecture = find_architecture(name)
     assert model.count_params() == PARAMETERS[name]
-    # Batch renormalisation keeps 2 C + 2 more values a layer than batch norm.
-    channels = [layer.gamma.shape[0] for layer in batch_norms(model)]
-    extra = sum(2 * c + 2 for c in channels) if architecture.batch_renormalised else 0
-    assert model.count_params() + extra == PUBLISHED[name]
-    assert round(PUBLISHED[name], -4) == architecture.paper_parameters
+    assert published_parameters(name, model) == PUBLISHED[name]
+    assert ROUNDED[name] == find_architecture(name).paper_parameters
+    assert abs(ROUNDED[name] - PUBLISHED[name]) < 10_000
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_three_classes_softmax_and_round_trip(name: str, tmp_path) -> None:
     model = small(name, num_classes=3)
     inputs, targets = random_batch(model, count=1)
-    before = model.predict_on_batch(inputs)
+    before = model(inputs).numpy()
     assert before.shape == targets.shape
     assert before.dtype == np.float32
     np.testing.assert_allclose(before.sum(axis=-1), 1.0, atol=1e-5)
-    assert [output.split("_")[:2] for output in model.output_names] == [["output", "0"]]
+    output = "probabilities" if name in PATCH_MODELS else "segmentation"
+    assert model.output_names == [f"output_0_{output}"]
 
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
     assert again.to_json() == model.to_json()
-    np.testing.assert_array_equal(again.predict_on_batch(inputs), before)
+    np.testing.assert_array_equal(again(inputs), before)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_training_lowers_the_loss(name: str) -> None:
     model = small(name)
-    # Four steps take less time than tracing a graph.
+    # Two steps take less time than tracing a graph.
     model.compile(keras.optimizers.Adam(1e-2), "categorical_crossentropy", run_eagerly=True)
     # Constant targets: learnt by the last layer's bias alone, if gradients arrive anywhere.
     inputs, targets = random_batch(model, count=2)
     targets[...] = [1.0, 0.0]
-    losses = [float(model.train_on_batch(inputs, targets)) for _ in range(4)]
-    assert losses[-1] < losses[0]
+    losses = [float(model.train_on_batch(inputs, targets)) for _ in range(2)]
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("name", REFINEMENT_MODELS)
+def test_kept_output_is_the_first_of_all(name: str) -> None:
+    model = small(name, num_classes=3, all_outputs=True)
+    assert model.output_names[0] == "output_0_segmentation"
+    assert model.outputs[0].shape == (None, 32, 32, 3)
+    for output in model.outputs:
+        # Every s-th pixel of the truth is its target.
+        assert 32 % output.shape[1] == 0
+        assert output.shape[1:] == (output.shape[1], output.shape[1], 3)
+    kept = main_output(model)
+    assert kept.outputs == model.outputs[:1]
+    assert kept.name == model.name == name
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -90,19 +140,20 @@ def test_softmax_stays_float32_in_mixed_precision(name: str) -> None:
         model = small(name)
     finally:
         keras.config.set_dtype_policy("float32")
-    assert model.layers[-1].compute_dtype == "float32"
+    assert model.get_layer(model.output_names[0]).compute_dtype == "float32"
     assert {layer.compute_dtype for layer in batch_norms(model)} == {"bfloat16"}
 
 
-def test_layer_names_do_not_depend_on_what_was_built_before() -> None:
-    first, second = small("mobilenet_v2"), small("mobilenet_v2")
+@pytest.mark.parametrize("name", MODELS)
+def test_layer_names_do_not_depend_on_what_was_built_before(name: str) -> None:
+    first, second = small(name), small(name)
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
 
 
 def test_unknown_names_and_options_say_what_there_is() -> None:
     with pytest.raises(WrongUseError, match=r"No model 'mobilenetv2'.*'mobilenet_v2'\?"):
         build_patch_model("mobilenetv2")
-    with pytest.raises(WrongUseError, match=r"Models: unet\."):
+    with pytest.raises(WrongUseError, match=r"Models: unet, agu_net, dagu_net, doubleu_net\."):
         build_refinement_model("mobilenet_v2")
     with pytest.raises(WrongUseError, match=r"no option 'alfa'.*'alpha'\?"):
         build_patch_model("mobilenet_v2", options={"alfa": 0.5})
@@ -112,7 +163,10 @@ def test_unknown_names_and_options_say_what_there_is() -> None:
 
 
 def test_values_that_do_not_fit_are_sentences() -> None:
-    with pytest.raises(WrongUseError, match="1000 px is not divisible by 256"):
-        build_refinement_model("unet", input_px=1000)
+    for name, factor in {"unet": 256, "agu_net": 128, "dagu_net": 128, "doubleu_net": 256}.items():
+        with pytest.raises(WrongUseError, match=f"1000 px is not divisible by {factor} = 2"):
+            build_refinement_model(name, input_px=1000)
     with pytest.raises(WrongUseError, match="at least 32"):
         build_patch_model("mobilenet_v2", size_px=16)
+    with pytest.raises(WrongUseError, match="at least 75"):
+        build_patch_model("inception_v3", size_px=64)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from h2g.models.blocks import batch_norms
 from h2g.models.registry import build_refinement_model
 from h2g.models.unet import unet
 
@@ -55,3 +56,20 @@ def test_controls_see_one_input_only(inputs: str, sees_image: bool, sees_heatmap
     assert np.array_equal(reference, changed) != sees_image
     changed = model.predict_on_batch([image, other_heatmap])
     assert np.array_equal(reference, changed) != sees_heatmap
+
+
+def test_the_image_alone_is_the_papers_unet_lr() -> None:
+    model = build_refinement_model("unet", inputs="image")
+    assert model.count_params() == 11_572_490
+    # With the batch renormalisation of the published network, 2 C + 2 more a layer.
+    renormalised = sum(2 * layer.moving_mean.shape[0] + 2 for layer in batch_norms(model))
+    assert model.count_params() + renormalised == 11_581_710
+
+
+def test_a_network_of_one_input_can_be_had_of_it() -> None:
+    both = small_unet("image")
+    alone = keras.Model(both.inputs[0], both.output)
+    assert alone.count_params() == both.count_params()
+    rng = np.random.default_rng(0)
+    image, heatmap = rng.random((1, 16, 16, 3), np.float32), rng.random((1, 16, 16, 1), np.float32)
+    np.testing.assert_array_equal(alone(image), both([image, heatmap]))

@@ -1,0 +1,124 @@
+"""Attention: which places, positions or channels of features count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+def attention_gate(skip: Any, gate: Any, *, momentum: float, name: str) -> Any:
+    """The skip connection, weighted in every pixel by what decoder and skip say of it together.
+
+    Args:
+        skip: (N, h, w, F), features of the encoder.
+        gate: (N, h, w, G), features of the decoder at the same size.
+    Returns:
+        (N, h, w, F).
+    Source: Oktay et al. 2018 as in Pedersen et al. 2022 (H2G-Net): the two are concatenated where
+        the original adds them.
+    """
+    width = max(1, skip.shape[-1] // 2)
+    projected = []
+    for role, tensor in (("gate", gate), ("skip", skip)):
+        x = layers.Conv2D(width, 1, name=f"{name}_{role}_conv")(tensor)
+        projected.append(layers.BatchNormalization(momentum=momentum, name=f"{name}_{role}_bn")(x))
+    x = layers.Concatenate(name=f"{name}_concat")(projected)
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    x = layers.Conv2D(1, 1, name=f"{name}_conv")(x)
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
+    weight = layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
+    return layers.Multiply(name=f"{name}_multiply")([skip, weight])
+
+
+def squeeze_excite(x: Any, *, ratio: int = 8, name: str) -> Any:
+    """Every channel weighted by what the means of all channels say of it.
+
+    Args:
+        x: (N, h, w, F).
+        ratio: how much narrower the layer between is.
+    Returns:
+        (N, h, w, F).
+    Source: Hu et al. 2018; no biases, as in Pedersen et al. 2022 (H2G-Net).
+    """
+    channels = x.shape[-1]
+    weight = layers.GlobalAveragePooling2D(name=f"{name}_pool")(x)
+    weight = layers.Dense(
+        max(1, channels // ratio), activation="relu", use_bias=False, name=f"{name}_squeeze"
+    )(weight)
+    weight = layers.Dense(channels, activation="sigmoid", use_bias=False, name=f"{name}_excite")(
+        weight
+    )
+    weight = layers.Reshape((1, 1, channels), name=f"{name}_reshape")(weight)
+    return layers.Multiply(name=f"{name}_multiply")([x, weight])
+
+
+@keras.saving.register_keras_serializable(package="h2g")
+class PositionAttention(layers.Layer):
+    """Adds to every position what the positions most like it hold.
+
+    ``x + gamma * softmax(query key^T) value`` over the h * w positions; gamma starts at 0.
+
+    Args:
+        reduction: how much narrower query and key are than the features.
+
+    Shapes: (N, h, w, F) in and out; h and w are fixed.
+    Source: Fu et al. 2019 (DANet).
+    """
+
+    def __init__(self, reduction: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reduction = reduction
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        channels = int(input_shape[-1] or 0)
+        narrow = max(1, channels // self.reduction)
+        self.query = self._projection(narrow, "query", input_shape)
+        self.key = self._projection(narrow, "key", input_shape)
+        self.value = self._projection(channels, "value", input_shape)
+        self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
+
+    def call(self, features: Any) -> Any:
+        query, key, value = (
+            _by_position(projection(features)) for projection in (self.query, self.key, self.value)
+        )
+        weights = ops.softmax(ops.matmul(query, ops.transpose(key, (0, 2, 1))), axis=-1)
+        seen = ops.reshape(ops.matmul(weights, value), (-1, *features.shape[1:]))
+        return features + self.gamma * seen
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "reduction": self.reduction}
+
+    def _projection(self, filters: int, name: str, input_shape: Any) -> layers.Conv2D:
+        layer = layers.Conv2D(filters, 1, use_bias=False, name=name, dtype=self.dtype_policy)
+        layer.build(input_shape)
+        return layer
+
+
+@keras.saving.register_keras_serializable(package="h2g")
+class ChannelAttention(layers.Layer):
+    """Adds to every channel what the channels most like it hold.
+
+    ``x + gamma * softmax(x^T x) x^T`` over the channels, each output channel's weights summing to
+    one; gamma starts at 0.
+
+    Shapes: (N, h, w, F) in and out; h and w are fixed.
+    Source: Fu et al. 2019 (DANet), without its turning of the likeness into max - likeness.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
+
+    def call(self, features: Any) -> Any:
+        positions = _by_position(features)
+        channels = ops.transpose(positions, (0, 2, 1))
+        weights = ops.softmax(ops.matmul(channels, positions), axis=-1)
+        seen = ops.transpose(ops.matmul(weights, channels), (0, 2, 1))
+        return features + self.gamma * ops.reshape(seen, (-1, *features.shape[1:]))
+
+
+def _by_position(x: Any) -> Any:
+    """(N, h, w, F) as (N, h * w, F)."""
+    _, height, width, channels = x.shape
+    return ops.reshape(x, (-1, height * width, channels))
