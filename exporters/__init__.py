@@ -1,1 +1,8 @@
-"""Exporters of trained models; imported as h2g.exporters."""
+"""From a trained run to a bundle that runs without TensorFlow; imported as h2g.exporters.
+
+source.py       what is exported: Keras networks and their card
+to_*.py         one format each;  quantization*.py: int8 and what it costs
+samples.py      what an export is tried on;  parity.py: how far it is from Keras
+making.py       one export, written and checked;  export.py: all of them into a bundle
+model_card.py   MODEL_CARD.md
+"""

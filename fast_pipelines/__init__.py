@@ -1,1 +1,29 @@
-"""FAST text pipelines; imported as h2g.fast_pipelines."""
+"""FAST text pipelines as templates; imported as h2g.fast_pipelines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Literal
+
+Template = Literal[
+    "one_stage", "two_stage", "one_stage_headless", "two_stage_headless", "channel.part"
+]
+# {{name}} of a value that is filled in; FAST's own variables are @@name@@.
+PLACE = re.compile(r"\{\{(\w+)\}\}")
+INCLUDE = re.compile(r"^include (.+)$", re.MULTILINE)
+
+
+def fill(template: Template, values: Mapping[str, str]) -> str:
+    """The text of a pipeline.
+
+    Args:
+        values: for every place of the template and its parts; KeyError when one is missing.
+    """
+    text = INCLUDE.sub(lambda match: _read(match[1]).rstrip("\n"), _read(f"{template}.fpl"))
+    return PLACE.sub(lambda match: values[match[1]], text)
+
+
+def _read(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text("utf-8")

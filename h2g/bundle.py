@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from h2g.errors import ModelError
 from h2g.recipes.recipe import Preprocessing, Section
@@ -43,11 +43,13 @@ class Check(Section):
 
     Attributes:
         engine: with its version, e.g. ``openvino 2026.4.1``.
+        reference: what it was compared with, e.g. ``keras 3.15.1``.
         pixels: ``slides`` or, without slides at hand, ``noise``.
-        max_difference: by stage, the largest absolute difference of a probability to Keras.
+        max_difference: by stage, the largest absolute difference of a probability to the reference.
     """
 
     engine: str
+    reference: str
     pixels: Literal["slides", "noise"]
     max_difference: dict[Stage, float]
 
@@ -78,12 +80,27 @@ class Export(Section):
     check: Check | None = None
     cost: QuantisationCost | None = None
 
+    @model_validator(mode="after")
+    def _inside_the_bundle(self) -> Export:
+        # A card may come from anywhere, and what it names is read, hashed and replaced.
+        for name in (*self.networks.values(), *self.files):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name:
+                raise ValueError(f"'{name}' lies outside the bundle")
+        return self
+
 
 class TrainingData(Section):
-    """The cohort that the networks learnt from: counts only, no names of slides or patients."""
+    """The cohort that the networks learnt from: counts only, no names of slides or patients.
 
-    slides: dict[str, int]  # by split
-    patients: int
+    Attributes:
+        slides: by split.
+        patients: by split; empty where the cohort table names none.
+        grades: of the training slides.
+    """
+
+    slides: dict[str, int]
+    patients: dict[str, int]
     grades: dict[str, int]
 
 
@@ -163,8 +180,13 @@ def verify_export(bundle: Bundle, export: Export) -> None:
     """Compares the files of an export with the card.
 
     Raises:
-        ModelError: a file is missing or has changed.
+        ModelError: a file is missing or has changed, or a network is none of the files.
     """
+    for name in export.networks.values():
+        if name not in export.files:
+            raise ModelError(
+                f"{bundle.path / CARD_FILE}: no sha256 of {name}. Export the run again."
+            )
     for name, sha256 in export.files.items():
         file = bundle.path / name
         if not file.is_file():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal, get_args
 
 from h2g.errors import CohortError
+
+if TYPE_CHECKING:  # imported where a table is: prediction reads slides before that
+    import pandas as pd
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -39,16 +40,18 @@ class Cohort:
         return tuple(slide for slide in self.slides if slide.split == split)
 
 
-def read_cohort(path: Path) -> Cohort:
+def read_cohort(path: Path, *, files_must_exist: bool = True) -> Cohort:
     """The cohort of a CSV file; paths in it are relative to the file.
 
+    Args:
+        files_must_exist: off where only the table is wanted, not its slides.
     Raises:
         CohortError: unreadable or empty table, missing or unknown column, unknown split, a file
             that does not exist, two slides of one name, a patient in two splits.
     """
     table = _read_table(path)
     slides = tuple(
-        _slide(path, number, {str(key): value for key, value in row.items()})
+        _slide(path, number, {str(key): value for key, value in row.items()}, files_must_exist)
         for number, row in enumerate(table.to_dict("records"), start=2)
     )
     _check_names(path, slides)
@@ -58,6 +61,8 @@ def read_cohort(path: Path) -> Cohort:
 
 def write_cohort(cohort: Cohort, path: Path) -> None:
     """Writes ``cohort`` as CSV with absolute paths."""
+    import pandas as pd
+
     rows = [
         {
             "slide": slide.slide.resolve(),
@@ -73,6 +78,8 @@ def write_cohort(cohort: Cohort, path: Path) -> None:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
@@ -91,14 +98,14 @@ def _read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _slide(path: Path, number: int, row: dict[str, str]) -> CohortSlide:
+def _slide(path: Path, number: int, row: dict[str, str], files_must_exist: bool) -> CohortSlide:
     where = f"{path}, line {number}"
     split = row["split"].strip().lower()
     if split not in SPLITS:
         raise CohortError(f"{where}: split '{row['split']}' is not one of {', '.join(SPLITS)}.")
     files = {key: path.parent / row[key].strip() for key in ("slide", "annotation")}
     for key, file in files.items():
-        if not row[key].strip() or not file.exists():
+        if not row[key].strip() or (files_must_exist and not file.exists()):
             raise CohortError(f"{where}: the {key} '{row[key]}' does not exist.")
     mpp = row.get("mpp", "").strip()
     return CohortSlide(

@@ -117,9 +117,11 @@ def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
     return open_run(path)
 
 
-def open_run(path: Path) -> Run:
+def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
     """The run in a folder.
 
+    Args:
+        slides_must_exist: off where only its networks are wanted.
     Raises:
         RunError: not a run folder.
     """
@@ -132,7 +134,9 @@ def open_run(path: Path) -> Run:
         ) from error
     except yaml.YAMLError as error:
         raise RunError(f"{file}: not valid YAML ({error}).") from error
-    return Run(path, validate_recipe(document, source=str(file)), read_cohort(path / "cohort.csv"))
+    recipe = validate_recipe(document, source=str(file))
+    cohort = read_cohort(path / "cohort.csv", files_must_exist=slides_must_exist)
+    return Run(path, recipe, cohort)
 
 
 def is_run(path: Path) -> bool:

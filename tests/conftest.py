@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from h2g.bundle import Bundle
 from h2g.data.phantom import generate_cohort
 
 
@@ -27,3 +28,32 @@ def phantom_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (out / "cohort.csv").exists():
             generate_cohort(out, slides=6, size_mm=2.0, mpp=1.0, seed=7, jobs=1)
     return out / "cohort.csv"
+
+
+@pytest.fixture(scope="session")
+def fast_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Two stages and two classes in FAST's format; read only."""
+    from fast_bundles import write_bundle
+
+    folder = tmp_path_factory.mktemp("fast_bundle")
+    return write_bundle(folder, classes=("background", "tumour"), refines=True, name="Drawn one")
+
+
+@pytest.fixture(scope="session")
+def fast_bundle_of_three(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same with three classes."""
+    from fast_bundles import write_bundle
+
+    folder = tmp_path_factory.mktemp("fast_bundle_of_three")
+    classes = ("background", "tumour", "immune cells")
+    return write_bundle(folder, classes=classes, refines=True, name="Drawn three")
+
+
+@pytest.fixture(scope="session")
+def fast_bundle_of_one_stage(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The patch network alone."""
+    from fast_bundles import write_bundle
+
+    folder = tmp_path_factory.mktemp("fast_bundle_of_one_stage")
+    classes = ("background", "tumour")
+    return write_bundle(folder, classes=classes, refines=False, name="Drawn patches")

@@ -30,6 +30,14 @@ def test_rows_become_slides(table):
     assert (second.split, second.grade, second.patient, second.mpp) == ("test", "all", None, None)
 
 
+def test_files_need_not_exist_where_only_the_table_is_wanted(table):
+    path = table("moved.svs,moved.geojson,train,2,p1,")
+    (slide,) = read_cohort(path, files_must_exist=False).slides
+    assert (slide.name, slide.grade) == ("moved", "2")
+    with pytest.raises(CohortError, match="'moved.svs' does not exist"):
+        read_cohort(path)
+
+
 def test_optional_columns_may_be_absent(table):
     (slide,) = read_cohort(table("a.svs,a.geojson,val", header="slide,annotation,split")).slides
     assert (slide.grade, slide.patient, slide.mpp) == ("all", None, None)

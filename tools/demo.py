@@ -1,4 +1,5 @@
-"""The whole way on generated slides: cohort, training, evaluation, prediction, a table, a picture.
+"""The whole way on generated slides: cohort, training, evaluation, prediction, export, prediction
+from what was exported, a table, a picture.
 
 Every step is an h2g command, printed before it runs; run again after an interruption, finished
 steps are skipped. What `make demo` calls.
@@ -16,14 +17,18 @@ import demo_summary
 
 
 def commands(out: Path, seed: int) -> dict[str, list[str]]:
-    cohort, run, predictions = out / "cohort", out / "run", out / "predictions"
+    cohort, run, bundle = out / "cohort", out / "run", out / "bundle"
     table = str(cohort / "cohort.csv")
+    test = [table, "--split", "test", "--out"]
     recipe = ["--recipe", "demo", "--set", f"seed={seed}"]
     return {
         "phantom": ["phantom", str(cohort), "--seed", str(seed)],
         "train": ["train", table, *recipe, "--out", str(run)],
         "evaluate": ["evaluate", str(run), "--split", "test"],
-        "predict": ["predict", str(run), table, "--split", "test", "--out", str(predictions)],
+        "predict": ["predict", str(run), *test, str(out / "predictions")],
+        "export": ["export", str(run), "--format", "openvino", "--format", "fast"]
+        + ["--out", str(bundle)],
+        "predict_openvino": ["predict", str(bundle), *test, str(out / "predictions_openvino")],
     }
 
 

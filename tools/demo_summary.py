@@ -1,6 +1,7 @@
-"""What the demo came to: scores, seconds, where to look, and a picture of the test slides.
+"""What the demo came to: scores, agreement of Keras and OpenVINO, seconds, where to look, and a
+picture of the test slides.
 
-python tools/demo_summary.py demo/run demo/predictions --out demo/panels.png
+python tools/demo_summary.py demo
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from rich.table import Table
 
 from h2g.annotations.raster import rasterise
 from h2g.annotations.reading import read_annotations
+from h2g.benchmarking.parity import compare_files
 from h2g.cohort import CohortSlide
+from h2g.inference.folder import PredictionFolder
 from h2g.recipes.recipe import Recipe
 from h2g.reporting.plots import PanelRow, draw_panels
 from h2g.runs import Run, open_run
@@ -36,23 +39,20 @@ def summarise(out: Path, timings: dict[str, float]) -> None:
     Args:
         timings: seconds of each command.
     """
-    summarise_run(out / "run", out / "predictions", out / "panels.png", timings)
-
-
-def summarise_run(run_path: Path, predictions: Path, png: Path, timings: dict[str, float]) -> None:
-    run = open_run(run_path)
-    scores = json.loads((run_path / "evaluation" / "test" / "scores.json").read_text("utf-8"))
-    summary = pd.read_csv(predictions / "summary.csv")
-    rows = _panel_rows(run, predictions, summary, scores)
+    run = open_run(out / "run")
+    scores = json.loads((run.path / "evaluation" / "test" / "scores.json").read_text("utf-8"))
+    summary = pd.read_csv(out / "predictions" / "summary.csv")
+    rows = _panel_rows(run, out / "predictions", summary, scores)
     if rows:
-        draw_panels(png, rows, class_names=run.recipe.class_names)
+        draw_panels(out / "panels.png", rows, class_names=run.recipe.class_names)
     table = Table(title="h2g demo", show_header=False)
     table.add_column("what")
     table.add_column("value", justify="right")
     table.add_column("remark", overflow="fold")
     _add_scores(table, scores)
-    _add_seconds(table, run, summary, timings)
-    _add_places(table, run_path, predictions, png if rows else None)
+    _add_engines(table, out / "predictions", out / "predictions_openvino")
+    _add_seconds(table, run, timings)
+    _add_places(table, out)
     Console().print(table)
 
 
@@ -73,23 +73,39 @@ def _add_scores(table: Table, scores: dict[str, Any]) -> None:
     table.add_section()
 
 
-def _add_seconds(table: Table, run: Run, summary: pd.DataFrame, timings: dict[str, float]) -> None:
+def _add_engines(table: Table, keras: Path, openvino: Path) -> None:
+    """How far two prediction folders agree, and the seconds a slide took in each."""
+    summaries = {
+        "Keras": pd.read_csv(keras / "summary.csv"),
+        "OpenVINO": pd.read_csv(openvino / "summary.csv"),
+    }
+    done = [set(s.loc[s["status"] == "ok", "slide"].astype(str)) for s in summaries.values()]
+    slides = sorted(done[0] & done[1])
+    if not slides:
+        return
+    folders = [PredictionFolder(path, []) for path in (openvino, keras)]
+    found = [compare_files(*(folder.files(slide) for folder in folders)) for slide in slides]
+    table.add_row("[bold]OpenVINO against Keras[/bold]", "", "")
+    difference = max(parity.heatmap_difference for parity in found)
+    table.add_row("  heatmap", f"{difference:.1e}", "largest difference of a probability")
+    equal = min(parity.equal_pixels for parity in found)
+    table.add_row("  segmentation", f"{equal:.3%}", "pixels with the same label, worst slide")
+    for name, summary in summaries.items():
+        seconds = summary.loc[summary["slide"].astype(str).isin(slides), "seconds_total"].mean()
+        table.add_row(f"  {name}", f"{seconds:.1f}", "seconds a slide")
+    table.add_section()
+
+
+def _add_seconds(table: Table, run: Run, timings: dict[str, float]) -> None:
     stages = run.seconds()
     evaluation = stages.pop("evaluation", None)
-    done = summary[summary["status"] == "ok"]
-    prediction = float(done["seconds_total"].sum())
-    patches = int(done["patches"].sum())
     rows = [("generating the cohort", timings.get("phantom"), "")]
     rows.append(("training", timings.get("train", sum(stages.values())), "all stages:"))
     rows += [(f"  {name}", seconds, "") for name, seconds in stages.items()]
     rows.append(("evaluation", timings.get("evaluate", evaluation), ""))
-    rows.append(
-        (
-            "prediction",
-            timings.get("predict", prediction),
-            f"{prediction:.1f} s of it on {len(done)} slides, {patches} patches",
-        )
-    )
+    rows.append(("prediction", timings.get("predict"), "Keras, with its start"))
+    rows.append(("export", timings.get("export"), "OpenVINO and FAST, checked"))
+    rows.append(("prediction", timings.get("predict_openvino"), "OpenVINO, with its start"))
     total = sum(timings.values())
     table.add_row("[bold]Seconds[/bold]", f"{total:.0f}" if timings else "", "")
     for name, seconds, remark in rows:
@@ -98,19 +114,20 @@ def _add_seconds(table: Table, run: Run, summary: pd.DataFrame, timings: dict[st
     table.add_section()
 
 
-def _add_places(table: Table, run_path: Path, predictions: Path, png: Path | None) -> None:
+def _add_places(table: Table, out: Path) -> None:
     table.add_row("[bold]Where to look[/bold]", "", "")
     places = {
-        "picture": png,
-        "scores": run_path / "evaluation" / "test" / "table.md",
-        "training curves": run_path / "*" / "history.png",
-        "segmentations": predictions / "segmentations",
-        "for QuPath": predictions / "geojson",
-        "areas": predictions / "summary.csv",
+        "picture": out / "panels.png",
+        "scores": out / "run" / "evaluation" / "test" / "table.md",
+        "training curves": out / "run" / "*" / "history.png",
+        "segmentations": out / "predictions" / "segmentations",
+        "for QuPath": out / "predictions" / "geojson",
+        "areas": out / "predictions" / "summary.csv",
+        "for FastPathology": out / "bundle" / "fast",
     }
     for name, place in places.items():
-        if place is not None:
-            table.add_row(f"  {name}", "", str(place))
+        table.add_row(f"  {name}", "", str(place))
+    table.add_row("  FAST", "", "h2g export run --format fast --install puts it in FastPathology")
 
 
 def _panel_rows(
@@ -170,13 +187,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="a run folder evaluated on test")
-    parser.add_argument("predictions", type=Path, help="a prediction folder of its test slides")
-    parser.add_argument("--out", type=Path, default=Path("panels.png"), help="the picture")
-    parser.add_argument("--timings", type=Path, help="JSON: seconds of each command")
+    parser.add_argument("demo", type=Path, help="the folder that tools/demo.py wrote")
     arguments = parser.parse_args()
-    timings = json.loads(arguments.timings.read_text()) if arguments.timings else {}
-    summarise_run(arguments.run, arguments.predictions, arguments.out, timings)
+    summarise(arguments.demo, json.loads((arguments.demo / "timings.json").read_text("utf-8")))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
 import tensorflow as tf
 
 from h2g.data.augmentation import augment_patches
@@ -11,12 +15,18 @@ from h2g.recipes.recipe import PatchAugmentation
 
 __all__ = ["BatchSettings", "PatchSource", "numbers_from", "patch_dataset", "raw_patch_dataset"]
 
+# (B, S, S, 3) uint8 pixels, not augmented, and (B,) int32 labels -> (B,) float32 weights.
+Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 # Batches that wait, ready, for the network; each worker holds one more.
 PREFETCHED = 2
 
 
 def patch_dataset(
-    source: PatchSource, augmentation: PatchAugmentation | None = None
+    source: PatchSource,
+    augmentation: PatchAugmentation | None = None,
+    *,
+    weigh: Weigh | None = None,
 ) -> tf.data.Dataset:
     """Batches without end, from ``source.settings.first_batch`` on.
 
@@ -24,22 +34,24 @@ def patch_dataset(
     ``source.raising_failure()``.
 
     Returns:
-        Pairs of (B, S, S, 3) float32 RGB in [0, 1] and (B, C) float32 one-hot labels.
+        Pairs of (B, S, S, 3) float32 RGB in [0, 1] and (B, C) float32 one-hot labels; with
+        ``weigh`` the samples' (B,) float32 weights come third.
     """
     settings = source.settings
 
     def finish(
-        pixels: tf.Tensor, labels: tf.Tensor, number: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels: tf.Tensor, labels: tf.Tensor, number: tf.Tensor, *weights: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         if augmentation is None:
             images = scale_image(pixels)
         else:
             images = augment_patches(pixels, number, seed=settings.seed, settings=augmentation)
-        return images, tf.one_hot(labels, settings.class_count)
+        return images, tf.one_hot(labels, settings.class_count), *weights
 
+    raw = raw_patch_dataset(source)
     # A stage of its own: the batches that wait for it are uint8, a quarter of the memory.
     return (
-        raw_patch_dataset(source)
+        (raw if weigh is None else raw.map(partial(_weighed, source, weigh)))
         .map(finish, num_parallel_calls=PREFETCHED, deterministic=True)
         .prefetch(PREFETCHED)
     )
@@ -60,6 +72,16 @@ def raw_patch_dataset(source: PatchSource) -> tf.data.Dataset:
     return numbers_from(settings.first_batch, settings.workers).map(
         read, num_parallel_calls=settings.workers, deterministic=True
     )
+
+
+def _weighed(
+    source: PatchSource, weigh: Weigh, pixels: tf.Tensor, labels: tf.Tensor, number: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    # In Python: a data set's own operations never run on a GPU, what Python calls does.
+    function = partial(source.call, weigh)
+    weights = tf.numpy_function(function, [pixels, labels], tf.float32, stateful=False)
+    weights.set_shape(labels.shape)
+    return pixels, labels, number, weights
 
 
 def numbers_from(first: int, workers: int) -> tf.data.Dataset:

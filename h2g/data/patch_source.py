@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from h2g.cohort import Split
+from h2g.data.index_file import read_patch_index
 from h2g.data.sampler import LEVELS, Draw, Node, SlidePatches, build_tree, draw, without_slide
 from h2g.data.source import Source
-from h2g.errors import SlideError, TrainingError
+from h2g.errors import RunError, SlideError, TrainingError
+from h2g.runs import Run
 from h2g.slides.reading import SlidePool, read_patch
 
 log = logging.getLogger(__name__)
@@ -139,6 +142,34 @@ class PatchSource(Source):
     def _classes(self, numbers: Iterable[int]) -> set[int]:
         labels = [np.unique(self._slides[number].labels) for number in numbers]
         return {int(label) for found in labels for label in found}
+
+
+def labelled_slides(run: Run, split: Split) -> list[SlidePatches]:
+    """The labelled patches of a split's indexed slides.
+
+    Raises:
+        RunError: no slide of the split is indexed.
+    """
+    slides = []
+    for row in run.cohort.split(split):
+        # A slide that could not be indexed was reported then.
+        if not run.index_file(row.name).exists():
+            continue
+        index = read_patch_index(run.index_file(row.name))
+        slides.append(
+            SlidePatches(
+                name=row.name,
+                path=row.slide,
+                mpp=row.mpp,
+                grade=row.grade,
+                plan=index.plan,
+                xy_level0=index.table[["x_level0", "y_level0"]].to_numpy(),
+                labels=index.table["label"].to_numpy(),
+            )
+        )
+    if not slides:
+        raise RunError(f"{run.path}: no {split} slide is indexed. Run 'h2g prepare' first.")
+    return slides
 
 
 class _SlideDroppedError(Exception):

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from h2g.errors import H2GError
@@ -36,14 +36,18 @@ class Source(ABC):
         """Item ``number``."""
 
     def serve(self, number: int) -> Any:
-        """``read`` for TensorFlow's threads; a closed source makes their iterators fail."""
+        """``read`` for TensorFlow's threads."""
+        return self.call(self.read, int(number))
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls what TensorFlow's threads want done; a closed source makes their iterators fail."""
         with self._lock:
             self._calls += 1
             if self._closed:
                 raise StopIteration  # the one exception that TensorFlow does not print
             self._under_way += 1
         try:
-            return self.read(int(number))
+            return function(*arguments)
         except H2GError as error:
             with self._lock:
                 self.failure = self.failure or error
@@ -53,7 +57,7 @@ class Source(ABC):
                 self._under_way -= 1
 
     def close(self) -> None:
-        """Refuses further reads and waits for those under way."""
+        """Refuses further calls and waits for those under way."""
         with self._lock:
             self._closed = True
         while self._under_way:

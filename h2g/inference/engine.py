@@ -5,6 +5,7 @@ An engine runs the graphs of h2g.models.deployment: raw pixels in, softmax out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 Key = TypeVar("Key")
+
+# Inputs of the deployed graphs; engines look them up by these names.
+PATCH_INPUT = "input_0_patch"
+IMAGE_INPUT = "input_0_image"
+HEATMAP_INPUT = "input_1_heatmap"
+# Only in refinement graphs for FAST: the frame, without effect and fed with zeros; and in place of
+# a heatmap of several classes, one input for each, numbered from 1.
+FRAME_INPUT = "input_2_frame"
+CHANNEL_INPUT = re.compile(rf"{HEATMAP_INPUT}_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,8 @@ class Engine(Protocol):
         """``classify`` of many batches, each with what the caller knows it by.
 
         An engine that runs several at once gives them back in any order, and takes only as many
-        ahead as it runs.
+        ahead as it runs. Exceptions of ``batches`` come through; when this ends, or is closed,
+        nothing is running any more.
         """
 
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
@@ -84,3 +95,12 @@ def one_by_one(
     """``classify_each`` of an engine that runs one batch at a time."""
     for key, patches in batches:
         yield key, classify(patches)
+
+
+def in_parts(
+    classify: Callable[[np.ndarray], np.ndarray], patches: np.ndarray, *, size: int, classes: int
+) -> np.ndarray:
+    """``classify`` of at most ``size`` patches at a time; (N, C) float32, (0, C) of none."""
+    starts = range(0, len(patches), size)
+    parts = [classify(patches[start : start + size]) for start in starts]
+    return np.concatenate(parts) if parts else np.empty((0, classes), np.float32)

@@ -11,15 +11,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from h2g.errors import RunError
 from h2g.inference.engine import Engine
 from h2g.inference.loading import LoadedModel
 from h2g.inference.requests import SlideRequest
 from h2g.runs import is_run, provenance, replacing, write_text
+
+if TYPE_CHECKING:  # imported where a table is: prediction reads slides before that
+    import pandas as pd
 
 TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file")
 # Of one slide; areas are of the level-0 field. tumour is every class but background, and
@@ -34,9 +35,11 @@ COLUMNS = (
     "tumour_mm2",
     "tumour_percent",
     "patches",
+    "seconds_tissue",
     "seconds_read",  # all reading threads added up
     "seconds_inference",
     "seconds_refinement",
+    "seconds_writing",
     "seconds_total",
     "file",
 )
@@ -104,6 +107,8 @@ class PredictionFolder:
 
     def summary(self) -> pd.DataFrame:
         """A row a slide, in the order in which they were first asked for."""
+        import pandas as pd
+
         rows = list(self._rows.values())
         more = [key for key in dict.fromkeys(k for row in rows for k in row) if key not in COLUMNS]
         table = pd.DataFrame(rows, columns=[*COLUMNS, *more])
@@ -163,6 +168,8 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _read_rows(file: Path) -> list[Row]:
+    import pandas as pd
+
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except FileNotFoundError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
 
-from h2g.errors import RunError
+from h2g.errors import RunError, WrongUseError
 from h2g.inference.engine import Key, NetworkFiles, one_by_one
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 from h2g.runs import Run
@@ -22,17 +23,23 @@ class KerasEngine:
     name = "keras"
     precision = "float32"
 
-    def __init__(self, files: NetworkFiles, *, batch_size: int = 16) -> None:
+    def __init__(self, files: NetworkFiles, *, device: str = "auto", batch_size: int = 16) -> None:
         """
         Args:
             files: ``model.keras`` files, as training saves them.
+            device: ``auto`` is a GPU where there is one.
+        Raises:
+            WrongUseError: a GPU is asked for and there is none.
         """
+        found = "GPU" if "GPU" in found_devices() else "CPU"
+        if device == "GPU" and found != device:
+            raise WrongUseError(
+                "Keras finds no GPU here: pip install 'h2g[gpu]' where there is one of NVIDIA, or "
+                "give --device CPU."
+            )
+        self.device = found if device == "auto" else device
         self._files = files
         self._batch_size = batch_size
-
-    @property
-    def device(self) -> str:
-        return "GPU" if keras.distribution.list_devices("gpu") else "CPU"
 
     @property
     def has_refinement(self) -> bool:
@@ -56,13 +63,18 @@ class KerasEngine:
 
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 and (h, w, C - 1) float32 -> (P, P, C) float32, softmax."""
-        return self._refinement.predict_on_batch([image[np.newaxis], heatmap[np.newaxis]])[0]
+        with self._on_device():
+            return self._refinement.predict_on_batch([image[np.newaxis], heatmap[np.newaxis]])[0]
 
     def _classify_batch(self, patches: np.ndarray) -> np.ndarray:
         # Every call has the same shape: TensorFlow traces the graph once.
         missing = self._batch_size - len(patches)
         full = np.pad(patches, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else patches
-        return self._patch.predict_on_batch(full)[: len(patches)]
+        with self._on_device():
+            return self._patch.predict_on_batch(full)[: len(patches)]
+
+    def _on_device(self) -> Any:
+        return keras.device(f"{self.device.lower()}:0")
 
     @cached_property
     def _patch(self) -> keras.Model:
@@ -79,15 +91,21 @@ class KerasEngine:
 
 
 def open_keras_engine(
-    run: Run, *, stages: Collection[str] = STAGES, batch_size: int = 16
+    run: Run,
+    *,
+    stages: Collection[str] = STAGES,
+    batch_size: int = 16,
+    device: str = "auto",
 ) -> KerasEngine:
     """The engine of a run's trained networks.
 
     Args:
         stages: which networks are wanted; refinement is left out when the recipe has none.
         batch_size: patches a call of the network.
+        device: ``auto``, ``CPU`` or ``GPU``.
     Raises:
         RunError: a wanted network is not trained yet.
+        WrongUseError: a GPU is asked for and there is none.
     """
     settings = run.recipe.refinement
     wanted = [s for s in stages if s != "refinement" or settings is not None]
@@ -99,7 +117,13 @@ def open_keras_engine(
         input_px=settings.input_px if settings is not None else None,
         class_count=len(run.recipe.class_names),
     )
-    return KerasEngine(networks, batch_size=batch_size)
+    return KerasEngine(networks, device=device, batch_size=batch_size)
+
+
+def found_devices() -> dict[str, str]:
+    """The CPU, and a GPU where there is one, with Keras's names of them."""
+    gpus = keras.distribution.list_devices("gpu")
+    return {"CPU": "", **({"GPU": ", ".join(gpus)} if gpus else {})}
 
 
 def _without_jit(model: keras.Model) -> keras.Model:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from h2g.errors import RunError
+from h2g.bundle import is_bundle
+from h2g.errors import RunError, WrongUseError
 from h2g.inference.engine import Engine
 from h2g.recipes.recipe import Preprocessing
 from h2g.runs import Run, file_sha256, is_run, open_run
+
+# Of files that hold networks, which are often given in place of their folder.
+NETWORK_SUFFIXES = {".onnx", ".xml", ".bin", ".tflite", ".keras", ".json", ".fpl"}
+KINDS = "Give a run folder, as 'h2g train' makes it, or a bundle, as 'h2g export' does."
 
 
 @dataclass(frozen=True)
@@ -18,9 +23,13 @@ class LoadedModel:
     """What prediction knows of a model before its engine is open.
 
     Attributes:
+        recipe: its name; a bundle's own name.
         class_names: background first.
         sha256: of each file that holds weights, by its name.
         open_engine: takes the batch size; slow, since it loads libraries and networks.
+        engine: that open_engine opens; ``fast`` runs whole slides in a program of its own
+            (h2g.inference.fast_engine) and cannot be opened.
+        precision: that was asked for.
     """
 
     path: Path
@@ -29,6 +38,8 @@ class LoadedModel:
     preprocessing: Preprocessing
     sha256: dict[str, str]
     open_engine: Callable[[int], Engine]
+    engine: str = "keras"
+    precision: str = "float32"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -38,26 +49,50 @@ class LoadedModel:
             "classes": list(self.class_names),
             "preprocessing": self.preprocessing.model_dump(mode="json"),
             "sha256": self.sha256,
+            # bfloat16 computes the files of float32.
+            "asked_precision": self.precision,
         }
 
 
-def load_model(path: Path, *, engine: str = "auto") -> LoadedModel:
+def load_model(
+    path: Path, *, engine: str = "auto", device: str = "auto", precision: str = "float32"
+) -> LoadedModel:
     """A model by its folder.
 
     Args:
-        engine: ``auto`` takes the one that suits the folder: Keras for a run folder.
+        engine: ``auto`` takes the one that suits: Keras for a run folder, for a bundle the fastest
+            that it has files for (h2g.inference.bundles).
+        device: ``auto`` is a GPU where Keras or ONNX Runtime has one, else the CPU.
+        precision: ``float32``, ``bfloat16``, ``float16`` or ``int8``.
     Raises:
         RunError: not a model, or not trained yet.
+        ModelError: a bundle whose files are missing or have changed.
+        WrongUseError: an engine, device or precision that this model does not have here.
     """
     if is_run(path):
-        return _load_run(path, engine)
-    raise RunError(f"{path}: not a model. Give a run folder, as 'h2g train' makes it.")
+        return _load_run(path, engine, device, precision)
+    if is_bundle(path):
+        from h2g.inference.bundles import load_bundle
+
+        return load_bundle(path, engine=engine, device=device, precision=precision)
+    raise RunError(_why_no_model(path))
 
 
-def _load_run(path: Path, engine: str) -> LoadedModel:
-    run = open_run(path)
+def _load_run(path: Path, engine: str, device: str, precision: str) -> LoadedModel:
+    run = open_run(path, slides_must_exist=False)
     if engine not in {"auto", "keras"}:
-        raise RunError(f"{path}: a run folder is run by --engine keras, not {engine}.")
+        raise WrongUseError(
+            f"{path}: a run folder is run by --engine keras. For --engine {engine} export it "
+            f"first: h2g export {path} --format {_format_of(engine)} --out BUNDLE, and give BUNDLE."
+        )
+    if precision != "float32":
+        raise WrongUseError(
+            f"{path}: a run folder is computed in float32. For --precision {precision} export it "
+            f"first: h2g export {path} --format openvino"
+            f"{'' if precision == 'bfloat16' else f' --precision {precision}'} --out BUNDLE, and "
+            "give BUNDLE."
+        )
+    sha256 = _run_sha256(run)
 
     def open_engine(batch_size: int) -> Engine:
         from h2g.models.startup import start_keras
@@ -65,14 +100,14 @@ def _load_run(path: Path, engine: str) -> LoadedModel:
         start_keras()
         from h2g.inference.keras_engine import open_keras_engine
 
-        return open_keras_engine(run, batch_size=batch_size)
+        return open_keras_engine(run, batch_size=batch_size, device=device)
 
     return LoadedModel(
         path=path,
         recipe=run.recipe.name,
         class_names=run.recipe.class_names,
         preprocessing=run.recipe.preprocessing,
-        sha256=_run_sha256(run),
+        sha256=sha256,
         open_engine=open_engine,
     )
 
@@ -81,3 +116,31 @@ def _run_sha256(run: Run) -> dict[str, str]:
     stages = ["patch"] + (["refinement"] if run.recipe.refinement is not None else [])
     files = run.trained_models(stages)
     return {f"{stage}/{file.name}": file_sha256(file) for stage, file in files.items()}
+
+
+def _format_of(engine: str) -> str:
+    return {"onnxruntime": "onnx"}.get(engine, engine)
+
+
+def _why_no_model(path: Path) -> str:
+    if not path.exists():
+        return f"{path}: there is no such folder. {KINDS}"
+    if path.is_file():
+        above = [folder for folder in (path.parent, path.parent.parent) if _is_model(folder)]
+        if above:
+            return f"{path}: this is a file of a model; give the folder: {above[0]}."
+        if path.suffix.lower() in NETWORK_SUFFIXES:
+            return (
+                f"{path}: a file alone does not say its classes, um/px and patch size. {KINDS} "
+                "'h2g export' makes a bundle of a .keras file too."
+            )
+        return f"{path}: this is a file. {KINDS}"
+    inside = sorted(folder for folder in path.iterdir() if folder.is_dir() and _is_model(folder))
+    if inside:
+        return f"{path}: not a model, but {inside[0]} in it is one. Give that."
+    empty = not any(path.iterdir())
+    return f"{path}: {'this folder is empty' if empty else 'not a model'}. {KINDS}"
+
+
+def _is_model(folder: Path) -> bool:
+    return is_run(folder) or is_bundle(folder)

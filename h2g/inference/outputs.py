@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 import shapely
 
 from h2g.annotations.qupath import write_geojson
@@ -27,11 +27,26 @@ SIMPLIFICATION = 0.5
 
 @dataclass(frozen=True)
 class Seconds:
-    """``read`` adds up the reading threads; the others are wall time."""
+    """Where a slide's time went: wall time but for ``read``, and the parts without ``read`` sum up
+    to ``total``. Waiting for other slides is in none.
 
+    Attributes:
+        tissue: finding tissue and its patches, and reading the low-resolution picture.
+        read: reading patches, all reading threads added up; they work while the network does.
+        waiting: the part of reading that the network did not hide.
+        inference: classifying patches, without ``waiting`` and ``stitching``.
+        stitching: filling the heatmap; drawing it as labels where there is no refinement network.
+        refinement: the second network, and labels from its probabilities.
+        writing: all files.
+    """
+
+    tissue: float
     read: float
+    waiting: float
     inference: float
+    stitching: float
     refinement: float
+    writing: float
     total: float
 
 
@@ -42,6 +57,7 @@ class Segmented:
     Attributes:
         plane: the low-resolution picture.
         labels: (h, w) uint8 of the size of ``plane``, 0 is background.
+        seconds: before writing.
     """
 
     located: Located
@@ -53,17 +69,20 @@ class Segmented:
 
 def write_outputs(slide: Segmented, files: SlideFiles, class_names: tuple[str, ...]) -> None:
     """Writes all files of a slide, each whole or not at all."""
-    info = slide.located.info
-    write_heatmap(files.heatmap, slide.heatmap)
-    write_pyramid(files.segmentation, slide.labels, mpp=_pixel_um(slide))
-    write_geojson(
-        outline(slide, class_names),
-        files.geojson,
-        class_names=class_names,
-        bounds_level0=info.bounds_level0,
-    )
-    write_patches(slide.located, slide.heatmap, files.patches, class_names)
-    write_overlay(files.overlay, slide.plane, slide.labels, slide.heatmap)
+    # Outlines take about as long as all the rest together.
+    with ThreadPoolExecutor(1) as executor:
+        outlines = executor.submit(_write_outlines, slide, files.geojson, class_names)
+        write_heatmap(files.heatmap, slide.heatmap)
+        write_pyramid(files.segmentation, slide.labels, mpp=_pixel_um(slide))
+        write_patches(slide.located, slide.heatmap, files.patches, class_names)
+        write_overlay(files.overlay, slide.plane, slide.labels, slide.heatmap)
+        outlines.result()
+
+
+def _write_outlines(slide: Segmented, path: Path, class_names: tuple[str, ...]) -> None:
+    bounds_level0 = slide.located.info.bounds_level0
+    found = outline(slide, class_names)
+    write_geojson(found, path, class_names=class_names, bounds_level0=bounds_level0)
 
 
 def outline(slide: Segmented, class_names: tuple[str, ...]) -> AnnotatedRegions:
@@ -84,6 +103,8 @@ def write_patches(
     located: Located, heatmap: Heatmap, path: Path, class_names: tuple[str, ...]
 ) -> None:
     """Writes wsinfer's patch table: squares in level-0 pixels with their class probabilities."""
+    import pandas as pd
+
     cells, grid = located.cells, located.grid
     corners = np.array([grid.xy_level0(int(row), int(col)) for row, col in cells]).reshape(-1, 2)
     side = round(grid.plan.step_level0)
@@ -95,9 +116,9 @@ def write_patches(
         table.to_csv(temporary, index=False, float_format="%.6g")
 
 
-def summary_row(slide: Segmented, class_names: tuple[str, ...], *, seconds_writing: float) -> Row:
+def summary_row(slide: Segmented, class_names: tuple[str, ...], seconds: Seconds) -> Row:
     """The slide's row of summary.csv, without its name and file."""
-    info, tissue, seconds = slide.located.info, slide.located.tissue, slide.seconds
+    info, tissue = slide.located.info, slide.located.tissue
     tumour = slide.labels > 0
     row: Row = {
         "status": "ok",
@@ -108,10 +129,12 @@ def summary_row(slide: Segmented, class_names: tuple[str, ...], *, seconds_writi
         "tumour_mm2": round(_area_mm2(slide, tumour), 4),
         "tumour_percent": round(_percent_of_tissue(tissue.mask, tumour), 2),
         "patches": len(slide.located.cells),
+        "seconds_tissue": round(seconds.tissue, 3),
         "seconds_read": round(seconds.read, 3),
         "seconds_inference": round(seconds.inference, 3),
         "seconds_refinement": round(seconds.refinement, 3),
-        "seconds_total": round(seconds.total + seconds_writing, 3),
+        "seconds_writing": round(seconds.writing, 3),
+        "seconds_total": round(seconds.total, 3),
     }
     if len(class_names) > 2:
         for index, name in enumerate(class_names[1:], start=1):

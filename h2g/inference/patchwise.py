@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from h2g.errors import SlideError
 from h2g.inference.ahead import Ahead
 from h2g.inference.engine import Engine
+from h2g.inference.stopwatch import Stopwatch
 from h2g.progress import progress
 from h2g.recipes.recipe import Preprocessing
 from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
@@ -25,22 +25,27 @@ from h2g.slides.tissue import TissueMask, find_tissue
 BATCH_SIZE = 16
 # What is read and lies waiting at most: keeps the network busy through slow tiles.
 WAITING_BYTES = 128 << 20
+# h2g.benchmarking.bound listens for it.
+FIRST_READ = "%s: the first patches are read."
 # (n, 2) cells -> (n, S, S, 3) uint8
 PatchBatches = Ahead[np.ndarray, np.ndarray]
-Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class PatchwiseSeconds:
-    """``read`` adds up all reading threads; they work while the network does, so the parts may sum
-    to more than ``total``, which is wall time."""
+class LoopSeconds:
+    """Wall seconds of filling a heatmap; the three parts are the whole loop.
 
-    tissue: float
-    read: float
+    Attributes:
+        waiting: for patches. An engine that runs several batches at once works meanwhile.
+        inference: the rest but ``stitching``.
+        stitching: putting probabilities into the heatmap.
+    """
+
+    waiting: float
     inference: float
-    total: float
+    stitching: float
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,6 @@ class Patchwise:
     tissue: TissueMask
     info: SlideInfo
     patches: int
-    seconds: PatchwiseSeconds
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,12 @@ class Located:
 
     Attributes:
         cells: (n, 2) int, row and column in ``grid``, row by row.
-        seconds: spent on finding them.
     """
 
     info: SlideInfo
     tissue: TissueMask
     grid: PatchGrid
     cells: np.ndarray
-    seconds: float
 
     def why_none(self, preprocessing: Preprocessing) -> str | None:
         """Why there is nothing to classify, or None when there is."""
@@ -99,7 +101,6 @@ def classify_slide(
     Raises:
         SlideError: the slide cannot be read, has no resolution or no tissue.
     """
-    start = time.perf_counter()
     with closing(SlidePool(max_open=threads + 1)) as pool:
         with pool.lease(slide_path, mpp) as slide:
             located = locate_patches(slide, preprocessing, tissue=tissue)
@@ -107,17 +108,14 @@ def classify_slide(
         if reason:
             raise SlideError(f"{slide_path.name}: {reason}")
         with read_batches(pool, located, mpp, threads=threads, batch_size=batch_size) as batches:
-            heatmap, inference = classify_batches(batches, engine, located, class_count)
-    total = time.perf_counter() - start
-    seconds = PatchwiseSeconds(located.seconds, batches.seconds, inference, total)
-    return Patchwise(heatmap, located.tissue, located.info, len(located.cells), seconds)
+            heatmap, _ = classify_batches(batches, engine, located, class_count)
+    return Patchwise(heatmap, located.tissue, located.info, len(located.cells))
 
 
 def locate_patches(
     slide: Slide, preprocessing: Preprocessing, *, tissue: TissueMask | None = None
 ) -> Located:
     """Which patches of a slide hold tissue."""
-    start = time.perf_counter()
     grid = patch_grid(slide.info, preprocessing.patch)
     if grid.plan.read_px != grid.plan.size_px:
         logger.debug(
@@ -130,7 +128,7 @@ def locate_patches(
     if tissue is None:
         tissue = find_tissue(slide, preprocessing.tissue)
     cells = np.argwhere(tissue_cells(grid, tissue, preprocessing.patch))
-    return Located(slide.info, tissue, grid, cells, time.perf_counter() - start)
+    return Located(slide.info, tissue, grid, cells)
 
 
 def read_batches(
@@ -139,11 +137,14 @@ def read_batches(
     """The located patches in batches of neighbours, being read from now on."""
     grid, cells = located.grid, located.cells
 
-    def read(cells: np.ndarray) -> np.ndarray:
+    def read(batch: np.ndarray) -> np.ndarray:
         with pool.lease(located.info.path, mpp) as slide:
-            return np.stack([read_cell(slide, grid, cell) for cell in cells])
+            patches = np.stack([read_cell(slide, grid, cell) for cell in batch])
+        if batch is batches[0]:
+            logger.debug(FIRST_READ, located.info.path.name)
+        return patches
 
-    batches = (cells[start : start + batch_size] for start in range(0, len(cells), batch_size))
+    batches = [cells[start : start + batch_size] for start in range(0, len(cells), batch_size)]
     waiting = WAITING_BYTES // (batch_size * grid.plan.size_px**2 * 3)
     return Ahead(read, batches, threads=threads, ahead=max(2 * threads, waiting))
 
@@ -158,37 +159,21 @@ def classify_batches(
     engine: Engine,
     located: Located,
     class_count: int,
-) -> tuple[Heatmap, float]:
-    """The heatmap, filled as batches arrive, and the seconds not spent waiting for patches.
+) -> tuple[Heatmap, LoopSeconds]:
+    """The heatmap, filled as batches arrive.
 
     Args:
         batches: ``(cells, patches)`` as :func:`read_batches` gives them.
     """
     grid, info = located.grid, located.info
     values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
-    start, waiting = time.perf_counter(), Stopwatch()
+    start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
     with progress(info.path.stem, len(located.cells)) as advance:
         for cells, probabilities in engine.classify_each(waiting.each(batches)):
-            values[cells[:, 0], cells[:, 1]] = probabilities
+            with stitching:
+                values[cells[:, 0], cells[:, 1]] = probabilities
             advance(len(cells))
-    seconds = time.perf_counter() - start - waiting.seconds
-    return Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0), seconds
-
-
-class Stopwatch:
-    """Sums up the seconds that an iterable keeps its user waiting."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def each(self, items: Iterable[Item]) -> Iterator[Item]:
-        iterator = iter(items)
-        while True:
-            start = time.perf_counter()
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
-            finally:
-                self.seconds += time.perf_counter() - start
-            yield item
+    total = time.perf_counter() - start
+    inference = total - waiting.seconds - stitching.seconds
+    heatmap = Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
+    return heatmap, LoopSeconds(waiting.seconds, inference, stitching.seconds)

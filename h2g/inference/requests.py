@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from h2g.cohort import parse_mpp
 from h2g.errors import WrongUseError
 from h2g.slides.folders import slides_below
 from h2g.slides.reading import SLIDE_SUFFIXES
+
+if TYPE_CHECKING:  # imported where a table is: prediction reads slides before that
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def _slides_at(
 
 
 def _slides_of_table(path: Path, mpp: float | None, split: str | None) -> list[SlideRequest]:
+    import pandas as pd
+
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (OSError, ValueError) as error:  # pandas's parser errors are ValueErrors

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from h2g.recipes.recipe import PatchSettings
+from h2g.slides.fast_patches import fast_origin_level0, fast_patch_counts, fast_tissue_cells
 from h2g.slides.info import SlideInfo
-from h2g.slides.patches import PatchPlan, plan_patches
+from h2g.slides.patches import plan_patches
+from h2g.slides.plan import PatchPlan
 from h2g.slides.tissue import TissueMask
 
 # Shares below this are rounding of the cells' edges: 0.07 of the 65,536 pixels of a patch.
@@ -27,6 +29,8 @@ class PatchGrid:
 
     def xy_level0(self, row: int, col: int) -> tuple[int, int]:
         """Where the patch of a cell starts, on a pixel of the level that it is read from."""
+        if self.plan.rule == "fast":
+            return fast_origin_level0(self.plan, col), fast_origin_level0(self.plan, row)
         read_px, downsample = self.plan.read_px, self.plan.downsample
         return round(col * read_px * downsample), round(row * read_px * downsample)
 
@@ -34,6 +38,9 @@ class PatchGrid:
 def patch_grid(info: SlideInfo, settings: PatchSettings) -> PatchGrid:
     """The grid of a slide's patches; SlideError as :func:`plan_patches` raises it."""
     plan = plan_patches(info, settings)
+    if plan.rule == "fast":
+        cols, rows = fast_patch_counts(plan)
+        return PatchGrid(plan, rows, cols, info.field_level0)
     width, height = info.field_level0
     cols, rows = (math.ceil(side / plan.step_level0 - ROUNDING) for side in (width, height))
     return PatchGrid(plan, rows, cols, info.field_level0)
@@ -59,7 +66,16 @@ def cell_shares(grid: PatchGrid, raster: np.ndarray) -> np.ndarray:
 
 
 def tissue_cells(grid: PatchGrid, tissue: TissueMask, settings: PatchSettings) -> np.ndarray:
-    """(rows, cols) bool: the cells with more tissue than the settings' share."""
+    """(rows, cols) bool: the cells with more tissue than the settings' share; by rule ``fast``
+    those with as much at least."""
+    if grid.plan.rule == "fast":
+        return fast_tissue_cells(
+            grid.plan,
+            tissue.mask,
+            field_width_level0=grid.field_level0[0],
+            slide_mpp=tissue.slide_mpp,
+            min_tissue=settings.min_tissue,
+        )
     return cell_shares(grid, tissue.mask) > settings.min_tissue
 
 

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from h2g.errors import SlideError
 from h2g.recipes.recipe import PatchSettings
+from h2g.slides.fast_patches import plan_fast_patches, read_fast_patch
 from h2g.slides.info import SlideInfo
+from h2g.slides.plan import PatchPlan
 from h2g.slides.slide import Slide
 
 
-@dataclass(frozen=True)
-class PatchPlan:
-    """How a slide's patches are read.
-
-    Attributes:
-        level: the level they are read from.
-        read_px: side of what is read there; equals ``size_px`` when nothing is resampled.
-        size_px: side of the patch.
-        mpp: um/px that the patch really has.
-        step_level0: side of the patch in level-0 pixels.
-        downsample: of the level.
-    """
-
-    level: int
-    read_px: int
-    size_px: int
-    mpp: float
-    step_level0: float
-    downsample: float
-
-
 def plan_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
-    """A level within the tolerance is read as it is, else the next finer one is resampled.
+    """By rule ``mpp``, a level within the tolerance is read as it is, else the next finer one is
+    resampled; rule ``fast`` is :mod:`h2g.slides.fast_patches`.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
     """
+    if settings.rule == "fast":
+        return plan_fast_patches(info, settings)
     ratios = [info.level_mpp(level) / settings.mpp for level in range(len(info.levels))]
     nearest = min(range(len(ratios)), key=lambda level: abs(ratios[level] - 1))
     if abs(ratios[nearest] - 1) <= settings.tolerance + 1e-9:
@@ -73,6 +55,8 @@ def _source_px(size_px: int, factor: float) -> int:
 
 def read_patch(slide: Slide, plan: PatchPlan, xy_level0: tuple[int, int]) -> np.ndarray:
     """(size_px, size_px, 3) uint8; white beyond the slide; SlideError when it cannot be read."""
+    if plan.rule == "fast":
+        return read_fast_patch(slide, plan, xy_level0)
     patch = slide.read_level(
         level=plan.level, xy_level0=xy_level0, size_px=(plan.read_px, plan.read_px)
     )

@@ -122,12 +122,13 @@ def _saturated(rgb: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _far_from_white(rgb: np.ndarray, threshold: float) -> np.ndarray:
-    """FAST's TissueSegmentation."""
+    """FAST's TissueSegmentation; black is no tissue to it, since it reads what was not scanned as
+    black."""
     squares = (255 - np.arange(256, dtype=np.int32)) ** 2
     distance2 = squares[rgb[..., 0]]
     distance2 += squares[rgb[..., 1]]
     distance2 += squares[rgb[..., 2]]
-    return distance2 > threshold**2
+    return (distance2 > threshold**2) & rgb.any(axis=2)
 
 
 def _otsu(rgb: np.ndarray, _threshold: float) -> np.ndarray:

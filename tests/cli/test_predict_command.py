@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from click.testing import CliRunner, Result
 
 from h2g.cli.main import main
@@ -109,7 +113,9 @@ def test_another_models_predictions_are_refused(run: Path, cohort: Path, tmp_pat
 @pytest.mark.parametrize(
     ("model", "slide", "options", "sentence"),
     [
-        ("nowhere", "cohort.csv", [], "nowhere: not a model. Give a run folder"),
+        ("nowhere", "cohort.csv", [], "nowhere: there is no such folder. Give a run folder"),
+        ("run", "one.tiff", ["--engine", "openvino"], "--format openvino --out BUNDLE"),
+        ("run", "one.tiff", ["--precision", "int8"], "a run folder is computed in float32"),
         ("run", "gone.svs", [], "gone.svs: no such file or folder"),
         ("run", "one.tiff", ["--split", "test"], "--split needs a table"),
         ("run", "cohort.csv", ["--split", "val"], "no slides of split val"),
@@ -148,3 +154,68 @@ def test_an_output_that_cannot_be_a_folder(run: Path, cohort: Path, tmp_path: Pa
     assert result.exit_code == 1
     assert "a part of this path is a file, not a folder" in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path) -> Path:
+    """The run's networks as ONNX files, beside it."""
+    from h2g.bundle import Export, write_card
+    from h2g.exporters.source import deployed_patch, deployed_refinement_of, open_source
+    from h2g.exporters.to_onnx import write_onnx
+    from h2g.runs import file_sha256
+
+    source = open_source(run)
+    folder = run.parent / "bundle"
+    graphs = {"patch": deployed_patch(source), "refinement": deployed_refinement_of(source)}
+    for stage, graph in graphs.items():
+        write_onnx(graph, folder / f"{stage}.onnx")
+    names = {stage: f"{stage}.onnx" for stage in graphs}
+    sha256 = {name: file_sha256(folder / name) for name in names.values()}
+    export = Export(format="onnx", precision="float32", networks=names, files=sha256)
+    write_card(folder, source.card.model_copy(update={"exports": (export,)}))
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino", "onnxruntime"])
+def test_a_bundle_needs_no_tensorflow(
+    bundle: Path, cohort: Path, tmp_path: Path, engine: str
+) -> None:
+    code = (
+        "import sys\nfrom h2g.cli.main import main\ntry:\n    main()\nexcept SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "print([name for name in ('tensorflow', 'keras', 'onnx', 'torch') if name in sys.modules])"
+    )
+    arguments = ["predict", bundle, cohort.parent / "two.tiff", "--out", tmp_path / "out"]
+    options = ["--engine", engine, "--device", "CPU"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments), *options],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["engine"] == {"auto": "openvino"}.get(engine, engine)
+    assert (record["device"], record["precision"]) == ("CPU", "float32")
+
+
+def test_a_bundle_segments_as_its_run_does(
+    run: Path, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    for model, out in ((run, "run"), (bundle, "bundle")):
+        result = predict(model, cohort.parent / "two.tiff", "--out", tmp_path / out)
+        assert result.exit_code == 0, result.output
+    by_keras, by_engine = (
+        tifffile.imread(tmp_path / out / "heatmaps" / "two.tiff") for out in ("run", "bundle")
+    )
+    np.testing.assert_allclose(by_engine, by_keras, atol=1e-4)
+
+
+def test_a_changed_bundle_writes_nothing(bundle: Path, cohort: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "changed")
+    with (tmp_path / "changed" / "patch.onnx").open("ab") as file:
+        file.write(b"0")
+    result = predict(tmp_path / "changed", cohort.parent / "two.tiff", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "patch.onnx: changed since it was exported" in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ TOOL = Path(__file__).parents[2] / "tools" / "demo_summary.py"
 
 
 def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = draw_run(tmp_path / "drawn")
+    run = draw_run(tmp_path)
     evaluate_run(run, "test", ColourEngine)
     model = LoadedModel(
         path=run.path,
@@ -27,16 +27,16 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         open_engine=lambda batch_size: ColourEngine(),
     )
     requests = [SlideRequest(row.slide, row.mpp) for row in run.cohort.split("test")]
-    predict_slides(model, requests, tmp_path / "predictions", threads=1)
+    for name in ("predictions", "predictions_openvino"):
+        predict_slides(model, requests, tmp_path / name, threads=1)
 
     specification = importlib.util.spec_from_file_location("demo_summary", TOOL)
     assert specification is not None
     assert specification.loader is not None
     tool = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(tool)
-    png = tmp_path / "panels.png"
     timings = {"phantom": 10.0, "train": 20.0, "evaluate": 3.0, "predict": 4.0}
-    tool.summarise_run(run.path, tmp_path / "predictions", png, timings)
+    tool.summarise(tmp_path, timings)
 
     lines = [line.replace("│", "").split() for line in capsys.readouterr().out.splitlines()]
     # The colour rule is never wrong on these slides; 37 seconds are the four commands'.
@@ -44,8 +44,11 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert any(line[:4] == words for line in lines), words
     assert any(line[:3] == ["smoothed", "1.000", "±"] for line in lines)
     assert ["Seconds", "37"] in lines
+    # One engine twice.
+    assert any(line[:3] == ["segmentation", "100.000%", "pixels"] for line in lines)
+    assert any(line[:2] == ["heatmap", "0.0e+00"] for line in lines)
     assert ["training", "20.0", "all", "stages:"] in lines
     # Two rows of four panels, of slides that are wider than high.
-    picture = cv2.imread(str(png))
+    picture = cv2.imread(str(tmp_path / "panels.png"))
     assert picture is not None
     assert picture.shape[1] > picture.shape[0]

@@ -1,0 +1,100 @@
+"""The folder that a bundle is written to, and the bundle that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from pathlib import Path
+
+from h2g.bundle import (
+    FILE_PRECISIONS,
+    FORMATS,
+    Card,
+    Export,
+    FilePrecision,
+    Format,
+    is_bundle,
+    open_bundle,
+)
+from h2g.errors import ModelError, RunError
+from h2g.exporters.staging import is_staging
+from h2g.runs import is_run
+
+Kinds = Set[tuple[Format, FilePrecision]]
+
+
+def bundle_there(folder: Path) -> Card | None:
+    """The card in a folder that may be written to, None when there is none yet.
+
+    Raises:
+        RunError: the folder holds something else, or a card that this h2g cannot read.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: this is a file. Give --out a folder.")
+    if is_run(folder):
+        raise RunError(f"{folder}: this is a run folder. Give --out a folder of the bundle's own.")
+    if is_bundle(folder):
+        try:
+            return open_bundle(folder).card
+        except ModelError as error:
+            raise RunError(
+                f"{folder}: there is a bundle that cannot be added to; give another --out. {error}"
+            ) from error
+    if folder.is_dir() and any(not is_staging(path) for path in folder.iterdir()):
+        raise RunError(
+            f"{folder}: this folder holds other things and no bundle. Give --out a new or empty "
+            "folder, or a bundle."
+        )
+    return None
+
+
+def refuse_other_model(card: Card, there: Card, replaced: Kinds, folder: Path) -> None:
+    """Raises RunError when the bundle there cannot take exports of ``card``.
+
+    Args:
+        replaced: the formats and precisions that are exported anew.
+    """
+    if _hashes(card) != _hashes(there):
+        raise RunError(
+            f"{folder}: this bundle ('{there.name}') holds other networks than '{card.name}'. Give "
+            "another --out."
+        )
+    kept = [f"{e.format} {e.precision}" for e in _kept(there, replaced)]
+    if kept and there.name != card.name:
+        raise RunError(
+            f"{folder}: this bundle is named '{there.name}', and so is what is in it "
+            f"({', '.join(kept)}). Leave out --name, or give another --out."
+        )
+    if kept and there.preprocessing != card.preprocessing:
+        remedy = ", or --accept-preprocessing-change again" if there.preprocessing_change else ""
+        raise RunError(
+            f"{folder}: what is there ({', '.join(kept)}) runs with preprocessing profile "
+            f"'{there.preprocessing.profile}', this export with '{card.preprocessing.profile}'; "
+            f"a bundle has one preprocessing. Give another --out{remedy}."
+        )
+
+
+def merged(card: Card, there: Card | None, exports: Sequence[Export]) -> Card:
+    """``card`` with ``exports``, and what else the bundle there holds."""
+    if there is None:
+        return card.model_copy(update={"exports": tuple(exports)})
+    kept = _kept(there, {(export.format, export.precision) for export in exports})
+    both = sorted([*kept, *exports], key=_place)
+    update = {
+        "exports": tuple(both),
+        # A single network file does not know them.
+        "training": card.training or there.training,
+        "scores": card.scores or there.scores,
+    }
+    return card.model_copy(update=update)
+
+
+def _kept(there: Card, replaced: Kinds) -> list[Export]:
+    return [e for e in there.exports if (e.format, e.precision) not in replaced]
+
+
+def _hashes(card: Card) -> dict[str, str]:
+    return {stage: network.sha256 for stage, network in card.networks.items()}
+
+
+def _place(export: Export) -> tuple[int, int]:
+    return FORMATS.index(export.format), FILE_PRECISIONS.index(export.precision)

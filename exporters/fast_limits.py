@@ -1,0 +1,74 @@
+"""What FAST cannot do as a model was trained: said before anything is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from h2g.bundle import Card
+from h2g.errors import WrongUseError
+
+# PatchGenerator takes a level within this of the wanted um/px as it is; nothing sets it.
+TOLERANCE = 0.1
+# Of a patch's side: others are cut with an overlap.
+SIDE_MULTIPLE = 16
+# What would end a class's name, or its text, in a pipeline.
+RESERVED = ('"', ";", "\n", "@@", "$")
+
+
+def refuse_unsuited(card: Card) -> None:
+    """Raises WrongUseError with a sentence for each thing that FAST would do in another way."""
+    reasons = [*_of_networks(card), *_of_tissue(card), *_of_patches(card)]
+    if reasons:
+        raise WrongUseError(f"{card.name} cannot be exported for FAST: {'; '.join(reasons)}.")
+
+
+def _of_networks(card: Card) -> Iterator[str]:
+    if "patch" not in card.networks:
+        yield "it has no patch network, and FAST's heatmap needs one; export the run"
+    for name in card.class_names:
+        if any(part in name for part in RESERVED):
+            yield (
+                f"the class name '{name}' holds one of {' '.join(map(repr, RESERVED))}, which mean "
+                "something else in a pipeline; rename the class in the recipe"
+            )
+    level = card.preprocessing.low_resolution.level
+    if "refinement" in card.networks and level != "coarsest":
+        yield (
+            f"the refinement network was trained on low_resolution.level '{level}', and the "
+            "pipeline takes the slide's coarsest level"
+        )
+
+
+def _of_tissue(card: Card) -> Iterator[str]:
+    tissue = card.preprocessing.tissue
+    if tissue.rule != "white-distance":
+        yield f"tissue.rule is '{tissue.rule}', and FAST's is 'white-distance'"
+    if tissue.mpp is not None:
+        yield (
+            f"tissue.mpp is {tissue.mpp:g}, and FAST finds tissue in the coarsest level "
+            "(tissue.mpp null)"
+        )
+    if tissue.threshold != int(tissue.threshold) or tissue.threshold < 0:
+        yield f"tissue.threshold is {tissue.threshold:g}, and FAST takes whole numbers"
+    sizes = tissue.closing_px
+    if len(sizes) > 1 or any(size < 3 or size % 2 == 0 for size in sizes):
+        yield (
+            f"tissue.closing_px is {list(sizes)}, and FAST closes once, with an odd number of "
+            "pixels from 3 on, or not at all"
+        )
+
+
+def _of_patches(card: Card) -> Iterator[str]:
+    patch = card.preprocessing.patch
+    if patch.rule != "fast":
+        yield (
+            f"patch.rule is '{patch.rule}', so patches were not chosen as FAST chooses them "
+            "(patch.rule fast)"
+        )
+    if patch.size_px % SIDE_MULTIPLE:
+        yield (
+            f"patch.size_px is {patch.size_px}, and FAST cuts patches side by side only when their "
+            f"side is a multiple of {SIDE_MULTIPLE}"
+        )
+    if patch.tolerance != TOLERANCE:
+        yield f"patch.tolerance is {patch.tolerance:g}, and FAST's is {TOLERANCE:g}"

@@ -1,0 +1,194 @@
+"""MODEL_CARD.md: what model.json says, for people, in the manner of model cards.
+
+Source: Mitchell et al. 2019, Model Cards for Model Reporting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from h2g.bundle import Card, Export
+from h2g.exporters.limitations import limitations
+from h2g.recipes.recipe import LowResolutionSettings, TissueSettings
+
+MODEL_CARD_FILE = "MODEL_CARD.md"
+SCORES = ("dice", "recall", "precision")
+HOW_TO_RUN = """\
+On slides, with h2g (no TensorFlow needed):
+
+    h2g predict BUNDLE slide.svs --out predictions
+
+BUNDLE is the folder of this file. `--engine` chooses among the formats, `--precision` among what
+stands in the table above."""
+WITH_FAST = """
+
+In FastPathology: `h2g export ... --format fast --install` puts the pipelines where it looks for
+them (`~/fastpathology`); they are listed under this model's name. Without a window:
+`runPipeline` of FAST with the pipeline file in `fast/`, or
+`h2g predict BUNDLE slide.svs --out predictions --engine fast`."""
+
+
+def model_card(card: Card) -> str:
+    """The whole page, Markdown."""
+    sections = {
+        "Use": _use(card),
+        "Networks": _networks(card),
+        "Training data": _training(card),
+        "Scores": _scores(card),
+        "Files": _files(card),
+        "From slide to networks": _preprocessing(card),
+        "How to run": HOW_TO_RUN + (WITH_FAST if _has_fast(card) else ""),
+        "Limitations": "\n".join(f"- {sentence}" for sentence in limitations(card)),
+        "Licence": f"{_capital(card.licence)}.",
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+    return f"# {card.name}\n\n{_capital(card.description)}.\n\n{body}\n"
+
+
+def _use(card: Card) -> str:
+    return (
+        f"Finds {_and(card.class_names[1:])} in whole slide images that are stained and scanned as "
+        "the training slides were. For research only: not a medical device, not for diagnosis, and "
+        "no part of a decision about a patient."
+    )
+
+
+def _networks(card: Card) -> str:
+    side, mpp = card.preprocessing.patch.size_px, card.preprocessing.patch.mpp
+    what = {
+        "patch": f"patch of {side} x {side} px at {mpp:g} um/px -> probability of each class",
+        "refinement": f"low-resolution slide and heatmap -> {card.refinement_px} x "
+        f"{card.refinement_px} class probabilities of the whole slide",
+    }
+    rows = [
+        (stage, what[stage], network.architecture, f"{network.parameters:,}")
+        for stage, network in card.networks.items()
+    ]
+    return (
+        f"{_table(('stage', 'from -> to', 'architecture', 'parameters'), rows)}\n\n"
+        f"Classes: {', '.join(card.class_names)}. Networks take RGB of 0 to 255; scaling and "
+        "resizing are part of them."
+    )
+
+
+def _training(card: Card) -> str:
+    if card.training is None:
+        return "Unknown: a single network file was exported, without its run."
+    training = card.training
+    rows = [
+        (split, str(count), str(training.patients.get(split, "not recorded")))
+        for split, count in training.slides.items()
+    ]
+    text = _table(("split", "slides", "patients"), rows)
+    if len(training.grades) > 1:
+        grades = ", ".join(f"{count} of {grade}" for grade, count in training.grades.items())
+        text += f"\n\nTraining slides by grade: {grades}."
+    return text
+
+
+def _scores(card: Card) -> str:
+    if not card.scores:
+        return "Not evaluated: there were no scores on a test split when this was exported."
+    rows = [
+        (variant, *(f"{scores[name]:.3f}" for name in SCORES))
+        for variant, scores in card.scores.items()
+    ]
+    slides = card.training.slides.get("test") if card.training else None
+    over = f"the test split ({slides})" if slides else "the test split"
+    final = "refined" if "refined" in card.scores else "patchwise"
+    return (
+        f"{_table(('output', *SCORES), rows)}\n\nMacro means over the slides of {over}, counted in "
+        f"pixels of the whole slide, with Keras in float32. Prediction puts out `{final}`."
+    )
+
+
+def _files(card: Card) -> str:
+    rows = [
+        (
+            export.format,
+            export.precision,
+            ", ".join(f"`{name}`" for name in export.networks.values()),
+            *_checked(export),
+        )
+        for export in card.exports
+    ]
+    header = ("format", "precision", "networks", "run by", "largest difference of a probability")
+    costs = [_cost(export) for export in card.exports if export.cost]
+    return "\n\n".join([_table(header, rows), *costs])
+
+
+def _checked(export: Export) -> tuple[str, str]:
+    if export.check is None:
+        return "not checked", ""
+    check = export.check
+    figures = ", ".join(f"{stage} {value:.1e}" for stage, value in check.max_difference.items())
+    pixels = "the run's slides" if check.pixels == "slides" else "noise, not slides"
+    return check.engine, f"{figures} to {check.reference}, on {pixels}"
+
+
+def _cost(export: Export) -> str:
+    cost = export.cost
+    if cost is None:
+        return ""
+    parts = []
+    if cost.patch_accuracy:
+        values = cost.patch_accuracy
+        parts.append(f"accuracy of patches {values['float32']:.3f} -> {values['int8']:.3f}")
+    if cost.dice:
+        parts.append(f"Dice of slides {cost.dice['float32']:.3f} -> {cost.dice['int8']:.3f}")
+    measured = f"on the validation slides {_and(parts)}" if parts else "not measured"
+    return (
+        f"{export.format} int8, float32 -> int8: {measured}; calibrated on "
+        f"{cost.calibration_patches} patches."
+    )
+
+
+def _preprocessing(card: Card) -> str:
+    steps, patch = card.preprocessing, card.preprocessing.patch
+    lines = [
+        f"Tissue: {_tissue(steps.tissue)}.",
+        f"Patches of {patch.size_px} x {patch.size_px} px at {patch.mpp:g} um/px "
+        f"({patch.size_px * patch.mpp:g} um a side), side by side; a level within "
+        f"{patch.tolerance:.0%} of that resolution is taken as it is. Those with more than "
+        f"{patch.min_tissue:.0%} tissue are classified.",
+    ]
+    if card.refinement_px is not None:
+        lines.append(f"The refinement network sees {_low_resolution(steps.low_resolution)}.")
+    lines.append(f"Profile: `{steps.profile}`.")
+    if card.preprocessing_change:
+        lines.append(f"**Other than in training:** {card.preprocessing_change}")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _tissue(tissue: TissueSettings) -> str:
+    rules = {
+        "saturation": f"HSV saturation (8 bits) above {tissue.threshold:g}",
+        "white-distance": f"distance to white in RGB (8 bits) above {tissue.threshold:g}",
+        "otsu": "HSV saturation above Otsu's threshold",
+    }
+    where = f"at {tissue.mpp:g} um/px" if tissue.mpp else "in the slide's coarsest level"
+    closings = _and([f"{side} px" for side in tissue.closing_px])
+    return f"{rules[tissue.rule]}, {where}" + (f", closed with {closings}" if closings else "")
+
+
+def _low_resolution(settings: LowResolutionSettings) -> str:
+    if settings.level == "coarsest":
+        return "the slide's coarsest level"
+    return f"the coarsest level with at least {settings.min_side_px} px a side"
+
+
+def _has_fast(card: Card) -> bool:
+    return any(export.format == "fast" for export in card.exports)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _and(items: Sequence[str]) -> str:
+    return " and ".join([part for part in (", ".join(items[:-1]), *items[-1:]) if part])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".")

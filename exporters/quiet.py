@@ -1,0 +1,40 @@
+"""Keeps off the terminal what libraries print, whichever way they do it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drops what compiled code writes, prints, warnings and log lines below errors.
+
+    Progress bars that are on the terminal go on: Python's own stderr stays.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    disabled = logging.root.manager.disable
+    kept = [os.dup(number) for number in (1, 2)]
+    with (
+        open(os.devnull, "w") as nowhere,
+        os.fdopen(os.dup(2), "w", buffering=1) as terminal,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        for number in (1, 2):
+            os.dup2(nowhere.fileno(), number)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(terminal):
+                yield
+        finally:
+            for number, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
+            logging.disable(disabled)

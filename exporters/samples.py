@@ -1,0 +1,128 @@
+"""What an export is tried on: patches and low-resolution slides of the run, or noise."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from h2g.bundle import Card
+from h2g.cohort import CohortSlide, Split
+from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
+from h2g.errors import RunError, SlideError, TrainingError
+from h2g.inference.keras_engine import open_keras_engine
+from h2g.inference.patchwise import classify_slide
+from h2g.runs import Run
+from h2g.slides.reading import open_slide, read_low_resolution
+from h2g.slides.writing import read_heatmap
+
+# A refinement network's image and heatmap, raw.
+Field = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs of both networks as prediction hands them in.
+
+    Attributes:
+        patches: (N, S, S, 3) uint8 RGB; N is 0 without a patch network.
+        fields: of each slide the whole field, (H, W, 3) uint8 RGB, and its heatmap without
+            background, (h, w, C - 1) float32; none without a refinement network.
+    """
+
+    patches: np.ndarray
+    fields: tuple[Field, ...]
+    pixels: Literal["slides", "noise"]
+
+
+def run_samples(run: Run, *, split: Split = "train", patches: int = 64, fields: int = 2) -> Samples:
+    """Patches that the training's sampling tree draws, and fields of slides, the same every time.
+
+    Args:
+        patches, fields: how many; fewer fields where the split has fewer slides.
+    Raises:
+        RunError: the run is not prepared, or its slides are not there or cannot be read.
+    """
+    with _naming_no_check(run):
+        slides = [slide for slide in run.cohort.split(split) if slide.slide.exists()]
+        if not slides:
+            raise SlideError(f"no slide of the {split} split is where cohort.csv says")
+        drawn = _draw_patches(run, {slide.name for slide in slides}, split, patches)
+        if run.recipe.refinement is None:
+            return Samples(drawn, (), "slides")
+        # Those that have a heatmap first: a slide takes minutes to classify.
+        slides.sort(key=lambda slide: not run.heatmap_file(slide.name).is_file())
+        return Samples(drawn, tuple(_field(run, slide) for slide in slides[:fields]), "slides")
+
+
+def noise_samples(card: Card, *, patches: int = 64) -> Samples:
+    """Blotches of random colour under fine noise, in the shapes that the networks take."""
+    rng = np.random.default_rng(0)
+    side, size_px = card.preprocessing.patch.size_px, card.refinement_px
+    count = patches if "patch" in card.networks else 0
+    drawn = np.empty((count, side, side, 3), np.uint8)
+    for place in range(count):
+        drawn[place] = _noise(rng, side, side)
+    if "refinement" not in card.networks or size_px is None:
+        return Samples(drawn, (), "noise")
+    classes = len(card.class_names)
+    sizes = ((size_px, size_px * 5 // 4), (size_px * 4 // 3, size_px * 3 // 4))
+    fields = tuple(
+        (
+            _noise(rng, height, width),
+            rng.dirichlet(np.ones(classes), (max(1, height // 16), max(1, width // 16)))[..., 1:]
+            .astype(np.float32),
+        )
+        for height, width in sizes
+    )  # fmt: skip
+    return Samples(drawn, fields, "noise")
+
+
+def _draw_patches(run: Run, names: set[str], split: Split, count: int) -> np.ndarray:
+    slides = [slide for slide in labelled_slides(run, split) if slide.name in names]
+    settings = BatchSettings(
+        batch_size=count, class_count=len(run.recipe.class_names), seed=run.recipe.seed
+    )
+    with contextlib.closing(PatchSource(slides, settings, run.recipe.sampler.order)) as source:
+        return source.read(0)[0]
+
+
+def _field(run: Run, row: CohortSlide) -> Field:
+    recipe, file = run.recipe, run.heatmap_file(row.name)
+    if file.is_file():
+        heatmap = read_heatmap(file)
+    else:
+        heatmap = classify_slide(
+            row.slide,
+            row.mpp,
+            open_keras_engine(run, stages=("patch",)),
+            recipe.preprocessing,
+            len(recipe.class_names),
+            threads=os.cpu_count() or 1,
+        ).heatmap
+    with open_slide(row.slide, mpp=row.mpp) as slide:
+        plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
+    return plane.rgb, np.ascontiguousarray(heatmap.values[..., 1:], np.float32)
+
+
+def _noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    blotches = rng.integers(0, 256, (8, 8, 3)).astype(np.float32)
+    smooth = cv2.resize(blotches, (width, height), interpolation=cv2.INTER_CUBIC)
+    fine = rng.normal(0, 20, (height, width, 3))
+    return np.clip(smooth + fine, 0, 255).astype(np.uint8)
+
+
+@contextlib.contextmanager
+def _naming_no_check(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except (SlideError, TrainingError, RunError) as error:
+        raise RunError(
+            f"{run.path}: exports are checked on the run's own slides, and this is not possible: "
+            f"{str(error).rstrip('.')}. Put the slides back, or export unchecked: --no-check."
+        ) from error

@@ -1,0 +1,102 @@
+"""How far engines and precisions are from Keras on a whole slide: heatmap and segmentation."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from h2g.benchmarking.child import predict_command, run_child
+from h2g.benchmarking.hardware import this_hardware
+from h2g.benchmarking.plan import Wanted, choices
+from h2g.benchmarking.rows import Choice
+from h2g.errors import H2GError, RunError, SlideError
+from h2g.inference.folder import PredictionFolder, SlideFiles
+from h2g.runs import is_run
+from h2g.slides.writing import read_heatmap
+
+FIGURES = ("heatmap_difference", "equal_pixels", "dice", "reason")
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Two predictions of one slide.
+
+    Attributes:
+        heatmap_difference: the largest of a class's probability in a cell.
+        equal_pixels: share of the segmentation's pixels with the same label.
+        dice: of tumour, every class but background together; 1 where neither has any.
+    """
+
+    heatmap_difference: float
+    equal_pixels: float
+    dice: float
+
+
+def compare_files(files: SlideFiles, reference: SlideFiles) -> Parity:
+    """Compares what was written for one slide by two engines.
+
+    Raises:
+        SlideError: the segmentations or heatmaps differ in size: not of one slide and model.
+    """
+    heatmap, expected = (read_heatmap(each.heatmap).values for each in (files, reference))
+    labels, wanted = (tifffile.imread(each.segmentation, key=0) for each in (files, reference))
+    if heatmap.shape != expected.shape or labels.shape != wanted.shape:
+        raise SlideError(
+            f"{files.segmentation}: {labels.shape[1]} x {labels.shape[0]} pixels, the reference "
+            f"{wanted.shape[1]} x {wanted.shape[0]}: predictions of different slides or models."
+        )
+    return Parity(
+        heatmap_difference=float(np.abs(heatmap - expected).max()),
+        equal_pixels=float((labels == wanted).mean()),
+        dice=_dice(labels > 0, wanted > 0),
+    )
+
+
+def parity_table(wanted: Wanted, slide: Path, mpp: float | None, out: Path) -> pd.DataFrame:
+    """Every engine and precision against Keras on one slide, each by ``h2g predict``.
+
+    Args:
+        wanted: of its models one is the run folder that the bundles were exported from.
+        mpp: um/px of level 0 in place of the slide's own.
+        out: gets a prediction folder a row.
+    Returns:
+        Columns model, engine, device, precision, heatmap_difference, equal_pixels, dice, reason:
+        why there are no figures, or "".
+    Raises:
+        RunError, ModelError: no run among the models, or a folder is no model.
+        SlideError: Keras cannot predict the slide.
+    """
+    run = next((model for model in wanted.models if is_run(model)), None)
+    if run is None:
+        raise RunError("Give the run folder too: Keras runs it for the others to be compared with.")
+    keras = Choice(model=run, engine="keras", device="CPU", precision="float32")
+    reference = _predict(keras, slide, mpp, out / "keras")
+    bundles = dataclasses.replace(wanted, models=tuple(m for m in wanted.models if m != run))
+    rows = []
+    for number, choice in enumerate(choices(bundles, this_hardware())):
+        figures: dict[str, float | str | None] = dict.fromkeys(FIGURES)
+        try:
+            files = _predict(choice, slide, mpp, out / str(number))
+            figures |= {**vars(compare_files(files, reference)), "reason": ""}
+        except H2GError as error:
+            figures["reason"] = str(error)
+        rows.append({**choice.model_dump(), "model": choice.model.name, **figures})
+    return pd.DataFrame(rows)
+
+
+def _predict(choice: Choice, slide: Path, mpp: float | None, out: Path) -> SlideFiles:
+    """The slide's files; SlideError when it has none."""
+    child = run_child(predict_command(choice, slide, out, mpp=mpp), device=choice.device)
+    if child.returncode != 0:
+        raise SlideError(child.last_words.removeprefix("h2g: "))
+    return PredictionFolder(out, []).files(slide.stem)
+
+
+def _dice(labels: np.ndarray, reference: np.ndarray) -> float:
+    both = int(np.count_nonzero(labels)) + int(np.count_nonzero(reference))
+    return 2 * int(np.count_nonzero(labels & reference)) / both if both else 1.0

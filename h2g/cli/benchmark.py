@@ -1,0 +1,149 @@
+"""h2g benchmark: times models on a slide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import H2GError
+
+if TYPE_CHECKING:
+    from h2g.benchmarking.rows import RowResult
+
+
+@click.command("benchmark")
+@click.argument(
+    "models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--slide", required=True, type=click.Path(path_type=Path), help="What is segmented.")
+@click.option(
+    "--out",
+    default=Path("benchmark"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the tables and the chart.",
+)
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    type=click.Choice(["keras", "onnxruntime", "openvino", "tflite", "fast"]),
+    help="May be given more than once.  [default: all that MODEL has files for]",
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    type=click.Choice(["CPU", "GPU"]),
+    help="May be given more than once.  [default: CPU, and a GPU that keras or onnxruntime has]",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice(["float32", "bfloat16", "float16", "int8"]),
+    help="May be given more than once.  [default: all that MODEL and the processor have]",
+)
+@click.option("--repeats", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "--warm-ups",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Runs before the repeats that are not counted.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Threads that read patches.  [default: one a core]",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Patches a call of the network.",
+)
+@click.option(
+    "--mpp",
+    type=click.FloatRange(min=0, min_open=True),
+    help="um/px of level 0, in place of the slide's own.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print benchmark.json.")
+@common
+def command(
+    models: tuple[Path, ...],
+    slide: Path,
+    out: Path,
+    engines: tuple[str, ...],
+    devices: tuple[str, ...],
+    precisions: tuple[str, ...],
+    repeats: int,
+    warm_ups: int,
+    workers: int | None,
+    batch_size: int,
+    mpp: float | None,
+    as_json: bool,
+) -> None:
+    """Time how long MODEL takes for a slide: run folders (Keras) and bundles.
+
+    Each engine, device and precision is a row and a process of its own: the whole prediction is
+    run once to warm up, then repeated, and timed phase by phase. What cannot run here is a row
+    with the reason.
+
+    OUT gets benchmark.json, .csv, .md and .png. Run again after an interruption: rows that are
+    done, with the same settings on the same machine, are kept.
+
+    \b
+    Examples:
+      h2g benchmark bundle --slide slide.svs
+      h2g benchmark run bundle --slide slide.svs --engine keras --engine openvino --repeats 3
+    """
+    from h2g.benchmarking.benchmark import Protocol, run_benchmark
+    from h2g.benchmarking.plan import Wanted
+    from h2g.benchmarking.report import document
+    from h2g.inference.devices import usable_cores
+
+    wanted = Wanted(models, engines, devices, precisions)
+    protocol = Protocol(
+        slide=slide,
+        mpp=mpp,
+        threads=workers or usable_cores(),
+        batch_size=batch_size,
+        repeats=repeats,
+        warm_ups=warm_ups,
+    )
+    rows = run_benchmark(wanted, protocol, out)
+    if as_json:
+        click.echo(json.dumps(document(rows), indent=2))
+    else:
+        _print_table(rows, out)
+    failed = [row.settings.choice.label for row in rows if row.status == "failed"]
+    if failed or not any(row.status == "ok" for row in rows):
+        what = ", ".join(failed) or "none could run"
+        raise H2GError(f"Not all rows were timed ({what}); the reasons stand in {out}.")
+
+
+def _print_table(rows: Sequence[RowResult], out: Path) -> None:
+    from rich.table import Table
+
+    from h2g.benchmarking.report import NAMES, names_of, paper_cells
+    from h2g.cli.output import results
+
+    table = Table(title=f"{out}: seconds, mean ± standard deviation")
+    for heading in NAMES:
+        table.add_column(heading, overflow="fold")
+    for heading in ("patch-wise", "refinement", "total", "with writing", "patches/s", "MiB"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        cells = [*paper_cells(row), f"{row.peak_memory_mib:.0f}"] if row.status == "ok" else []
+        table.add_row(*names_of(row), *(cells or [row.status]))
+    results().print(table)
+    for row in rows:
+        if row.status != "ok":
+            results().print(f"{row.settings.choice.label}: {row.status}, {row.reason}")

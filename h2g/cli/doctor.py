@@ -1,0 +1,111 @@
+"""h2g doctor: which engines and devices work here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+from typing import Any
+
+import click
+
+from h2g import __version__
+from h2g.cli.main import EXTRA_OF_PACKAGE
+from h2g.cli.options import common
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@common
+def command(as_json: bool) -> None:
+    """Say which engines and devices work here, and what to install for the others.
+
+    Every engine is loaded in a process of its own: one that crashes there is a row with the reason.
+
+    \b
+    Examples:
+      h2g doctor
+      h2g doctor --json
+    """
+    report = _report()
+    if as_json:
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        _print_tables(report)
+
+
+def _report() -> dict[str, Any]:
+    from h2g.benchmarking.hardware import this_hardware
+    from h2g.inference.engine_status import engine_statuses
+
+    hardware = this_hardware()
+    return {
+        "h2g": __version__,
+        "python": platform.python_version(),
+        "system": hardware.system,
+        "cpu": hardware.cpu,
+        "cores": hardware.cores,
+        "instruction_sets": hardware.instruction_sets,
+        "memory_gib": hardware.memory_gib,
+        "gpus": hardware.gpu,
+        "openslide": _openslide(),
+        "extras": _extras(),
+        "engines": [vars(status) for status in engine_statuses()],
+    }
+
+
+def _openslide() -> str:
+    """Its version, or why it does not load."""
+    try:
+        import openslide
+    except (ImportError, OSError) as error:
+        return f"does not load ({error}); pip install openslide-python openslide-bin"
+    return openslide.__library_version__
+
+
+def _extras() -> dict[str, bool]:
+    """Whether all packages of an extra are here."""
+    extras: dict[str, bool] = {}
+    for package, extra in EXTRA_OF_PACKAGE.items():
+        found = importlib.util.find_spec(package) is not None
+        extras[extra] = extras.get(extra, True) and found
+    return extras
+
+
+def _print_tables(report: dict[str, Any]) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from h2g.cli.output import results
+
+    machine = Table(box=box.SIMPLE_HEAD, show_header=False)
+    for name, value in _machine_lines(report):
+        machine.add_row(name, escape(value))
+    results().print(machine)
+    engines = Table("engine", "status", "version", "devices", "precisions, default first")
+    engines.add_column("note", overflow="fold")
+    for row in report["engines"]:
+        engines.add_row(
+            row["engine"],
+            row["status"],
+            "\n".join(f"{name} {number}" for name, number in row["versions"].items()),
+            "\n".join(escape(f"{name} {text}".strip()) for name, text in row["devices"].items()),
+            ", ".join(row["precisions"]),
+            escape(row["note"]),
+        )
+    results().print(engines)
+
+
+def _machine_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
+    extras = [
+        name if here else f"{name} (not installed)" for name, here in report["extras"].items()
+    ]
+    return [
+        ("h2g", f"{report['h2g']}, Python {report['python']}, {report['system']}"),
+        ("CPU", f"{report['cpu']}, {report['cores']} cores"),
+        ("instruction sets", ", ".join(report["instruction_sets"]) or "unknown"),
+        ("GPU", ", ".join(report["gpus"]) or "none by NVIDIA"),
+        ("OpenSlide", report["openslide"]),
+        ("extras", ", ".join(extras)),
+    ]

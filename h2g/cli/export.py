@@ -1,0 +1,191 @@
+"""h2g export: a trained model as a bundle that runs without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import WrongUseError
+
+if TYPE_CHECKING:
+    from h2g.bundle import Bundle, Check, FilePrecision
+    from h2g.exporters.export import Exported
+
+FAST_FOLDER = "~/fastpathology"
+
+
+@click.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    required=True,
+    type=click.Choice(["onnx", "openvino", "tflite", "fast", "all"]),
+    help="May be repeated; all is every one that has the precision.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="float16 halves the files, not the arithmetic; int8 is calibrated on training slides.",
+)
+@click.option("--opset", type=int, default=17, show_default=True, help="Of ONNX files: 13 to 18.")
+@click.option(
+    "--check/--no-check",
+    default=True,
+    show_default=True,
+    help="Reload every export in its runtime and compare it with Keras on slides of the run.",
+)
+@click.option("--force", is_flag=True, help="Keep int8 that loses more than 0.01 of Dice.")
+@click.option(
+    "--install",
+    is_flag=False,
+    flag_value=FAST_FOLDER,
+    metavar="[DIR]",
+    help=f"With --format fast: put the pipelines where FastPathology looks.  [{FAST_FOLDER}]",
+)
+@click.option(
+    "--accept-preprocessing-change",
+    is_flag=True,
+    help="Export for FAST what was trained with another preprocessing profile.",
+)
+@click.option("--recipe", help="Of a single .keras file: a name or a YAML file.")
+@click.option("--name", help="Of the bundle, as FastPathology lists it.  [default: the recipe's]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@common
+def command(
+    run: Path,
+    formats: tuple[str, ...],
+    out: Path,
+    precision: FilePrecision,
+    opset: int,
+    check: bool,
+    force: bool,
+    install: str | None,
+    accept_preprocessing_change: bool,
+    recipe: str | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Write the networks of RUN as a bundle: files that run without TensorFlow, and a card.
+
+    RUN is a run folder or a .keras file; to --format openvino also a bundle with ONNX networks.
+    A bundle of the same networks in OUT gets the new formats added, or replaced.
+
+    Each export is reloaded in its runtime and compared with Keras on slides of the run. float32
+    that differs by more than 1e-4 (patch) or 1e-3 (refinement), and int8 that loses more than 0.01
+    of Dice on the validation slides, is refused, and OUT stays as it was.
+
+    \b
+    Examples:
+      h2g export run --format onnx --format openvino --out bundle
+      h2g export run --format openvino --precision int8 --out bundle
+      h2g export run --format fast --out bundle --install
+      h2g export run --format fast --out bundle --accept-preprocessing-change
+      h2g export model.keras --recipe demo --format tflite --out bundle
+      h2g export bundle --format openvino --out converted
+
+    \b
+    Then:
+      h2g predict bundle slide.svs --out predictions
+    """
+    from h2g.exporters.request import ExportRequest, wanted_formats
+
+    request = ExportRequest(
+        formats=wanted_formats(formats, precision),
+        precision=precision,
+        opset=opset,
+        check=check,
+        force=force,
+        accept_preprocessing_change=accept_preprocessing_change,
+    )
+    if install is not None and "fast" not in request.formats:
+        raise WrongUseError("--install puts FAST pipelines in place; add --format fast.")
+
+    from h2g.models.startup import start_keras
+
+    start_keras()
+    from h2g.exporters.export import export_model
+
+    bundle, exported = export_model(run, out, request, recipe=recipe, name=name)
+    installed = _install(bundle, install) if install is not None else []
+    if as_json:
+        document: dict[str, Any] = {
+            "bundle": str(out),
+            "formats": [_row(each) for each in exported],
+        }
+        if install is not None:
+            document["installed"] = [str(path) for path in installed]
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _print(bundle, exported, installed)
+
+
+def _install(bundle: Bundle, folder: str) -> list[Path]:
+    from h2g.exporters.to_fast import install
+
+    return install(bundle, Path(folder).expanduser())
+
+
+def _row(exported: Exported) -> dict[str, Any]:
+    export = exported.export
+    found = export.check.max_difference if export.check else {}
+    return {
+        "format": export.format,
+        "precision": export.precision,
+        "files": list(export.files),
+        "max_difference": {stage: found.get(stage) for stage in ("patch", "refinement")},
+        "checked": export.check is not None,
+    }
+
+
+def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> None:
+    from rich.table import Table
+
+    from h2g.cli.output import results
+
+    table = Table(title=f"{bundle.card.name}: largest difference of a probability")
+    table.add_column("format")
+    table.add_column("precision")
+    for header in ("MB", "patch", "refinement", "seconds"):
+        table.add_column(header, justify="right")
+    table.add_column("checked with", overflow="fold")
+    for each in exported:
+        export, check = each.export, each.export.check
+        # One file may have two names.
+        stats = {
+            stat.st_ino: stat for name in export.files for stat in [(bundle.path / name).stat()]
+        }
+        table.add_row(
+            export.format,
+            export.precision,
+            f"{sum(stat.st_size for stat in stats.values()) / 1e6:.1f}",
+            *(_difference(check, stage) for stage in ("patch", "refinement")),
+            f"{each.seconds:.1f}",
+            f"{check.engine} on {check.pixels}" if check else "not checked",
+        )
+    console = results()
+    console.print(table)
+    for each in exported:
+        cost = each.export.cost
+        if cost is not None and cost.dice is not None:
+            dice = cost.dice
+            console.print(
+                f"{each.export.format} int8: Dice on the validation slides {dice['float32']:.3f} "
+                f"in float32, {dice['int8']:.3f} in int8"
+            )
+    for path in installed:
+        console.print(f"installed: {path}", soft_wrap=True)
+    console.print(f"bundle: {bundle.path}", soft_wrap=True)
+
+
+def _difference(check: Check | None, stage: Any) -> str:
+    value = check.max_difference.get(stage) if check else None
+    return "" if value is None else f"{value:.1e}"

@@ -1,0 +1,162 @@
+"""One slide through FAST: the process, and what it wrote as our values.
+
+FAST does everything from slide to probabilities by the bundle's headless pipeline; tissue is found
+here once more, by the same rule, for the areas and for what FAST would only crash on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from h2g.bundle import Card
+from h2g.errors import SlideError
+from h2g.inference.fast_process import run_pipeline
+from h2g.inference.one_slide import Failure
+from h2g.inference.outputs import Seconds, Segmented
+from h2g.inference.patchwise import Located, locate_patches
+from h2g.inference.refinement import labels_at, patchwise_labels
+from h2g.inference.requests import SlideRequest
+from h2g.recipes.recipe import PatchSettings
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.reading import Plane, open_slide, read_low_resolution
+
+# FAST tells nothing but the whole.
+UNKNOWN = math.nan
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FastModel:
+    """FAST's program, and the pipeline that it runs a model by."""
+
+    runner: Path
+    pipeline: Path
+    card: Card
+
+
+def segment_with_fast(request: SlideRequest, fast: FastModel) -> Segmented | Failure:
+    """What FAST found on a slide, or why nothing."""
+    name, settings = request.path.name, fast.card.preprocessing
+    try:
+        _refuse_other_mpp(request)
+        with open_slide(request.path, mpp=request.mpp) as slide:
+            if slide.is_image:
+                return Failure(
+                    f"{name}: a plain image, and FAST reads slides. Use another engine.", slide.info
+                )
+            located = locate_patches(slide, settings)
+            reason = located.why_none(settings)
+            if reason:
+                return Failure(f"{name}: {reason}", located.info, located.tissue)
+            _warn_of_scale(located, settings.patch)
+            plane = read_low_resolution(slide, settings.low_resolution)
+    except SlideError as error:
+        return Failure(str(error))
+    except OSError as error:
+        return Failure(f"{request.path}: cannot be read ({error.strerror}).")
+    try:
+        return _through_fast(request, fast, located, plane)
+    except SlideError as error:
+        return Failure(str(error), located.info, located.tissue)
+
+
+def _warn_of_scale(located: Located, settings: PatchSettings) -> None:
+    mpp = located.grid.plan.mpp
+    if abs(mpp / settings.mpp - 1) > settings.tolerance:
+        logger.warning(
+            "%s: FAST goes by the objective (%gx), so patches have %.3g um/px; the model was "
+            "trained at %g.",
+            located.info.path.name,
+            located.info.objective_power or math.nan,
+            mpp,
+            settings.mpp,
+        )
+
+
+def _refuse_other_mpp(request: SlideRequest) -> None:
+    """SlideError when um/px are given that are not the slide's own, which FAST goes by."""
+    if request.mpp is None:
+        return
+    try:
+        with open_slide(request.path) as slide:
+            own = slide.info.known_mpp
+    except SlideError:
+        own = None
+    if own is None or not math.isclose(own, request.mpp, rel_tol=0.01):
+        has = f"which has {own:.4g}" if own else "which has none"
+        raise SlideError(
+            f"{request.path.name}: {request.mpp:g} um/px were given, but FAST goes by the slide, "
+            f"{has}. Use another engine."
+        )
+
+
+def _through_fast(
+    request: SlideRequest, fast: FastModel, located: Located, plane: Plane
+) -> Segmented:
+    name = request.path.name
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="h2g-fast-") as folder:
+        prefix = Path(folder) / "slide"
+        variables = {"slide": str(request.path.resolve()), "out": str(prefix)}
+        failure = run_pipeline(fast.runner, fast.pipeline, variables)
+        total = time.perf_counter() - start
+        if failure:
+            raise SlideError(f"{name}: FAST stopped: {failure}")
+        heatmap = _heatmap(_tensor(prefix, "heatmap", name), located, len(fast.card.class_names))
+        size_px = (plane.rgb.shape[1], plane.rgb.shape[0])
+        if fast.card.refinement_px is None:
+            labels = patchwise_labels(heatmap, size_px)
+        else:
+            labels = labels_at(_tensor(prefix, "probabilities", name), size_px)
+    found = dataclasses.replace(located, cells=np.argwhere(heatmap.values.any(axis=2)))
+    if not np.array_equal(found.cells, located.cells):
+        logger.warning(
+            "%s: FAST classified %d patches and h2g would %d; FAST 4.15.1 chooses the same.",
+            name,
+            len(found.cells),
+            len(located.cells),
+        )
+    return Segmented(found, plane, heatmap, labels, _seconds(total))
+
+
+def _tensor(prefix: Path, what: str, name: str) -> np.ndarray:
+    """float32 of a file that the pipeline exports."""
+    file = prefix.with_name(f"{prefix.name}_{what}.hdf5")
+    try:
+        with h5py.File(file) as stream:
+            return np.asarray(stream["tensor"], np.float32)
+    except (OSError, KeyError) as error:
+        raise SlideError(f"{name}: FAST ended without a whole {what} ({error}).") from error
+
+
+def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
+    grid, info = located.grid, located.info
+    if values.shape != (grid.rows, grid.cols, class_count):
+        raise SlideError(
+            f"{info.path.name}: FAST's heatmap has the shape {values.shape}, not "
+            f"{(grid.rows, grid.cols, class_count)}; h2g's pipelines are for FAST 4.15.1."
+        )
+    return Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
+
+
+def _seconds(total: float) -> Seconds:
+    return Seconds(
+        tissue=UNKNOWN,
+        read=UNKNOWN,
+        waiting=UNKNOWN,
+        inference=UNKNOWN,
+        stitching=UNKNOWN,
+        refinement=UNKNOWN,
+        writing=0.0,
+        total=total,
+    )

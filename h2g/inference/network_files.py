@@ -1,0 +1,89 @@
+"""What engines say of the files that they open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from h2g.bundle import Stage
+from h2g.errors import ModelError, RunError
+from h2g.inference.engine import (
+    CHANNEL_INPUT,
+    FRAME_INPUT,
+    HEATMAP_INPUT,
+    IMAGE_INPUT,
+    PATCH_INPUT,
+    NetworkFiles,
+)
+
+INPUTS: dict[Stage, set[str]] = {
+    "patch": {PATCH_INPUT},
+    "refinement": {IMAGE_INPUT, HEATMAP_INPUT},
+}
+LONGEST_REASON = 200
+
+
+def stage_file(files: NetworkFiles, stage: Stage) -> Path:
+    """The file of a network.
+
+    Raises:
+        RunError: the model has no such network.
+        ModelError: the file is not there.
+    """
+    file = files.patch if stage == "patch" else files.refinement
+    if file is None:
+        raise RunError(f"This engine was opened without the {stage} stage.")
+    if not file.is_file():
+        raise ModelError(f"{file}: there is no such model file. Export the run again.")
+    return file
+
+
+def check_inputs(file: Path, stage: Stage, names: Collection[str]) -> None:
+    """ModelError when a network's inputs are not those of the deployed graphs."""
+    known = {HEATMAP_INPUT if CHANNEL_INPUT.fullmatch(name) else name for name in names}
+    if stage == "refinement":
+        known.discard(FRAME_INPUT)
+    if known != INPUTS[stage]:
+        raise ModelError(
+            f"{file}: not a {stage} network of h2g: its inputs are named "
+            f"{', '.join(sorted(names)) or 'nothing'}, not {', '.join(sorted(INPUTS[stage]))}. "
+            "Give a bundle that 'h2g export' wrote."
+        )
+
+
+def refinement_inputs(
+    shapes: Mapping[str, Sequence[int]], image: np.ndarray, heatmap: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What a refinement graph takes, by name.
+
+    Args:
+        shapes: of the graph's inputs, by name.
+        image: (H, W, 3), as it is to go in.
+        heatmap: (h, w, C - 1).
+    """
+    heatmap = heatmap.astype(np.float32, copy=False)
+    inputs = {}
+    for name, shape in shapes.items():
+        channel = CHANNEL_INPUT.fullmatch(name)
+        if name == IMAGE_INPUT:
+            inputs[name] = image[np.newaxis]
+        elif name == FRAME_INPUT:
+            inputs[name] = np.zeros(shape, np.float32)
+        elif channel:
+            number = int(channel[1])
+            inputs[name] = np.ascontiguousarray(heatmap[np.newaxis, ..., number - 1 : number])
+        else:
+            inputs[name] = heatmap[np.newaxis]
+    return inputs
+
+
+def unreadable(file: Path, library: str, error: Exception) -> ModelError:
+    """The error of a file that an engine's library refuses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1][:LONGEST_REASON] if lines else type(error).__name__
+    return ModelError(
+        f"{file}: {library} cannot load it ({reason}). Export the run again, or copy the bundle "
+        "anew."
+    )

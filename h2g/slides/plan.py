@@ -1,0 +1,35 @@
+"""How a slide's patches are read: the outcome of either rule (h2g.recipes.recipe.PatchSettings)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """How a slide's patches are read.
+
+    Attributes:
+        level: the level they are read from.
+        read_px: side of what is read there; equals ``size_px`` when nothing is resampled.
+        size_px: side of the patch.
+        mpp: um/px that the patch really has.
+        step_level0: side of the patch in level-0 pixels.
+        downsample: of the level.
+        rule: that made the plan; what follows is for rule ``fast`` alone.
+        factor: pixels of the level per pixel of the patch.
+        level_width: of the level, in its pixels.
+        level_height: likewise.
+    """
+
+    level: int
+    read_px: int
+    size_px: int
+    mpp: float
+    step_level0: float
+    downsample: float
+    rule: Literal["mpp", "fast"] = "mpp"
+    factor: float = 1.0
+    level_width: int = 0
+    level_height: int = 0

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from h2g.benchmarking.child import run_child
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_what_a_child_takes() -> None:
+    code = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+    child = run_child(python(code + "b = bytearray(80 << 20)\ntime.sleep(0.2)"), device="CPU")
+    assert child.returncode == 0
+    assert child.cpu_s >= 0.3
+    assert child.wall_s >= child.cpu_s * 0.5 + 0.2
+    assert child.peak_mib > 80
+
+
+def test_when_a_line_was_heard() -> None:
+    code = (
+        "import sys, time\ntime.sleep(0.2)\nprint('x: it begins', file=sys.stderr, flush=True)\n"
+        "time.sleep(0.4)"
+    )
+    child = run_child(python(code), device="CPU", listen_for=": it begins")
+    assert child.heard_s is not None
+    assert 0.2 <= child.heard_s <= child.wall_s - 0.3
+    assert run_child(python("pass"), device="CPU", listen_for="begins").heard_s is None
+
+
+def test_last_words_of_a_child_that_fails() -> None:
+    child = run_child(python("raise ValueError('no abacus')"), device="CPU")
+    assert child.returncode == 1
+    assert child.last_words == "ValueError: no abacus"
+    child = run_child(python("import os; os.abort()"), device="CPU")
+    assert child.returncode == -signal.SIGABRT
+    assert child.last_words
+
+
+def test_gpus_are_hidden_from_a_row_of_the_cpu() -> None:
+    code = "import os, sys; print(os.environ.get('CUDA_VISIBLE_DEVICES'), file=sys.stderr)"
+    assert run_child(python(code), device="CPU").last_words == "-1"
+    outside = str(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    assert run_child(python(code), device="GPU").last_words == outside
+
+
+def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    code = (
+        "import pathlib, time\n"
+        f"for _ in range(200): pathlib.Path({str(alive)!r}).write_text(''); time.sleep(0.05)"
+    )
+
+    def interrupt() -> None:
+        while not alive.exists():
+            time.sleep(0.02)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_child(python(code), device="CPU")
+    alive.unlink()
+    time.sleep(0.3)
+    assert not alive.exists()

@@ -1,0 +1,62 @@
+"""One contract for every registered network: each format runs it as Keras does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bare_runtimes import run_file
+from drawn_graphs import DrawnGraph, patch_graph, refinement_graph
+
+from h2g.exporters.to_onnx import write_onnx
+from h2g.exporters.to_openvino import write_openvino
+from h2g.exporters.to_tflite import write_tflite
+from h2g.models.registry import PATCH_MODELS, REFINEMENT_MODELS
+
+PX = 256
+WRITERS: dict[str, Callable[..., None]] = {
+    "network.onnx": write_onnx,
+    "network.xml": write_openvino,
+    "network.tflite": write_tflite,
+}
+
+
+@pytest.fixture(scope="module", params=PATCH_MODELS)
+def patch(request: pytest.FixtureRequest) -> DrawnGraph:
+    return patch_graph(request.param, size_px=PX, batches=(1, 3))
+
+
+@pytest.fixture(scope="module", params=REFINEMENT_MODELS)
+def refinement(request: pytest.FixtureRequest) -> DrawnGraph:
+    sizes = (((300, 411), (5, 7)), ((700, 513), (21, 11)))
+    options = narrow(request.param)
+    return refinement_graph(request.param, input_px=PX, sizes=sizes, options=options)
+
+
+@pytest.mark.parametrize("file", WRITERS)
+def test_patch_models_convert(patch: DrawnGraph, file: str, tmp_path: Path) -> None:
+    check(patch, file, tmp_path, limit=1e-4)
+
+
+@pytest.mark.parametrize("file", WRITERS)
+def test_refinement_models_convert(refinement: DrawnGraph, file: str, tmp_path: Path) -> None:
+    check(refinement, file, tmp_path, limit=1e-3)
+
+
+def narrow(name: str) -> dict[str, list[int]]:
+    """Options for a quarter of the published widths: the same layers, converted in less time."""
+    parameters = inspect.signature(REFINEMENT_MODELS[name].builder).parameters
+    if "filters" not in parameters:
+        return {}
+    return {"filters": [width // 4 for width in parameters["filters"].default]}
+
+
+def check(graph: DrawnGraph, file: str, folder: Path, *, limit: float) -> None:
+    WRITERS[file](graph.model, folder / file)
+    (name,) = graph.model.output_names
+    # Else any network of these weights would pass.
+    assert np.ptp(graph.outputs[0][name]) > 100 * limit
+    assert graph.largest_difference(run_file(folder / file, graph.feeds)) < limit

@@ -1,0 +1,150 @@
+"""FAST and h2g run the same networks on the same slides, each from the slide on its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from fast_bundles import fast_model, onnx_model
+from fast_program import need_fast
+from odd_slides import write_odd_slide
+
+from h2g.bundle import Bundle
+from h2g.cohort import read_cohort
+from h2g.inference.fast_engine import predict_slides_with_fast
+from h2g.inference.fast_process import run_pipeline
+from h2g.inference.predict import predict_slides
+from h2g.inference.refinement import labels_of
+from h2g.inference.requests import SlideRequest
+from h2g.slides.writing import read_heatmap
+
+HEATMAP_LIMIT = 1e-3
+LABEL_LIMIT = 0.999
+
+
+@pytest.fixture(scope="module")
+def slides(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> list[SlideRequest]:
+    """Of the generated cohort; with levels that fit no grid; without a level to read as it is; and
+    without an objective, where FAST resamples whatever there is."""
+    folder = tmp_path_factory.mktemp("odd_slides")
+    odd = {"size_px": (5003, 4007), "mpp": 0.25, "objective": 40}
+    bare = {"size_px": (1511, 1301), "mpp": 1.07, "objective": None}
+    files = [
+        read_cohort(phantom_cohort).split("test")[0].slide,
+        write_odd_slide(folder / "native.svs", downsamples=(2, 8, 16), seed=1, **odd),
+        write_odd_slide(folder / "resampled.svs", downsamples=(4, 16), seed=2, **odd),
+        write_odd_slide(folder / "no objective.svs", downsamples=(2, 4), seed=3, **bare),
+    ]
+    return [SlideRequest(file) for file in files]
+
+
+@pytest.fixture(scope="module")
+def both(
+    fast_bundle: Bundle, slides: list[SlideRequest], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Prediction folders: FAST's and that of h2g with ONNX Runtime."""
+    need_fast()
+    return predict_both(fast_bundle, slides, tmp_path_factory.mktemp("both"))
+
+
+def predict_both(bundle: Bundle, slides: list[SlideRequest], folder: Path) -> tuple[Path, Path]:
+    fast, ours = folder / "fast", folder / "h2g"
+    for summary in (
+        predict_slides_with_fast(fast_model(bundle), slides, fast),
+        predict_slides(onnx_model(bundle), slides, ours),
+    ):
+        assert summary["status"].tolist() == ["ok"] * len(slides), summary["reason"].tolist()
+    return fast, ours
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_fast_and_h2g_agree(
+    number: int, both: tuple[Path, Path], slides: list[SlideRequest], record_property
+) -> None:
+    name = slides[number].name
+    found, expected = (read_heatmap(folder / "heatmaps" / f"{name}.tiff") for folder in both)
+    assert found.step_level0 == expected.step_level0
+    kept, wanted = (heatmap.values.any(axis=2) for heatmap in (found, expected))
+    np.testing.assert_array_equal(kept, wanted)
+    assert 0.2 < kept.mean() < 1
+    difference = np.abs(found.values - expected.values).max()
+    assert difference <= HEATMAP_LIMIT
+    assert expected.values[wanted, 1].std() > 0.1  # a heatmap of one value would agree too easily
+
+    labels, ours = (tifffile.imread(folder / "segmentations" / f"{name}.tiff") for folder in both)
+    assert labels.shape == ours.shape
+    agreement = (labels == ours).mean()
+    assert agreement >= LABEL_LIMIT
+    assert 0.02 < (ours > 0).mean() < 0.98
+    record_property("heatmap_difference", float(difference))
+    record_property("label_agreement", float(agreement))
+    print(f"{name}: {kept.sum()} patches, heatmap {difference:.1e}, labels {agreement:.4%}")
+
+
+def test_the_tables_agree(both: tuple[Path, Path], slides: list[SlideRequest]) -> None:
+    fast, ours = (pd.read_csv(folder / "summary.csv") for folder in both)
+    same = ["slide", "mpp", "mpp_source", "tissue_mm2", "patches", "file"]
+    pd.testing.assert_frame_equal(fast[same], ours[same])
+    np.testing.assert_allclose(fast["tumour_mm2"], ours["tumour_mm2"], rtol=0.01)
+    assert (fast["seconds_total"] > 0.2).all()
+    for slide in slides:
+        tables = [pd.read_csv(folder / "patches" / f"{slide.name}.csv") for folder in both]
+        pd.testing.assert_frame_equal(*tables, rtol=0, atol=HEATMAP_LIMIT)
+        for kind in ("geojson", "overlays"):
+            assert len(list((both[0] / kind).glob(f"{slide.name}.*"))) == 1
+
+
+def test_three_classes(
+    fast_bundle_of_three: Bundle, slides: list[SlideRequest], tmp_path: Path
+) -> None:
+    """One pipeline for any number of classes; the heatmap's channels reach the network in order."""
+    need_fast()
+    fast, ours = predict_both(fast_bundle_of_three, slides[1:2], tmp_path)
+    labels, wanted = (
+        tifffile.imread(folder / "segmentations" / "native.tiff") for folder in (fast, ours)
+    )
+    assert (labels == wanted).mean() >= LABEL_LIMIT
+    assert min(np.bincount(wanted.ravel(), minlength=3)) > 0.01 * wanted.size
+
+
+def test_one_stage(
+    fast_bundle_of_one_stage: Bundle, slides: list[SlideRequest], tmp_path: Path
+) -> None:
+    need_fast()
+    fast, ours = predict_both(fast_bundle_of_one_stage, slides[1:2], tmp_path)
+    labels, wanted = (
+        tifffile.imread(folder / "segmentations" / "native.tiff") for folder in (fast, ours)
+    )
+    np.testing.assert_array_equal(labels, wanted)
+
+
+def test_files_of_the_headless_pipeline(
+    fast_bundle: Bundle, slides: list[SlideRequest], tmp_path: Path, record_property
+) -> None:
+    """What is written with either of FAST's engines; the pyramid lacks a border, the other not."""
+    h5py = pytest.importorskip("h5py")
+    runner, (pipeline,) = need_fast(), (fast_bundle.path / "fast").glob("*-headless.fpl")
+    probabilities = {}
+    for engine in ("ONNXRuntime", "OpenVINO"):
+        out = tmp_path / f"with {engine}"
+        variables = {"slide": str(slides[0].path), "out": str(out), "engine": engine}
+        assert run_pipeline(runner, pipeline, variables) is None
+        with h5py.File(f"{out}_probabilities.hdf5") as file:
+            probabilities[engine] = file["tensor"][:]
+    wanted = labels_of(probabilities["ONNXRuntime"])
+    out = tmp_path / "with ONNXRuntime"
+    whole = np.fromfile(f"{out}_segmentation.raw", np.uint8).reshape(wanted.shape)
+    np.testing.assert_array_equal(whole, wanted)
+    pyramid = tifffile.imread(f"{out}_segmentation.tiff")
+    np.testing.assert_array_equal(pyramid[:-1, :-1], wanted[:-1, :-1])
+    assert not pyramid[-1].any()
+    assert not pyramid[:, -1].any()
+
+    # OpenVINO computes in bfloat16 where the CPU has it, and cannot be told otherwise in a file.
+    agreement = (labels_of(probabilities["OpenVINO"]) == wanted).mean()
+    record_property("openvino_label_agreement", float(agreement))
+    print(f"FAST's OpenVINO: labels {agreement:.4%} as with its ONNX Runtime")
+    assert agreement > 0.8
