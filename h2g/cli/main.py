@@ -19,12 +19,16 @@ VERBS: dict[str, tuple[str, str]] = {
     "slide-info": ("slide_info", "Say what a slide holds and where its resolution is from."),
     "tissue": ("tissue", "Write tissue masks and previews."),
     "prepare": ("prepare", "Index the labelled patches of a cohort."),
+    "cluster": ("cluster", "Find tissue types among the training patches."),
     "train": ("train", "Train all stages of a recipe; rerun to resume."),
     "evaluate": ("evaluate", "Score a run on a split."),
     "compare": ("compare", "Compare runs: the paper's tables, with statistics."),
+    "export": ("export", "Write a run as ONNX, OpenVINO, TFLite or FAST pipelines."),
     "predict": ("predict", "Segment slides."),
+    "benchmark": ("benchmark", "Time a model on a slide, engine by engine."),
     "models": ("models", "List the networks with their parameter counts."),
     "recipes": ("recipes", "List the recipes, or print one."),
+    "doctor": ("doctor", "Say which engines and devices work here."),
 }
 # Packages whose absence means a missing extra, not a bug.
 EXTRA_OF_PACKAGE = {

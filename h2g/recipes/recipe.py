@@ -42,9 +42,11 @@ class TissueSettings(Section):
 class PatchSettings(Section):
     """Patches of ``size_px`` at ``mpp``; levels within ``tolerance`` of it are not resampled.
 
-    A patch is kept when its share of tissue is above ``min_tissue``.
+    A patch is kept when its share of tissue is above ``min_tissue``. Rule ``fast`` chooses the level
+    by the slide's objective, reads and tests patches as FAST does (h2g.slides.fast_patches).
     """
 
+    rule: Literal["mpp", "fast"] = "mpp"
     mpp: Positive = 1.0
     size_px: Annotated[int, Field(ge=16)] = 256
     tolerance: Share = 0.1
@@ -77,7 +79,7 @@ PROFILES: dict[str, Preprocessing] = {
     "fast": Preprocessing(
         profile="fast",
         tissue=TissueSettings(rule="white-distance", threshold=85, closing_px=(9,), mpp=None),
-        patch=PatchSettings(min_tissue=0.5),
+        patch=PatchSettings(rule="fast", min_tissue=0.5),
         low_resolution=LowResolutionSettings(level="coarsest"),
     ),
 }
@@ -142,6 +144,24 @@ class RefinementAugmentation(Section):
     stain_sigma: tuple[float, float] = (0.1, 0.1)
 
 
+class ClusteringSettings(Section):
+    """Which tissue types patches fall into (H2G-Net section 2.3); fitted on the training slides.
+
+    ``features`` are those of ``vgg16`` or of a patch model by name, with ``weights`` as in
+    ``patch.weights``; or of a trained patch model: a ``.keras`` file, or ``patch``, the run's own.
+    Principal components are kept up to ``variance`` of the whole, each scaled to unit variance
+    with ``whiten``. ``batches`` of ``batch_size`` patches are drawn as in training.
+    """
+
+    features: str = "vgg16"
+    weights: str = "imagenet"
+    batches: Annotated[int, Field(ge=1)] = 100
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    variance: Annotated[float, Field(gt=0, le=1)] = 0.95
+    whiten: bool = False
+    clusters: Annotated[int, Field(ge=1)] = 10
+
+
 class TrainingSettings(Section):
     """What both stages share. ``steps`` are batches; ``patience`` counts epochs without a better
     validation score, None trains all epochs."""
@@ -158,21 +178,30 @@ class TrainingSettings(Section):
 
 
 class PatchStage(TrainingSettings):
-    """Stage 1, the patch classifier. ``weights`` is ``imagenet``, ``none`` or a file."""
+    """Stage 1, the patch classifier. ``weights`` is ``imagenet``, ``none`` or a file.
+
+    ``loss`` with ``cwce`` weighs patches by their cluster (h2g.training.cluster_weights):
+    ``cwce`` as the text of H2G-Net's section 2.4 has it, ``cwce-literal`` its equation 1 as it is
+    printed, ``cwce-per-class`` as its public script.
+    """
 
     model: str = "mobilenet_v2"
     options: dict[str, Any] = {}
     weights: str = "imagenet"
     validation_steps: int = 200
-    loss: Literal["crossentropy"] = "crossentropy"
+    loss: Literal["crossentropy", "cwce", "cwce-literal", "cwce-per-class"] = "crossentropy"
     augmentation: PatchAugmentation = PatchAugmentation()
     workers: Annotated[int, Field(ge=1)] = 8
+
+    @property
+    def is_cluster_guided(self) -> bool:
+        return self.loss != "crossentropy"
 
 
 class RefinementStage(TrainingSettings):
     """Stage 2, the refinement network on low-resolution slide and heatmap.
 
-    ``inputs`` other than ``both`` feed zeros in place of the other input: the two controls
+    ``inputs`` other than ``both`` build the network of that input alone: the two controls
     that say what each input is worth.
     """
 
@@ -201,6 +230,7 @@ class Recipe(Section):
     annotation: AnnotationSettings = AnnotationSettings()
     labels: LabelSettings = LabelSettings()
     sampler: SamplerSettings = SamplerSettings()
+    clustering: ClusteringSettings | None = None
     patch: PatchStage = PatchStage()
     refinement: RefinementStage | None = None
 
@@ -208,6 +238,23 @@ class Recipe(Section):
     def _label_level_in_tree(self) -> Recipe:
         if len(set(self.sampler.order)) != len(self.sampler.order):
             raise ValueError("sampler.order names a level twice")
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_before_their_loss(self) -> Recipe:
+        if not self.patch.is_cluster_guided:
+            return self
+        if self.clustering is None:
+            raise ValueError(
+                f"patch.loss {self.patch.loss} needs a section 'clustering'; clustering: {{}} has "
+                "the paper's values"
+            )
+        if self.clustering.features == "patch":
+            raise ValueError(
+                f"clustering.features patch needs the trained classifier, which patch.loss "
+                f"{self.patch.loss} trains with the clusters; give another run's "
+                "patch/model.keras"
+            )
         return self
 
     @property

@@ -9,15 +9,14 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from h2g.cohort import Split
-from h2g.data.dataset import patch_dataset
-from h2g.data.patch_index import read_patch_index
-from h2g.data.patch_source import BatchSettings, PatchSource
+from h2g.data.dataset import Weigh, patch_dataset
+from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.data.sampler import SlidePatches
 from h2g.errors import RunError
 from h2g.models.registry import build_patch_model
 from h2g.runs import Run
 from h2g.training.checkpoint import TrainingState
+from h2g.training.cluster_weights import open_weigher
 from h2g.training.fit import StageTraining, Strategy, fit_stage
 
 
@@ -28,11 +27,12 @@ def train_patch(run: Run, *, strategy: Strategy = "none") -> TrainingState:
     lowest validation loss.
 
     Raises:
-        RunError: the run is not prepared.
+        RunError: the run is not prepared, or has no clusters and its loss weighs by them.
         TrainingError, ModelError, WrongUseError: what the recipe or the data make impossible.
     """
     slides = {split: labelled_slides(run, split) for split in ("train", "val")}
     recipe, settings = run.recipe, run.recipe.patch
+    weigh = _weigher(run)
     stage = StageTraining(
         name="patch",
         folder=run.stage_folder("patch"),
@@ -48,56 +48,42 @@ def train_patch(run: Run, *, strategy: Strategy = "none") -> TrainingState:
         ),
         loss=keras.losses.CategoricalCrossentropy(),
         metrics=(keras.metrics.CategoricalAccuracy(name="accuracy"),),
-        train=partial(training_batches, run, slides["train"]),
-        validation=partial(validation_batches, run, slides["val"]),
+        train=partial(training_batches, run, slides["train"], weigh=weigh),
+        validation=partial(validation_batches, run, slides["val"], weigh=weigh),
     )
     return fit_stage(stage, strategy=strategy)
 
 
 @contextlib.contextmanager
 def training_batches(
-    run: Run, slides: Sequence[SlidePatches], first_batch: int
+    run: Run, slides: Sequence[SlidePatches], first_batch: int, *, weigh: Weigh | None = None
 ) -> Iterator[tf.data.Dataset]:
     """Augmented batches without end; see patch_dataset."""
     source = _source(run, slides, first_batch=first_batch)
     with contextlib.closing(source), source.raising_failure():
-        yield patch_dataset(source, run.recipe.patch.augmentation)
+        yield patch_dataset(source, run.recipe.patch.augmentation, weigh=weigh)
 
 
 @contextlib.contextmanager
-def validation_batches(run: Run, slides: Sequence[SlidePatches]) -> Iterator[tf.data.Dataset]:
+def validation_batches(
+    run: Run, slides: Sequence[SlidePatches], *, weigh: Weigh | None = None
+) -> Iterator[tf.data.Dataset]:
     """The same batches, not augmented, whenever iterated."""
     source = _source(run, slides, first_batch=0)
     with contextlib.closing(source), source.raising_failure():
-        yield patch_dataset(source).take(run.recipe.patch.validation_steps)
+        yield patch_dataset(source, weigh=weigh).take(run.recipe.patch.validation_steps)
 
 
-def labelled_slides(run: Run, split: Split) -> list[SlidePatches]:
-    """The labelled patches of a split's indexed slides.
-
-    Raises:
-        RunError: no slide of the split is indexed.
-    """
-    slides = []
-    for row in run.cohort.split(split):
-        # A slide that could not be indexed was reported then.
-        if not run.index_file(row.name).exists():
-            continue
-        index = read_patch_index(run.index_file(row.name))
-        slides.append(
-            SlidePatches(
-                name=row.name,
-                path=row.slide,
-                mpp=row.mpp,
-                grade=row.grade,
-                plan=index.plan,
-                xy_level0=index.table[["x_level0", "y_level0"]].to_numpy(),
-                labels=index.table["label"].to_numpy(),
-            )
+def _weigher(run: Run) -> Weigh | None:
+    loss = run.recipe.patch.loss
+    if loss == "crossentropy":
+        return None
+    file = run.model_file("clusters")
+    if not file.is_file():
+        raise RunError(
+            f"{run.path}: patch.loss {loss} needs clusters. Find them: h2g cluster {run.path}"
         )
-    if not slides:
-        raise RunError(f"{run.path}: no {split} slide is indexed. Run 'h2g prepare' first.")
-    return slides
+    return open_weigher(file, form=loss)
 
 
 def _source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int) -> PatchSource:

@@ -1,4 +1,4 @@
-"""The stages of a run, in order: prepare, patch, heatmaps, refinement."""
+"""The stages of a run, in order: prepare, cluster, patch, heatmaps, refinement."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import pandas as pd
 
 from h2g.data.patch_index import prepare_run
 from h2g.errors import RunError, WrongUseError
-from h2g.recipes.recipe import Recipe
+from h2g.recipes.recipe import ClusteringSettings, Recipe
 from h2g.runs import Run, open_run
+from h2g.training.clusters import FOLDER as CLUSTERS
+from h2g.training.clusters import clustering_settings, find_clusters
 from h2g.training.fit import Strategy, check_strategy
 from h2g.training.heatmaps import make_heatmaps
 from h2g.training.patch import train_patch
@@ -25,18 +27,25 @@ from h2g.training.refinement import train_refinement
 
 logger = logging.getLogger(__name__)
 
-Stage = Literal["prepare", "patch", "heatmaps", "refinement"]
+Stage = Literal["prepare", "cluster", "patch", "heatmaps", "refinement"]
 TRAINED = ("patch", "refinement")
-REUSABLE = ("patch", "heatmaps")
-# What two runs must share for one to take over the other's stage 1.
-SHARED = ("seed", "preprocessing", "annotation", "labels", "sampler", "patch")
+WITH_MODEL = ("cluster", *TRAINED)
+# Folders that are not named as their stage.
+FOLDERS = {"cluster": CLUSTERS}
+REUSABLE = {"clusters": "cluster", "patch": "patch", "heatmaps": "heatmaps"}
+# What two runs must share for one to take over any stage of the other.
+SHARED = ("seed", "preprocessing", "annotation", "labels", "sampler")
 
 
 def recipe_stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages that a recipe has; without a refinement network nothing needs heatmaps."""
-    if recipe.refinement is None:
-        return "prepare", "patch"
-    return "prepare", "patch", "heatmaps", "refinement"
+    """The stages that a recipe has; without a refinement network nothing needs heatmaps. Clusters
+    come before the classifier, unless its own features are what is clustered."""
+    stages: list[Stage] = ["prepare", "patch"]
+    if recipe.clustering is not None:
+        stages.insert(2 if recipe.clustering.features == "patch" else 1, "cluster")
+    if recipe.refinement is not None:
+        stages += ["heatmaps", "refinement"]
+    return tuple(stages)
 
 
 def train_run(
@@ -57,6 +66,7 @@ def train_run(
             check_strategy(stage, settings, strategy)
     work: dict[Stage, Callable[[], object]] = {
         "prepare": lambda: prepare_run(run, jobs=jobs),
+        "cluster": lambda: find_clusters(run, clustering_settings(run)),
         "patch": lambda: train_patch(run, strategy=strategy),
         "heatmaps": lambda: make_heatmaps(run, threads=jobs),
         "refinement": lambda: train_refinement(run, strategy=strategy, jobs=jobs),
@@ -71,28 +81,41 @@ def train_run(
         shutil.rmtree(run.stage_folder(stage) / "checkpoints", ignore_errors=True)
 
 
+def cluster_stage(run: Run, settings: ClusteringSettings) -> None:
+    """The cluster stage alone, of any prepared run; nothing when it is done."""
+    if is_finished(run, "cluster"):
+        logger.info("%s: the cluster stage is done.", run.path)
+        return
+    with run.stage("cluster"):
+        find_clusters(run, settings)
+
+
 def is_finished(run: Run, stage: str) -> bool:
-    return run.is_done(stage) and (stage not in TRAINED or run.model_file(stage).is_file())
+    return run.is_done(stage) and (
+        stage not in WITH_MODEL or run.model_file(FOLDERS.get(stage, stage)).is_file()
+    )
 
 
 def reuse_stage(run: Run, folder: Path) -> None:
-    """Copies a finished stage of another run, ``OTHER/patch`` or ``OTHER/heatmaps``; nothing when
-    the run has that stage.
+    """Copies a finished stage of another run, ``OTHER/clusters``, ``OTHER/patch`` or
+    ``OTHER/heatmaps``; nothing when the run has that stage.
 
     Raises:
         WrongUseError: not such a folder.
         RunError: the stage is not done there, or the runs differ in what made it.
     """
     folder = folder.resolve()
-    stage = folder.name
-    if stage not in REUSABLE:
-        raise WrongUseError(f"--reuse-stage {folder}: give RUN/patch or RUN/heatmaps.")
+    if folder.name not in REUSABLE:
+        *some, last = (f"RUN/{name}" for name in REUSABLE)
+        raise WrongUseError(f"--reuse-stage {folder}: give {', '.join(some)} or {last}.")
+    stage = REUSABLE[folder.name]
     if is_finished(run, stage):
         return
     other = open_run(folder.parent)
     if not is_finished(other, stage):
         raise RunError(f"{folder}: the {stage} stage is not done there; train it first.")
-    differing = [key for key in SHARED if getattr(run.recipe, key) != getattr(other.recipe, key)]
+    keys = _made_by(run.recipe, stage)
+    differing = [key for key in keys if getattr(run.recipe, key) != getattr(other.recipe, key)]
     if _learned_slides(run) != _learned_slides(other):
         differing.append("the cohort's train and val slides")
     if stage == "heatmaps" and not _same_classifier(run, other):
@@ -101,12 +124,12 @@ def reuse_stage(run: Run, folder: Path) -> None:
         raise RunError(
             f"{folder}: this stage cannot be reused, the runs differ in {', '.join(differing)}."
         )
-    target = run.stage_folder(stage)
+    target = run.path / folder.name
     if target.exists():
         raise RunError(f"{target}: this run has begun the {stage} stage. Give another --out.")
     with run.stage(stage), tempfile.TemporaryDirectory(dir=run.path) as temporary:
-        shutil.copytree(folder, Path(temporary) / stage)
-        os.replace(Path(temporary) / stage, target)
+        shutil.copytree(folder, Path(temporary) / folder.name)
+        os.replace(Path(temporary) / folder.name, target)
 
 
 def training_summary(run: Run) -> list[dict[str, Any]]:
@@ -126,6 +149,13 @@ def training_summary(run: Run) -> list[dict[str, Any]]:
             row |= {name: value for name, value in best.items() if name.startswith("val_")}
         rows.append(row)
     return rows
+
+
+def _made_by(recipe: Recipe, stage: str) -> tuple[str, ...]:
+    """The sections of a recipe that a reusable stage depends on."""
+    if stage == "cluster":
+        return *SHARED, "clustering"
+    return *SHARED, "patch", *(("clustering",) if recipe.patch.is_cluster_guided else ())
 
 
 def _wanted(run: Run, stages: Collection[str]) -> list[Stage]:

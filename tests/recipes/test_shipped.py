@@ -2,7 +2,15 @@
 
 import pytest
 
-from h2g.recipes.recipe import Recipe, RefinementStage, load_recipe, recipe_names, recipe_text
+from h2g.recipes.recipe import (
+    ClusteringSettings,
+    PatchStage,
+    Recipe,
+    RefinementStage,
+    load_recipe,
+    recipe_names,
+    recipe_text,
+)
 
 
 def test_the_papers_designs_are_the_papers():
@@ -11,6 +19,22 @@ def test_the_papers_designs_are_the_papers():
         recipe = load_recipe(name)
         paper = Recipe(name=name, description=recipe.description, refinement=refinement)
         assert recipe == paper
+
+
+def test_the_cluster_guided_design_is_the_papers():
+    recipe = load_recipe("mob-km-pw")
+    paper = Recipe(
+        name="mob-km-pw",
+        description=recipe.description,
+        clustering=ClusteringSettings(),
+        patch=PatchStage(loss="cwce"),
+    )
+    assert recipe == paper
+    clustering = recipe.clustering
+    assert clustering is not None
+    assert (clustering.batches, clustering.batch_size, clustering.clusters) == (100, 32, 10)
+    assert (clustering.features, clustering.weights) == ("vgg16", "imagenet")
+    assert (clustering.variance, clustering.whiten) == (0.95, False)
 
 
 def test_the_demo_covers_256_um_and_the_papers_low_resolution():

@@ -1,0 +1,98 @@
+"""h2g cluster: tissue types among a run's training patches."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import RunError
+
+if TYPE_CHECKING:
+    from h2g.runs import Run
+
+
+@click.command("cluster")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--features",
+    metavar="NAME|FILE",
+    help="vgg16, a patch model's name (mobilenet_v2, ...), patch (RUN's own trained classifier), "
+    "or a trained one's .keras file.  [default: the recipe's, else vgg16]",
+)
+@click.option(
+    "--weights",
+    metavar="imagenet|none|FILE",
+    help="Of a network by name.  [default: the recipe's, else imagenet]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@common
+def command(run: Path, features: str | None, weights: str | None, as_json: bool) -> None:
+    """Find tissue types among the training patches of RUN, without labels.
+
+    Patches are drawn as in training; their features are standardised, reduced to principal
+    components and clustered (k-means). RUN/clusters gets the frozen graph from patch to cluster,
+    as model.keras and as saved_model, a table of the patches, and pictures. Training with loss
+    cwce gives each cluster the same weight.
+
+    Without a network there are no ImageNet weights to download: give their file (--weights), or
+    the features of a patch classifier that was trained before (--features).
+
+    \b
+    Examples:
+      h2g cluster run
+      h2g cluster run --weights vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
+      h2g cluster run --features other_run/patch/model.keras
+    """
+    from h2g.runs import open_run
+
+    opened = open_run(run)
+
+    from h2g.models.startup import start_keras
+
+    start_keras()
+    from h2g.training.clusters import clustering_settings, read_clusters
+    from h2g.training.stages import cluster_stage
+
+    cluster_stage(opened, clustering_settings(opened, features=features, weights=weights))
+    document = read_clusters(opened)
+    _refuse_other(document["settings"], run, features=features, weights=weights)
+    if as_json:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _print(document, opened)
+
+
+def _refuse_other(found: dict[str, Any], run: Path, **given: str | None) -> None:
+    """Clusters that were there before may be others than those asked for."""
+    for option, value in given.items():
+        if value is not None and value != found[option]:
+            raise RunError(
+                f"{run / 'clusters'}: these clusters have {option} {found[option]}, not {value}. "
+                "Delete that folder to find others."
+            )
+
+
+def _print(document: dict[str, Any], run: Run) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from h2g.cli.output import results
+
+    table = Table(box=box.SIMPLE)
+    for heading in ("cluster", "patches", "share", "slides", *run.recipe.class_names):
+        table.add_column(heading, justify="right")
+    for row in document["clusters"]:
+        shares = (f"{share:.0%}" for share in row["classes"].values())
+        cells = (row["cluster"], row["patches"], f"{row['share']:.0%}", row["slides"])
+        table.add_row(*(str(cell) for cell in cells), *shares)
+    console = results()
+    console.print(table)
+    console.print(
+        f"{document['features']} features, {document['components']} components with "
+        f"{sum(document['variance']):.0%} of the variance"
+    )
+    console.print(f"graph and pictures: {run.stage_folder('clusters')}", soft_wrap=True)

@@ -1,0 +1,253 @@
+"""The cluster stage of a run, and training that is guided by it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from h2g.clustering import features as features_module
+from h2g.clustering.graph import open_clusters
+from h2g.cohort import read_cohort
+from h2g.data.dataset import patch_dataset
+from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
+from h2g.errors import RecipeError, RunError
+from h2g.models.registry import build_patch_model
+from h2g.recipes.recipe import ClusteringSettings, Recipe, validate_recipe
+from h2g.runs import Run, open_run, start_run
+from h2g.slides.reading import open_slide, read_patch
+from h2g.training.cluster_weights import cluster_weights, open_weigher
+from h2g.training.clusters import clustering_settings, find_clusters, read_clusters
+from h2g.training.patch import train_patch
+from h2g.training.stages import recipe_stages, reuse_stage, train_run, training_summary
+
+BATCHES, BATCH_SIZE, CLUSTERS = 6, 16, 4
+
+
+def guided_recipe(trained: Run, features: Path, loss: str = "cwce", **changes) -> Recipe:
+    """Design V made small: stage 1 alone, on clusters of another classifier's features."""
+    clustering = ClusteringSettings(
+        features=str(features),
+        batches=BATCHES,
+        batch_size=BATCH_SIZE,
+        clusters=CLUSTERS,
+        **changes,
+    )
+    patch = trained.recipe.patch.model_copy(update={"loss": loss})
+    update = {"clustering": clustering, "patch": patch, "refinement": None}
+    return trained.recipe.model_copy(update=update)
+
+
+def prepared(trained: Run, folder: Path, recipe: Recipe) -> Run:
+    for part in ("index", "tissue"):
+        shutil.copytree(trained.path / part, folder / part)
+    return start_run(folder, read_cohort(trained.cohort.path), recipe)
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory) -> Path:
+    """A classifier with random weights, whose features tell patches apart; one that was trained
+    for nine steps sees nothing."""
+    keras.utils.set_random_seed(2)
+    file = tmp_path_factory.mktemp("features") / "model.keras"
+    build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}).save(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def guided_run(trained_run, features, tmp_path_factory) -> Run:
+    """All stages of the small design V; read only."""
+    recipe = guided_recipe(trained_run, features)
+    run = prepared(trained_run, tmp_path_factory.mktemp("guided") / "run", recipe)
+    train_run(run, jobs=1)
+    return run
+
+
+def test_the_stages_in_order(guided_run, trained_run):
+    rows = training_summary(guided_run)
+    assert [(row["stage"], row["done"]) for row in rows] == [
+        ("prepare", True),
+        ("cluster", True),
+        ("patch", True),
+    ]
+    assert {file.name for file in (guided_run.path / "clusters").iterdir()} == {
+        "model.keras",
+        "saved_model",
+        "clusters.json",
+        "patches.parquet",
+        "contact_sheet.png",
+        "projection.png",
+        "slides.png",
+    }
+    # The classifier's file holds the classifier alone.
+    sizes = [run.model_file("patch").stat().st_size for run in (guided_run, trained_run)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
+
+
+def test_the_summary_counts_the_table(guided_run):
+    document = read_clusters(guided_run)
+    table = pd.read_parquet(guided_run.path / "clusters" / "patches.parquet")
+    assert document["patches"] == len(table) == BATCHES * BATCH_SIZE
+    assert sum(document["variance"]) >= 0.95
+    assert document["components"] == len(document["variance"])
+    rows = document["clusters"]
+    assert [row["cluster"] for row in rows] == list(range(CLUSTERS))
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    for row in rows:
+        own = table[table["cluster"] == row["cluster"]]
+        assert row["patches"] == len(own)
+        assert row["slides"] == own["slide"].nunique()
+        assert row["classes"]["tumour"] == pytest.approx((own["label"] == 1).mean())
+
+
+def test_the_graph_gives_the_tables_clusters_to_the_tables_patches(guided_run):
+    cluster = open_clusters(guided_run.model_file("clusters"))
+    slides = {slide.name: slide for slide in labelled_slides(guided_run, "train")}
+    table = pd.read_parquet(guided_run.path / "clusters" / "patches.parquet")
+    pixels = []
+    for row in table.itertuples():
+        slide = slides[row.slide]
+        with open_slide(slide.path, mpp=slide.mpp) as reader:
+            pixels.append(read_patch(reader, slide.plan, (row.x_level0, row.y_level0)))
+        place = (slide.xy_level0 == (row.x_level0, row.y_level0)).all(axis=1)
+        assert slide.labels[place] == row.label
+    found = cluster(np.stack(pixels))
+    # One may lie on a border.
+    assert (found == table["cluster"]).mean() > 0.98
+    assert table["cluster"].nunique() == CLUSTERS
+
+
+def test_the_same_run_again_finds_the_same_clusters(guided_run, trained_run, tmp_path):
+    run = prepared(trained_run, tmp_path / "run", guided_run.recipe)
+    find_clusters(run, clustering_settings(run))
+    tables = [pd.read_parquet(r.path / "clusters" / "patches.parquet") for r in (run, guided_run)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-3)
+
+
+def test_a_stopped_stage_goes_on(trained_run, features, tmp_path, monkeypatch):
+    run = prepared(trained_run, tmp_path / "run", guided_recipe(trained_run, features))
+    written = features_module.np.savez
+    calls = []
+
+    def stops_at_the_fourth(file, **arrays):
+        calls.append(file)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        written(file, **arrays)
+
+    monkeypatch.setattr(features_module.np, "savez", stops_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(run, ("prepare", "cluster"), jobs=1)
+    kept = list((run.path / "clusters" / "features").glob("batch_*.npz"))
+    assert len(kept) == 3
+    assert not run.is_done("cluster")
+    train_run(run, ("prepare", "cluster"), jobs=1)
+    assert run.is_done("cluster")
+    # The three that were kept were not made again.
+    assert len(calls) == 4 + BATCHES - 3
+    assert not (run.path / "clusters" / "features").exists()
+
+
+def test_weights_in_the_pipeline_are_those_of_the_patches_as_they_are(guided_run):
+    slides = labelled_slides(guided_run, "train")
+    settings = BatchSettings(batch_size=12, class_count=2, seed=1)
+    weigh = open_weigher(guided_run.model_file("clusters"), form="cwce")
+    source = PatchSource(slides, settings)
+    cluster = open_clusters(guided_run.model_file("clusters"))
+    augmentation = guided_run.recipe.patch.augmentation
+    seen = set()
+    batches = patch_dataset(source, augmentation, weigh=weigh).take(4)
+    for number, (images, labels, weights) in enumerate(batches):
+        assert images.shape == (12, 32, 32, 3)
+        pixels, numbers = PatchSource(slides, settings).read(number)
+        wanted = cluster_weights(cluster(pixels), numbers, form="cwce")
+        np.testing.assert_array_equal(weights.numpy(), wanted)
+        assert labels.numpy().argmax(axis=1).tolist() == numbers.tolist()
+        seen |= set(weights.numpy().tolist())
+    assert len(seen) > 2
+
+
+def test_guided_training_differs(guided_run, trained_run, features, tmp_path):
+    # The first epoch's loss from the same start and the same batches, without clusters.
+    plain, guided = (
+        pd.read_csv(run.stage_folder("patch") / "history.csv") for run in (trained_run, guided_run)
+    )
+    assert abs(plain["val_loss"][0] - guided["val_loss"][0]) > 1e-4
+    assert np.isfinite(guided[["loss", "val_loss"]].to_numpy()).all()
+    recipe = guided_recipe(trained_run, features, "cwce-literal")
+    literal = prepared(trained_run, tmp_path / "run", recipe)
+    reuse_stage(literal, guided_run.path / "clusters")
+    train_patch(literal)
+    history = pd.read_csv(literal.stage_folder("patch") / "history.csv")
+    # Batches of 8 in at most 4 clusters: at least 8 / 4 times the mean cross-entropy.
+    assert history["loss"][0] > 1.5 * plain["loss"][0]
+
+
+def test_clusters_are_reused_for_another_classifier(guided_run, trained_run, features, tmp_path):
+    recipe = guided_recipe(trained_run, features, "cwce-per-class")
+    run = prepared(trained_run, tmp_path / "run", recipe)
+    reuse_stage(run, guided_run.path / "clusters")
+    assert run.is_done("cluster")
+    model = run.model_file("clusters")
+    assert model.read_bytes() == guided_run.model_file("clusters").read_bytes()
+    recipe = guided_recipe(trained_run, features, whiten=True)
+    other = prepared(trained_run, tmp_path / "other", recipe)
+    with pytest.raises(RunError, match="the runs differ in clustering"):
+        reuse_stage(other, guided_run.path / "clusters")
+    with pytest.raises(RunError, match="the runs differ in clustering"):
+        reuse_stage(other, guided_run.path / "patch")
+
+
+def test_the_runs_own_classifier_is_clustered_after_its_training(own_run, features):
+    shutil.copy(features, own_run.model_file("patch"))
+    clustering = ClusteringSettings(features="patch", batches=4, batch_size=8, clusters=2)
+    recipe = own_run.recipe.model_copy(update={"clustering": clustering})
+    assert recipe_stages(recipe)[:3] == ("prepare", "patch", "cluster")
+    # A run that was trained without clusters: the paper's settings but for what is given.
+    settings = clustering_settings(own_run, features="patch")
+    assert settings == ClusteringSettings(features="patch")
+    find_clusters(own_run, clustering)
+    assert read_clusters(own_run)["features"] == 1280
+    own_run.model_file("patch").unlink()
+    with pytest.raises(RunError, match="the patch network is not trained yet"):
+        find_clusters(own_run, clustering)
+
+
+def test_training_without_its_clusters_is_told(trained_run, features, tmp_path):
+    run = prepared(trained_run, tmp_path / "run", guided_recipe(trained_run, features))
+    with pytest.raises(RunError, match="patch.loss cwce needs clusters.*h2g cluster"):
+        train_patch(run)
+    with pytest.raises(RunError, match="no clusters there"):
+        read_clusters(run)
+    train_run(run, ("prepare",), jobs=1)
+    with pytest.raises(RunError, match="the patch stage needs the cluster stage"):
+        train_run(run, ("patch",), jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ({"patch": {"loss": "cwce"}}, "patch.loss cwce needs a section 'clustering'"),
+        (
+            {"patch": {"loss": "cwce"}, "clustering": {"features": "patch"}},
+            "give another run's patch/model.keras",
+        ),
+        ({"clustering": {"cluster": 3}}, "did you mean 'clusters'"),
+        ({"clustering": {"variance": 0}}, "clustering.variance: .*greater than 0"),
+    ],
+)
+def test_recipes_that_cannot_be(document, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        validate_recipe({"name": "x", "description": "x", **document}, source="x.yaml")
+
+
+def test_run_json_has_the_stage(guided_run):
+    stages = json.loads((guided_run.path / "run.json").read_text())["stages"]
+    assert stages["cluster"]["done"]
+    assert stages["cluster"]["seconds"] > 0
+    assert open_run(guided_run.path).is_done("cluster")
