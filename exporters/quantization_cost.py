@@ -108,7 +108,8 @@ def _some(rows: Sequence[CohortSlide]) -> list[CohortSlide]:
     """At most ``MOST_SLIDES``, evenly over the grades and always the same."""
     ordered = sorted(rows, key=lambda row: (row.grade, row.name))
     count = min(len(ordered), MOST_SLIDES)
-    return [ordered[place * len(ordered) // count] for place in range(count)]
+    # The middle one of each of ``count`` parts.
+    return [ordered[(2 * part + 1) * len(ordered) // (2 * count)] for part in range(count)]
 
 
 def _score_slide(

@@ -123,6 +123,7 @@ def _naming_no_check(run: Run) -> Iterator[None]:
         yield
     except (SlideError, TrainingError, RunError) as error:
         raise RunError(
-            f"{run.path}: exports are checked on the run's own slides, and this is not possible: "
-            f"{str(error).rstrip('.')}. Put the slides back, or export unchecked: --no-check."
+            f"{run.path}: exports are checked, and int8 is calibrated, on the run's own slides, "
+            f"and this is not possible: {str(error).rstrip('.')}. Put the slides back, or export "
+            "floating point unchecked: --no-check."
         ) from error

@@ -13,7 +13,14 @@ from h2g.data.patch_source import BatchSettings, PatchSource
 from h2g.models.deployment import scale_image
 from h2g.recipes.recipe import PatchAugmentation
 
-__all__ = ["BatchSettings", "PatchSource", "numbers_from", "patch_dataset", "raw_patch_dataset"]
+__all__ = [
+    "BatchSettings",
+    "PatchSource",
+    "Weigh",
+    "numbers_from",
+    "patch_dataset",
+    "raw_patch_dataset",
+]
 
 # (B, S, S, 3) uint8 pixels, not augmented, and (B,) int32 labels -> (B,) float32 weights.
 Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -48,13 +55,12 @@ def patch_dataset(
             images = augment_patches(pixels, number, seed=settings.seed, settings=augmentation)
         return images, tf.one_hot(labels, settings.class_count), *weights
 
-    raw = raw_patch_dataset(source)
+    batches = raw_patch_dataset(source)
+    if weigh is not None:
+        batches = batches.map(partial(_weighed, source, weigh))
     # A stage of its own: the batches that wait for it are uint8, a quarter of the memory.
-    return (
-        (raw if weigh is None else raw.map(partial(_weighed, source, weigh)))
-        .map(finish, num_parallel_calls=PREFETCHED, deterministic=True)
-        .prefetch(PREFETCHED)
-    )
+    finished = batches.map(finish, num_parallel_calls=PREFETCHED, deterministic=True)
+    return finished.prefetch(PREFETCHED)
 
 
 def raw_patch_dataset(source: PatchSource) -> tf.data.Dataset:

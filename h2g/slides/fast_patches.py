@@ -109,7 +109,7 @@ def fast_tissue_cells(
     top, bottom = (np.minimum(edges, mask.shape[0]) for edges in (top, bottom))
     tissue = np.diff(np.stack([integral[top], integral[bottom]]), axis=0)[0]
     counts = tissue[:, right] - tissue[:, left]
-    return (sizes > 0) & (counts >= min_tissue * sizes)
+    return counts >= min_tissue * sizes
 
 
 def _left_of(plan: PatchPlan, start_level0: int, level_px: int) -> int:
@@ -135,7 +135,8 @@ class _PixelsOfMask:
         starts = np.arange(count) * self._plan.size_px
         sides = np.minimum(self._plan.size_px, field_px - starts)
         first = self._of_level(np.floor(starts * self._plan.factor + EDGE))
-        return first, first + self._of_level(np.floor(sides * self._plan.factor + EDGE))
+        size = self._of_level(np.floor(sides * self._plan.factor + EDGE))
+        return first, first + np.maximum(size, 1)
 
     def _of_level(self, px: np.ndarray) -> np.ndarray:
         physical = px.astype(np.float32) * self._level_scale * self._spacing

@@ -122,6 +122,8 @@ def _extract(
 ) -> None:
     """Features of the batches that the cache lacks; threads read while the network runs."""
     numbers = missing_batches(cache, settings.batches)
+    if not numbers:
+        return
     workers = run.recipe.patch.workers
     batches = BatchSettings(
         batch_size=settings.batch_size,

@@ -198,7 +198,7 @@ def test_many_slides_are_thinned_out_evenly(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(quantization_cost, "MOST_SLIDES", 3)
     exact, blind = ColourEngine(ALL_TUMOUR), ColourEngine(ONLY_DARK)
     cost = measure_cost(run, float_engine=exact, int8_engine=blind)
-    # Of grade 1 the first and the second, and the faint one, which is grade 2.
+    # Of grade 1 the first and the third, and the faint one, which is grade 2.
     assert exact.classified == 3 * 32
     assert cost.dice == {"float32": 1.0, "int8": pytest.approx((2 + 6 / 7) / 3)}
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from h2g.cohort import read_cohort
-from h2g.errors import RunError
+from h2g.errors import RunError, WrongUseError
 from h2g.inference.engine import Engine
-from h2g.inference.keras_engine import open_keras_engine
+from h2g.inference.keras_engine import found_devices, open_keras_engine
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 from h2g.models.registry import build_patch_model, build_refinement_model
 from h2g.recipes.recipe import validate_recipe
@@ -84,6 +84,28 @@ def test_engine_says_what_it_runs(run: Run) -> None:
     assert not engine.has_refinement
     with pytest.raises(RunError, match="without the refinement stage"):
         engine.refine(np.zeros((8, 8, 3), np.uint8), np.zeros((2, 2, 1), np.float32))
+
+
+def test_devices(run: Run) -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    engine = open_keras_engine(run, stages=("patch",), device="CPU")
+    assert engine.device == "CPU"
+    assert engine.classify(patches).shape == (3, 2)
+    if "GPU" in found_devices():
+        assert open_keras_engine(run, device="GPU").device == "GPU"
+        assert open_keras_engine(run).device == "GPU"
+    else:
+        assert open_keras_engine(run).device == "CPU"
+        with pytest.raises(WrongUseError, match="Keras finds no GPU here.*--device CPU"):
+            open_keras_engine(run, device="GPU")
+
+
+def test_batches_with_their_keys(run: Run) -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    engine = open_keras_engine(run, stages=("patch",), batch_size=2)
+    found = dict(engine.classify_each([("a", patches[:3]), ("b", patches[3:])]))
+    expected = engine.classify(patches)
+    np.testing.assert_allclose(np.concatenate([found["a"], found["b"]]), expected, atol=1e-6)
 
 
 def test_stages_that_are_not_trained_are_named(run: Run, tmp_path: Path) -> None:
