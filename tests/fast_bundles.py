@@ -61,7 +61,9 @@ def write_source(
         class_names=classes,
         preprocessing=preprocessing(),
         refinement_px=FIELD_PX if refines else None,
-        networks={stage: Network(architecture="drawn", parameters=1, sha256="0") for stage in files},
+        networks={
+            stage: Network(architecture="drawn", parameters=1, sha256="0") for stage in files
+        },
     )
     paths = NetworkFiles(files["patch"], files.get("refinement"), card.refinement_px, len(classes))
     return ExportSource(card, paths, run=None)
@@ -117,7 +119,9 @@ def _spread(model: keras.Model, inputs: list[np.ndarray]) -> None:
     features = np.asarray(before.predict(inputs, verbose=0))
     kernel, bias = last.get_weights()
     flat = features.reshape(-1, features.shape[-1]) @ kernel.reshape(features.shape[-1], -1)
-    last.set_weights([kernel * 3 / flat.std(axis=0), bias - 3 * flat.mean(axis=0) / flat.std(axis=0)])
+    last.set_weights(
+        [kernel * 3 / flat.std(axis=0), bias - 3 * flat.mean(axis=0) / flat.std(axis=0)]
+    )
 
 
 def _pictures(count: int, side_px: int) -> np.ndarray:

@@ -148,8 +148,8 @@ def _without_imagenet(features: str, size_px: int) -> ModelError:
     url = pretrained.folder_url + pretrained.file_name(size_px, {})
     return ModelError(
         f"The ImageNet weights of {features} cannot be downloaded from here. Clusters can come "
-        f"from: that file, downloaded elsewhere (--weights FILE; {url}); a patch classifier that "
-        "was trained before (--features RUN/patch/model.keras), or this run's own once it is "
-        "trained (--features patch); or random weights (--weights none). In a recipe: "
-        "clustering.weights and clustering.features."
+        f"from: that file, downloaded elsewhere (--weights FILE; {url}); random weights, which "
+        "still filter colour and texture (--weights none); a patch classifier that was trained "
+        "before (--features RUN/patch/model.keras), or this run's own once it is trained "
+        "(--features patch). In a recipe: clustering.weights and clustering.features."
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from h2g.bundle import open_bundle
 from h2g.errors import RunError
 from h2g.inference.engine import Engine
-from h2g.inference.fast_process import need_fast
+from h2g.inference.fast_process import fast_version, need_fast
 from h2g.inference.fast_slide import FastModel, segment_with_fast
 from h2g.inference.folder import open_folder
 from h2g.inference.loading import LoadedModel
@@ -58,7 +58,8 @@ def predict_slides_with_fast(
     if len(todo) < len(slides):
         logger.info("%d of %d slides were done before.", len(slides) - len(todo), len(slides))
     if todo:
-        folder.note_run(model, cast(Engine, FastEngine()), runner=str(fast.runner))
+        noted = {"runner": str(fast.runner), "fast": fast_version()}
+        folder.note_run(model, cast(Engine, FastEngine()), **noted)
     with progress("FAST", len(todo)) as advance:
         for slide in todo:
             advance(0, note=slide.name)

@@ -1,6 +1,6 @@
 """Runs in FAST's Python: parses pipelines with a slide as their input, and reads DataHub items.
 
-    parse_in_fast.py SLIDE FILE...      prints one JSON document
+parse_in_fast.py SLIDE FILE...      prints one JSON document
 """
 
 import json
