@@ -48,8 +48,8 @@ def segment_with_fast(request: SlideRequest, fast: FastModel) -> Segmented | Fai
     """What FAST found on a slide, or why nothing."""
     name, settings = request.path.name, fast.card.preprocessing
     try:
-        _refuse_other_mpp(request)
         with open_slide(request.path, mpp=request.mpp) as slide:
+            _refuse_other_mpp(request)
             if slide.is_image:
                 return Failure(
                     f"{name}: a plain image, and FAST reads slides. Use another engine.", slide.info

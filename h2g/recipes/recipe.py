@@ -29,7 +29,8 @@ class TissueSettings(Section):
     """Which pixels are tissue: one rule, one threshold, closings, at one resolution.
 
     Rules: ``saturation`` (8-bit HSV saturation > threshold; H2G-Net section 2.2),
-    ``white-distance`` (Euclidean RGB distance to white > threshold; FAST's TissueSegmentation),
+    ``white-distance`` (Euclidean RGB distance to white > threshold, and not black; FAST's
+    TissueSegmentation),
     ``otsu`` (saturation above Otsu's threshold; ``threshold`` unused).
     """
 

@@ -31,10 +31,12 @@ def test_saturation_rule() -> None:
 
 def test_white_distance_rule() -> None:
     # Distance to (255, 255, 255): (170, 255, 255) is 85, not above; (169, ...) is 86;
-    # (205, 205, 205) is 50 * sqrt(3) = 86.6; (206, 206, 206) is 84.9.
+    # (205, 205, 205) is 50 * sqrt(3) = 86.6; (206, 206, 206) is 84.9. Black is what FAST reads
+    # where nothing was scanned.
     rgb = np.array([[[170, 255, 255], [169, 255, 255], [205, 205, 205], [206, 206, 206]]], np.uint8)
+    rgb = np.concatenate([rgb, np.array([[[0, 0, 0], [0, 0, 1]]], np.uint8)], axis=1)
     mask = tissue_of_rgb(rgb, TissueSettings(rule="white-distance", threshold=85, **BARE))
-    assert mask.tolist() == [[False, True, True, False]]
+    assert mask.tolist() == [[False, True, True, False, False, True]]
 
 
 def test_otsu_rule() -> None:

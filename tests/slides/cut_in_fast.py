@@ -1,0 +1,40 @@
+"""Runs in FAST's Python: the patches that FAST cuts from a slide, and which hold tissue.
+
+cut_in_fast.py SLIDE MAGNIFICATION SIDE_PX OUT.npz     all patches, and the cells with tissue
+"""
+
+import os
+import sys
+
+import fast
+import numpy as np
+
+
+def main(slide: str, magnification: str, side_px: str, out: str) -> None:
+    fast.Reporter.setGlobalReportMethod(fast.Reporter.NONE)
+    image = fast.WholeSlideImageImporter.create(slide).runAndGetOutputData()
+    # By colour, at 85 from white, dilated and eroded by 9, black being glass: as in the pipelines.
+    tissue = fast.TissueSegmentation.create(True, -1, 1.25, 85, 9, 9, True)
+    mask = tissue.connect(image).runAndGetOutputData()
+
+    def generator() -> fast.PatchGenerator:
+        size = int(side_px)
+        made = fast.PatchGenerator.create(size, size, 1, 0, float(magnification), 0.0, 0.5)
+        return made.connect(0, image)
+
+    patches, cells, kept = [], [], []
+    for patch in fast.DataStream(generator()):
+        patches.append(np.array(patch))
+        cells.append(cell(patch))
+    for patch in fast.DataStream(generator().connect(1, mask)):
+        kept.append(cell(patch))
+    np.savez(out, patches=patches, cells=cells, kept=kept, mask=np.asarray(mask)[..., 0])
+    sys.stdout.flush()
+    os._exit(0)  # FAST's objects crash when Python takes them down
+
+
+def cell(patch: fast.Image) -> tuple[int, int]:
+    return int(patch.getFrameData("patchid-y")), int(patch.getFrameData("patchid-x"))
+
+
+main(*sys.argv[1:5])
