@@ -3,8 +3,11 @@ PYTHON ?= python3
 SEED ?= 0
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# What FAST's engine needs of Debian; nothing else here does.
-SYSTEM_PACKAGES := libusb-1.0-0 libopengl0 libegl1 libgl1 libxcb-xinerama0 ocl-icd-libopencl1 pocl-opencl-icd
+# What FAST needs of Debian, the second and third line to draw pictures without a screen; nothing else
+# here needs any.
+SYSTEM_PACKAGES := libusb-1.0-0 libopengl0 libegl1 libgl1 libxcb-xinerama0 ocl-icd-libopencl1 pocl-opencl-icd \
+	xvfb xauth libgl1-mesa-dri libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
+	libxcb-render-util0 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0
 # FAST with the version whose behaviour the pipelines are written for, in an environment of its own:
 # it must not share a process with TensorFlow.
 FAST := pyfast==4.15.1 numpy
@@ -47,7 +50,7 @@ base-environment: .base/installed
 fast-environment:
 	@test -e .fast/installed || { \
 	  { test -x .fast/bin/python || $(PYTHON) -m venv .fast; } && .fast/bin/pip install -q $(FAST) && \
-	  { .fast/bin/python -c 'import fast' >/dev/null 2>&1 || $(MAKE) -s system-packages; } && \
+	  $(MAKE) -s system-packages >/dev/null && \
 	  .fast/bin/python -c 'import fast' >/dev/null && touch .fast/installed; \
 	} || echo "FAST does not run here: its tests are skipped. It needs: $(SYSTEM_PACKAGES)"
 

@@ -107,16 +107,16 @@ def fast_tissue_cells(
     integral = cv2.integral(mask.astype(np.uint8))
     left, right = (np.minimum(edges, mask.shape[1]) for edges in (left, right))
     top, bottom = (np.minimum(edges, mask.shape[0]) for edges in (top, bottom))
-    tissue = np.diff(np.stack([integral[top], integral[bottom]]), axis=0)[0]
-    counts = tissue[:, right] - tissue[:, left]
+    in_rows = integral[bottom] - integral[top]
+    counts = in_rows[:, right] - in_rows[:, left]
     return counts >= min_tissue * sizes
 
 
 def _left_of(plan: PatchPlan, start_level0: int, level_px: int) -> int:
-    """Whole pixels of the level from a patch's start to the end."""
+    """Whole pixels of the level from a patch's start to the end, one at least."""
     step_px = plan.size_px * plan.factor
     number = round(start_level0 / plan.downsample / step_px)
-    return math.floor(level_px - number * step_px + EDGE)
+    return max(1, math.floor(level_px - number * step_px + EDGE))
 
 
 class _PixelsOfMask:

@@ -31,7 +31,6 @@ def cluster_table(
     """A row a drawn patch: slide, x_level0, y_level0, label, cluster, distance (to its centre, in
     standardised features) and its first two components, the second 0 where there is one."""
     components = fitted.project(drawn.features)
-    distances = fitted.kmeans.transform(components)
     pairs = list(zip(drawn.slides.tolist(), drawn.patches.tolist(), strict=True))
     places = np.array([slides[slide].xy_level0[patch] for slide, patch in pairs])
     return pd.DataFrame(
@@ -40,8 +39,8 @@ def cluster_table(
             "x_level0": places[:, 0],
             "y_level0": places[:, 1],
             "label": drawn.labels,
-            "cluster": fitted.kmeans.predict(components),
-            "distance": distances.min(axis=1),
+            "cluster": fitted.assign(drawn.features),
+            "distance": fitted.distances(drawn.features).min(axis=1),
             "component_0": components[:, 0],
             "component_1": components[:, 1] if components.shape[1] > 1 else 0.0,
         }

@@ -59,7 +59,8 @@ def test_one_json_document_on_stdout(run: Run) -> None:
     assert document["n"] == 1
     assert document["slides"][0]["slide"] == slide.name
     assert set(document["slides"][0]["refined"]) == {"recall", "precision", "dice"}
-    assert set(document["smoothed"]) == {"recall", "precision", "dice", "sigma_um"}
+    outlines = {"hausdorff95_um", "boundary_f1", "compared"}
+    assert set(document["smoothed"]) == {"recall", "precision", "dice", "sigma_um", *outlines}
     assert document["size_px"] == [64, 64]
     # 2 mm and a little more, in patches of 256 um.
     assert read_heatmap(run.heatmap_file(slide.name)).values.shape[2] == 2
