@@ -6,7 +6,7 @@ An engine runs the graphs of h2g.models.deployment: raw pixels in, softmax out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -70,7 +70,7 @@ class Engine(Protocol):
 
     def classify_each(
         self, batches: Iterable[tuple[Key, np.ndarray]]
-    ) -> Iterator[tuple[Key, np.ndarray]]:
+    ) -> Generator[tuple[Key, np.ndarray], None, None]:
         """``classify`` of many batches, each with what the caller knows it by.
 
         An engine that runs several at once gives them back in any order, and takes only as many
@@ -91,7 +91,7 @@ class Engine(Protocol):
 
 def one_by_one(
     classify: Callable[[np.ndarray], np.ndarray], batches: Iterable[tuple[Key, np.ndarray]]
-) -> Iterator[tuple[Key, np.ndarray]]:
+) -> Generator[tuple[Key, np.ndarray], None, None]:
     """``classify_each`` of an engine that runs one batch at a time."""
     for key, patches in batches:
         yield key, classify(patches)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 import numpy as np
 
@@ -16,7 +16,7 @@ Finish = Callable[[], np.ndarray]
 
 def several_at_once(
     start: Callable[[np.ndarray], Finish], batches: Iterable[tuple[Key, np.ndarray]], *, ahead: int
-) -> Iterator[tuple[Key, np.ndarray]]:
+) -> Generator[tuple[Key, np.ndarray], None, None]:
     """``classify_each`` of an engine that runs several batches at once; in order.
 
     However this ends, also by an exception of ``batches`` or by closing, every batch that was

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -58,7 +58,7 @@ class KerasEngine:
 
     def classify_each(
         self, batches: Iterable[tuple[Key, np.ndarray]]
-    ) -> Iterator[tuple[Key, np.ndarray]]:
+    ) -> Generator[tuple[Key, np.ndarray], None, None]:
         return one_by_one(self.classify, batches)
 
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -69,7 +69,7 @@ class OnnxEngine:
 
     def classify_each(
         self, batches: Iterable[tuple[Key, np.ndarray]]
-    ) -> Iterator[tuple[Key, np.ndarray]]:
+    ) -> Generator[tuple[Key, np.ndarray], None, None]:
         _ = self._patch  # opened here, once, and not by each of the threads
 
         def start(patches: np.ndarray) -> Callable[[], np.ndarray]:

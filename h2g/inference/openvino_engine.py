@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from functools import cached_property, partial
 from typing import Any
 
@@ -77,7 +77,7 @@ class OpenVinoEngine:
 
     def classify_each(
         self, batches: Iterable[tuple[Key, np.ndarray]]
-    ) -> Iterator[tuple[Key, np.ndarray]]:
+    ) -> Generator[tuple[Key, np.ndarray], None, None]:
         return several_at_once(self._start, batches, ahead=1)
 
     def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:

@@ -168,8 +168,10 @@ def classify_batches(
     grid, info = located.grid, located.info
     values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
     start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
-    with progress(info.path.stem, len(located.cells)) as advance:
-        for cells, probabilities in engine.classify_each(waiting.each(batches)):
+    found = engine.classify_each(waiting.each(batches))
+    # Closed whatever ends the loop: no batch is in the network then.
+    with progress(info.path.stem, len(located.cells)) as advance, closing(found):
+        for cells, probabilities in found:
             with stitching:
                 values[cells[:, 0], cells[:, 1]] = probabilities
             advance(len(cells))

@@ -43,8 +43,8 @@ class TissueSettings(Section):
 class PatchSettings(Section):
     """Patches of ``size_px`` at ``mpp``; levels within ``tolerance`` of it are not resampled.
 
-    A patch is kept when its share of tissue is above ``min_tissue``. Rule ``fast`` chooses the level
-    by the slide's objective, reads and tests patches as FAST does (h2g.slides.fast_patches).
+    A patch is kept when its share of tissue is above ``min_tissue``. Rule ``fast`` chooses the
+    level by the slide's objective, reads and tests patches as FAST does (h2g.slides.fast_patches).
     """
 
     rule: Literal["mpp", "fast"] = "mpp"
