@@ -3,10 +3,9 @@ PYTHON ?= python3
 SEED ?= 0
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# What FAST needs of Debian, the second and third line to draw pictures without a screen; nothing else
-# here needs any.
-SYSTEM_PACKAGES := libusb-1.0-0 libopengl0 libegl1 libgl1 libxcb-xinerama0 ocl-icd-libopencl1 pocl-opencl-icd \
-	xvfb xauth libgl1-mesa-dri libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
+# What FAST needs of Debian, from xvfb on to draw pictures without a screen; nothing else here does.
+SYSTEM_PACKAGES := libglib2.0-0 libusb-1.0-0 libopengl0 libegl1 libgl1 libxcb-xinerama0 ocl-icd-libopencl1 \
+	pocl-opencl-icd xvfb xauth libgl1-mesa-dri libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
 	libxcb-render-util0 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0
 # FAST with the version whose behaviour the pipelines are written for, in an environment of its own:
 # it must not share a process with TensorFlow.
