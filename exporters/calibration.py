@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from h2g.bundle import Stage
+from h2g.bundle import RefinementInputs, Stage
 from h2g.exporters.samples import Samples
 from h2g.inference.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 
@@ -23,17 +23,26 @@ def stage_samples(samples: Samples, stage: Stage) -> Sequence[Any]:
     return found
 
 
-def feed(sample: Any, stage: Stage) -> Feed:
-    """One sample in float32."""
+def feed(sample: Any, stage: Stage, *, takes: RefinementInputs = "both") -> Feed:
+    """One sample in float32.
+
+    Args:
+        takes: what the refinement network has inputs for.
+    """
     if stage == "patch":
         return {PATCH_INPUT: sample[np.newaxis].astype(np.float32)}
     image, heatmap = sample
-    return {
-        IMAGE_INPUT: image[np.newaxis].astype(np.float32),
-        HEATMAP_INPUT: heatmap[np.newaxis].astype(np.float32),
-    }
+    fed = {}
+    if takes != "heatmap":
+        fed[IMAGE_INPUT] = image[np.newaxis].astype(np.float32)
+    if takes != "image":
+        fed[HEATMAP_INPUT] = heatmap[np.newaxis].astype(np.float32)
+    return fed
 
 
 def feeds(samples: Samples, stage: Stage) -> Iterator[Feed]:
     """One at a time: all in float32 would be a gigabyte of large fields."""
-    return (feed(sample, stage) for sample in stage_samples(samples, stage))
+    return (
+        feed(sample, stage, takes=samples.refinement_inputs)
+        for sample in stage_samples(samples, stage)
+    )

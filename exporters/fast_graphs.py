@@ -24,14 +24,16 @@ class WhiteGlass(keras.layers.Layer):
 
 
 def fast_graphs(source: ExportSource) -> dict[Stage, keras.Model]:
-    """The graphs of a source's networks: one patch a call, and a third input for the refinement,
+    """The graphs of a source's networks: one patch a call, and one more input for the refinement,
     which gives the result its place on the slide.
 
     Of a heatmap with several channels each is an input of its own: FAST 4.15.1 gives a network the
     pixels of such an image in a wrong order (TensorToImage: channel by channel where pixel by pixel
     is read), those of one channel in the right one.
     """
-    graphs: dict[Stage, keras.Model] = {"patch": _for_fast(deployed_patch(source, batch_size=1))}
+    graphs: dict[Stage, keras.Model] = {}
+    if source.files.patch is not None:
+        graphs["patch"] = _for_fast(deployed_patch(source, batch_size=1))
     if source.files.refinement is not None:
         graphs["refinement"] = _for_fast(deployed_refinement_of(source, spacing_frame=True))
     return graphs

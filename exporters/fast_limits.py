@@ -23,8 +23,13 @@ def refuse_unsuited(card: Card) -> None:
 
 
 def _of_networks(card: Card) -> Iterator[str]:
-    if "patch" not in card.networks:
+    if "patch" not in card.networks and card.refinement_inputs != "image":
         yield "it has no patch network, and FAST's heatmap needs one; export the run"
+    if card.refinement_inputs == "heatmap":
+        yield (
+            "its refinement network sees the heatmap alone, and FAST puts results where the "
+            "network's picture of the slide lies"
+        )
     for name in card.class_names:
         if any(part in name for part in RESERVED):
             yield (

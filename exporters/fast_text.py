@@ -13,6 +13,11 @@ from h2g.inference.refinement import THRESHOLD
 # tested in another way; from 4.18 on FastPathology waits for ever behind a finished heatmap.
 OLDEST_FAST, NEWEST_FAST = "4.15.1", "4.17.1"
 OTHER_PREPROCESSING = "Trained with other preprocessing than this; see its model card"
+HEADLESS: dict[Template, Template] = {
+    "one_stage": "one_stage_headless",
+    "two_stage": "two_stage_headless",
+    "slide_only": "slide_only_headless",
+}
 HEADLESS_ENGINE = "@@engine=ONNXRuntime@@"
 # The only engine whose results are those of h2g to the last digits, on every CPU.
 ENGINE = "ONNXRuntime"
@@ -33,14 +38,14 @@ def gui_pipeline(card: Card, models: dict[Stage, str]) -> str:
     Args:
         models: the networks' files, relative to the pipeline's folder.
     """
-    template: Template = "two_stage" if "refinement" in models else "one_stage"
+    template = _template(models)
     places = {"slide": "WSI", "engine": ENGINE, **_heatmap_channels(card, "finished 0")}
     return fill(template, {**_values(card, models), **places})
 
 
 def headless_pipeline(card: Card, models: dict[Stage, str]) -> str:
     """A pipeline for ``runPipeline FILE --slide SLIDE --out PREFIX``; arguments as above."""
-    template: Template = "two_stage_headless" if "refinement" in models else "one_stage_headless"
+    template = HEADLESS[_template(models)]
     places = {"slide": "slide 0", "engine": HEADLESS_ENGINE, "file": headless_file(card)}
     channels = _heatmap_channels(card, "reread 0")
     return fill(template, {**_values(card, models), **places, **channels})
@@ -49,13 +54,20 @@ def headless_pipeline(card: Card, models: dict[Stage, str]) -> str:
 def description(card: Card) -> str:
     """One line for menus, with what to know before using the model."""
     patch = card.preprocessing.patch
+    patches = f"Patches of {patch.size_px} px at {10 / patch.mpp:g}x"
     parts = [
         card.description.rstrip("."),
-        f"Patches of {patch.size_px} px at {10 / patch.mpp:g}x",
+        *([patches] if "patch" in card.networks else []),
         *([OTHER_PREPROCESSING] if card.preprocessing_change else []),
         "For research only",
     ]
     return " ".join(f"{part}." for part in parts)
+
+
+def _template(models: dict[Stage, str]) -> Template:
+    if "patch" not in models:
+        return "slide_only"
+    return "two_stage" if "refinement" in models else "one_stage"
 
 
 def _values(card: Card, models: dict[Stage, str]) -> dict[str, str]:
@@ -78,13 +90,14 @@ def _values(card: Card, models: dict[Stage, str]) -> dict[str, str]:
 
 
 def _heatmap_channels(card: Card, heatmap: str) -> dict[str, str]:
-    """Each class of the heatmap as an image, and as an input of the refinement network."""
-    numbers = range(1, len(card.class_names))
+    """Each class of the heatmap as an image, and as an input of the refinement network, unless that
+    sees only the slide."""
+    numbers = range(1, len(card.class_names) if card.refinement_inputs != "image" else 1)
     images = [fill("channel.part", {"number": str(each), "heatmap": heatmap}) for each in numbers]
     return {
         "channels": "\n".join(images).strip(),
         "channel_inputs": "\n".join(f"Input {each} class{each} 0" for each in numbers),
-        "frame_input": str(len(card.class_names)),
+        "frame_input": str(len(numbers) + 1),
     }
 
 

@@ -50,10 +50,13 @@ def _of_scores(card: Card) -> Iterator[str]:
 
 def _of_preprocessing(card: Card) -> Iterator[str]:
     patch = card.preprocessing.patch
-    yield (
-        f"Slides need a known resolution, and at {patch.mpp:g} um/px or finer. Regions smaller "
-        f"than a patch ({patch.size_px * patch.mpp:g} um) may be missed."
-    )
+    if "patch" in card.networks:
+        yield (
+            f"Slides need a known resolution, and at {patch.mpp:g} um/px or finer. Regions smaller "
+            f"than a patch ({patch.size_px * patch.mpp:g} um) may be missed."
+        )
+    else:
+        yield "It sees the slide at low resolution alone: no cell is told from another."
     if card.preprocessing_change:
         yield "It runs with another preprocessing than it was trained with; scores do not hold."
 

@@ -13,6 +13,11 @@ from h2g.recipes.recipe import LowResolutionSettings, TissueSettings
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
 SCORES = ("dice", "recall", "precision")
+SEEN = {
+    "both": "low-resolution slide and heatmap",
+    "heatmap": "heatmap",
+    "image": "low-resolution slide",
+}
 HOW_TO_RUN = """\
 On slides, with h2g (no TensorFlow needed):
 
@@ -57,7 +62,7 @@ def _networks(card: Card) -> str:
     side, mpp = card.preprocessing.patch.size_px, card.preprocessing.patch.mpp
     what = {
         "patch": f"patch of {side} x {side} px at {mpp:g} um/px -> probability of each class",
-        "refinement": f"low-resolution slide and heatmap -> {card.refinement_px} x "
+        "refinement": f"{SEEN[card.refinement_inputs]} -> {card.refinement_px} x "
         f"{card.refinement_px} class probabilities of the whole slide",
     }
     rows = [
@@ -145,13 +150,14 @@ def _cost(export: Export) -> str:
 
 def _preprocessing(card: Card) -> str:
     steps, patch = card.preprocessing, card.preprocessing.patch
-    lines = [
-        f"Tissue: {_tissue(steps.tissue)}.",
-        f"Patches of {patch.size_px} x {patch.size_px} px at {patch.mpp:g} um/px "
-        f"({patch.size_px * patch.mpp:g} um a side), side by side; a level within "
-        f"{patch.tolerance:.0%} of that resolution is taken as it is. Those with more than "
-        f"{patch.min_tissue:.0%} tissue are classified.",
-    ]
+    lines = [f"Tissue: {_tissue(steps.tissue)}."]
+    if "patch" in card.networks:
+        lines.append(
+            f"Patches of {patch.size_px} x {patch.size_px} px at {patch.mpp:g} um/px "
+            f"({patch.size_px * patch.mpp:g} um a side), side by side; a level within "
+            f"{patch.tolerance:.0%} of that resolution is taken as it is. Those with more than "
+            f"{patch.min_tissue:.0%} tissue are classified."
+        )
     if card.refinement_px is not None:
         lines.append(f"The refinement network sees {_low_resolution(steps.low_resolution)}.")
     lines.append(f"Profile: `{steps.profile}`.")

@@ -71,7 +71,7 @@ def refuse_differences(
 def _fields_of_two_sizes(fields: tuple[Field, ...]) -> Iterator[Field]:
     yield from fields
     image, heatmap = fields[0]
-    yield _corner(image), _corner(heatmap)
+    yield _corner(image), None if heatmap is None else _corner(heatmap)
 
 
 def _corner(image: np.ndarray) -> np.ndarray:

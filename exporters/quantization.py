@@ -65,7 +65,9 @@ def quantise_openvino(float_file: Path, path: Path, samples: Samples, *, stage: 
         inputs = stage_samples(samples, stage)
         network = nncf.quantize(
             openvino.Core().read_model(float_file),
-            nncf.Dataset(inputs, lambda sample: feed(sample, stage)),
+            nncf.Dataset(
+                inputs, lambda sample: feed(sample, stage, takes=samples.refinement_inputs)
+            ),
             # Symmetric activations; "mixed" lost more of a trained MobileNetV2, and gained nothing.
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(inputs),

@@ -119,28 +119,39 @@ def _score_slide(
     side_px = recipe.refinement.input_px if recipe.refinement else SIDE_PX
     # First what fails at once.
     truth = true_labels(row, recipe, (side_px, side_px))
-    index = _patch_index(run, row)
     scores: dict[Compared, _SlideScore] = {}
-    tissue = None
     for name, engine in engines.items():
-        found = classify_slide(
-            row.slide,
-            row.mpp,
-            engine,
-            recipe.preprocessing,
-            len(recipe.class_names),
-            threads=os.cpu_count() or 1,
-            tissue=tissue,
-        )
-        tissue = found.tissue
-        labels = _labels(run, row, found.heatmap, engine, (side_px, side_px))
+        heatmap = _heatmap(run, row, engine)
+        labels = _labels(run, row, heatmap, engine, (side_px, side_px))
         counts = count_classes(labels, truth, recipe.class_names)
-        patches = labelled_patches(row.name, found.heatmap, index)
         scores[name] = _SlideScore(
-            right=patches.probabilities.argmax(axis=-1) == patches.labels,
+            right=_right_patches(run, row, heatmap),
             dice=mean_score([each.score for each in counts.values()]).dice,
         )
     return scores
+
+
+def _heatmap(run: Run, row: CohortSlide, engine: Engine) -> Heatmap | None:
+    """None of a design without patch stage."""
+    recipe = run.recipe
+    if recipe.patch is None:
+        return None
+    return classify_slide(
+        row.slide,
+        row.mpp,
+        engine,
+        recipe.preprocessing,
+        len(recipe.class_names),
+        threads=os.cpu_count() or 1,
+    ).heatmap
+
+
+def _right_patches(run: Run, row: CohortSlide, heatmap: Heatmap | None) -> np.ndarray:
+    """Whether each indexed patch was classified rightly, (n,) bool."""
+    if heatmap is None:
+        return np.empty(0, bool)
+    patches = labelled_patches(row.name, heatmap, _patch_index(run, row))
+    return patches.probabilities.argmax(axis=-1) == patches.labels
 
 
 def _patch_index(run: Run, row: CohortSlide) -> pd.DataFrame:
@@ -152,10 +163,10 @@ def _patch_index(run: Run, row: CohortSlide) -> pd.DataFrame:
 
 
 def _labels(
-    run: Run, row: CohortSlide, heatmap: Heatmap, engine: Engine, size_px: tuple[int, int]
+    run: Run, row: CohortSlide, heatmap: Heatmap | None, engine: Engine, size_px: tuple[int, int]
 ) -> np.ndarray:
     """(height, width) uint8, as h2g.evaluation scores them."""
-    if run.recipe.refinement is None:
+    if run.recipe.refinement is None and heatmap is not None:
         return patchwise_labels(heatmap, size_px)
     with open_slide(row.slide, mpp=row.mpp) as slide:
         return labels_of(refine_slide(slide, heatmap, engine, run.recipe.preprocessing))

@@ -39,8 +39,8 @@ def test_scores(run: Run) -> dict[str, dict[str, float]]:
     file = run.path / "evaluation" / "test" / "scores.json"
     if not file.is_file():
         return {}
-    stages = ["patch"] if run.recipe.refinement is None else ["patch", "refinement"]
-    trained = max(path.stat().st_mtime for path in run.trained_models(stages).values())
+    files = run.trained_models(run.recipe.network_stages)
+    trained = max(path.stat().st_mtime for path in files.values())
     if file.stat().st_mtime < trained:
         logger.warning(
             "%s is older than the networks and is left out of the card; 'h2g evaluate %s' makes "

@@ -11,18 +11,19 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from h2g.bundle import Card
+from h2g.bundle import Card, RefinementInputs
 from h2g.cohort import CohortSlide, Split
 from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.errors import RunError, SlideError, TrainingError
 from h2g.inference.keras_engine import open_keras_engine
 from h2g.inference.patchwise import classify_slide
 from h2g.runs import Run
+from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.writing import read_heatmap
 
-# A refinement network's image and heatmap, raw.
-Field = tuple[np.ndarray, np.ndarray]
+# A refinement network's image and heatmap, raw; no heatmap without a patch stage.
+Field = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Samples:
     Attributes:
         patches: (N, S, S, 3) uint8 RGB; N is 0 without a patch network.
         fields: of each slide the whole field, (H, W, 3) uint8 RGB, and its heatmap without
-            background, (h, w, C - 1) float32; none without a refinement network.
+            background, (h, w, C - 1) float32, if any; none without a refinement network.
+        refinement_inputs: what that network takes of them.
     """
 
     patches: np.ndarray
     fields: tuple[Field, ...]
     pixels: Literal["slides", "noise"]
+    refinement_inputs: RefinementInputs = "both"
 
 
 def run_samples(run: Run, *, split: Split = "train", patches: int = 64, fields: int = 2) -> Samples:
@@ -57,7 +60,8 @@ def run_samples(run: Run, *, split: Split = "train", patches: int = 64, fields: 
             return Samples(drawn, (), "slides")
         # Those that have a heatmap first: a slide takes minutes to classify.
         slides.sort(key=lambda slide: not run.heatmap_file(slide.name).is_file())
-        return Samples(drawn, tuple(_field(run, slide) for slide in slides[:fields]), "slides")
+        found = tuple(_field(run, slide) for slide in slides[:fields])
+        return Samples(drawn, found, "slides", run.recipe.refinement.inputs)
 
 
 def noise_samples(card: Card, *, patches: int = 64) -> Samples:
@@ -80,10 +84,13 @@ def noise_samples(card: Card, *, patches: int = 64) -> Samples:
         )
         for height, width in sizes
     )  # fmt: skip
-    return Samples(drawn, fields, "noise")
+    return Samples(drawn, fields, "noise", card.refinement_inputs)
 
 
 def _draw_patches(run: Run, names: set[str], split: Split, count: int) -> np.ndarray:
+    if run.recipe.patch is None:
+        side = run.recipe.preprocessing.patch.size_px
+        return np.empty((0, side, side, 3), np.uint8)
     slides = [slide for slide in labelled_slides(run, split) if slide.name in names]
     settings = BatchSettings(
         batch_size=count, class_count=len(run.recipe.class_names), seed=run.recipe.seed
@@ -93,21 +100,26 @@ def _draw_patches(run: Run, names: set[str], split: Split, count: int) -> np.nda
 
 
 def _field(run: Run, row: CohortSlide) -> Field:
+    with open_slide(row.slide, mpp=row.mpp) as slide:
+        plane = read_low_resolution(slide, run.recipe.preprocessing.low_resolution)
+    if run.recipe.patch is None:
+        return plane.rgb, None
+    heatmap = _heatmap(run, row)
+    return plane.rgb, np.ascontiguousarray(heatmap.values[..., 1:], np.float32)
+
+
+def _heatmap(run: Run, row: CohortSlide) -> Heatmap:
     recipe, file = run.recipe, run.heatmap_file(row.name)
     if file.is_file():
-        heatmap = read_heatmap(file)
-    else:
-        heatmap = classify_slide(
-            row.slide,
-            row.mpp,
-            open_keras_engine(run, stages=("patch",)),
-            recipe.preprocessing,
-            len(recipe.class_names),
-            threads=os.cpu_count() or 1,
-        ).heatmap
-    with open_slide(row.slide, mpp=row.mpp) as slide:
-        plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
-    return plane.rgb, np.ascontiguousarray(heatmap.values[..., 1:], np.float32)
+        return read_heatmap(file)
+    return classify_slide(
+        row.slide,
+        row.mpp,
+        open_keras_engine(run, stages=("patch",)),
+        recipe.preprocessing,
+        len(recipe.class_names),
+        threads=os.cpu_count() or 1,
+    ).heatmap
 
 
 def _noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -19,8 +19,8 @@ from h2g.runs import Run, file_sha256, is_run, open_run
 
 # A bundle's name becomes file names and entries of menus.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
-# Inputs of a network -> its stage.
-STAGE_OF_INPUTS: dict[int, Stage] = {1: "patch", 2: "refinement"}
+# Axes of a network's output -> its stage.
+STAGE_OF_OUTPUT: dict[int, Stage] = {2: "patch", 4: "refinement"}
 
 
 @dataclass(frozen=True)
@@ -96,26 +96,26 @@ def deployed_refinement_of(source: ExportSource, *, spacing_frame: bool = False)
 
 def _open_run(path: Path, name: str | None) -> ExportSource:
     run = open_run(path, slides_must_exist=False)
-    stages: list[Stage] = ["patch"]
-    if run.recipe.refinement is not None:
-        stages.append("refinement")
-    files = {stage: run.trained_models([stage])[stage] for stage in stages}
+    # One by one: the first that is missing is the one to train first.
+    files: dict[Stage, Path] = {
+        stage: run.trained_models([stage])[stage] for stage in run.recipe.network_stages
+    }
     return _source(files, run.recipe, name, run=run)
 
 
 def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource:
     found = load_recipe(recipe) if recipe is not None else _recipe_above(path)
-    inputs = len(load_network(path).inputs)
-    if inputs not in STAGE_OF_INPUTS:
+    output = load_network(path).outputs[0]
+    if len(output.shape) not in STAGE_OF_OUTPUT:
         raise ModelError(
-            f"{path}: a network of {inputs} inputs. A patch classifier has one (the patch), a "
-            "refinement network two (image and heatmap)."
+            f"{path}: its output has {len(output.shape)} axes. A patch classifier's has 2 (patch, "
+            "class), a refinement network's 4 (slide, row, column, class)."
         )
-    stage = STAGE_OF_INPUTS[inputs]
-    if stage == "refinement" and found.refinement is None:
+    stage = STAGE_OF_OUTPUT[len(output.shape)]
+    if stage not in found.network_stages:
         raise ModelError(
-            f"{path}: a refinement network (two inputs), but recipe '{found.name}' has no "
-            "refinement stage. Name its recipe with --recipe."
+            f"{path}: a {stage} network, but recipe '{found.name}' has no {stage} stage. Name its "
+            "recipe with --recipe."
         )
     return _source({stage: path}, found, name, run=None)
 
@@ -142,6 +142,7 @@ def _source(
         class_names=recipe.class_names,
         preprocessing=recipe.preprocessing,
         refinement_px=refinement.input_px if refinement else None,
+        refinement_inputs=refinement.inputs if refinement else "both",
         networks=networks,
         training=training_data(run.cohort) if run else None,
         scores=test_scores(run) if run else {},
@@ -166,7 +167,7 @@ def _network(stage: Stage, file: Path, recipe: Recipe) -> Network:
         )
     settings = recipe.patch if stage == "patch" else recipe.refinement
     if settings is None:
-        raise ValueError("a refinement network of a recipe without one")
+        raise ValueError(f"a {stage} network of a recipe without one")
     return Network(
         architecture=settings.model,
         parameters=network.count_params(),
@@ -180,8 +181,13 @@ def _shapes(stage: Stage, recipe: Recipe) -> list[tuple[int, ...]]:
     if stage == "patch":
         side = recipe.preprocessing.patch.size_px
         return [(side, side, 3), (classes,)]
-    side = recipe.refinement.input_px if recipe.refinement else 0
-    return [(side, side, 3), (side, side, classes - 1), (side, side, classes)]
+    settings = recipe.refinement
+    if settings is None:
+        return []
+    side = settings.input_px
+    inputs = {"image": (side, side, 3), "heatmap": (side, side, classes - 1)}
+    seen = [shape for name, shape in inputs.items() if settings.inputs in {name, "both"}]
+    return [*seen, (side, side, classes)]
 
 
 def _text(shapes: list[tuple[int, ...]]) -> str:

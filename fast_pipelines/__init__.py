@@ -8,7 +8,13 @@ from importlib import resources
 from typing import Literal
 
 Template = Literal[
-    "one_stage", "two_stage", "one_stage_headless", "two_stage_headless", "channel.part"
+    "one_stage",
+    "two_stage",
+    "slide_only",
+    "one_stage_headless",
+    "two_stage_headless",
+    "slide_only_headless",
+    "channel.part",
 ]
 # {{name}} of a value that is filled in; FAST's own variables are @@name@@.
 PLACE = re.compile(r"\{\{(\w+)\}\}")

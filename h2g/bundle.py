@@ -20,6 +20,7 @@ from h2g.runs import file_sha256, write_text
 CARD_FILE = "model.json"
 CARD_VERSION = 1
 Stage = Literal["patch", "refinement"]
+RefinementInputs = Literal["both", "heatmap", "image"]
 Format = Literal["onnx", "openvino", "tflite", "fast"]
 FilePrecision = Literal["float32", "float16", "int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -111,6 +112,7 @@ class Card(Section):
 
     Attributes:
         refinement_px: side of the refinement network's field, None without one.
+        refinement_inputs: what that network takes of low-resolution slide and heatmap.
         preprocessing_change: what differs from training, where the user accepted that.
         scores: macro mean Dice, recall and precision on the test split, by variant.
     """
@@ -122,6 +124,7 @@ class Card(Section):
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     refinement_px: int | None
+    refinement_inputs: RefinementInputs = "both"
     networks: dict[Stage, Network]
     training: TrainingData | None = None
     scores: dict[str, dict[str, float]] = {}

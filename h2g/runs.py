@@ -1,7 +1,7 @@
 """The run folder: where things lie, what is done, and the rule that recipes never mix.
 
 recipe.yaml  cohort.csv  run.json  index/<slide>.parquet  tissue/<slide>.png
-patch/{model.keras,history.csv,...}  heatmaps/<slide>.tiff
+patch/{model.keras,history.csv,...}  patch/folds/<fold>/  heatmaps/<slide>.tiff
 refinement/{model.keras,history.csv,...}  evaluation/
 """
 
@@ -24,7 +24,7 @@ import yaml
 
 from h2g.cohort import Cohort, read_cohort, write_cohort
 from h2g.errors import RunError
-from h2g.recipes.recipe import Recipe, dump_recipe, validate_recipe
+from h2g.recipes.recipe import PatchStage, Recipe, dump_recipe, validate_recipe
 
 VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
 
@@ -36,6 +36,13 @@ class Run:
     path: Path
     recipe: Recipe
     cohort: Cohort
+
+    @property
+    def patch_settings(self) -> PatchStage:
+        """Of the patch stage; RunError when the design has none."""
+        if self.recipe.patch is None:
+            raise RunError(f"{self.path}: the recipe '{self.recipe.name}' has no patch stage.")
+        return self.recipe.patch
 
     def index_file(self, name: str) -> Path:
         return self.path / "index" / f"{name}.parquet"

@@ -234,7 +234,7 @@ def work_of(run: Run, arguments: argparse.Namespace) -> Work:
     return Work(
         slides=labelled_slides(run, "train"),
         order=run.recipe.sampler.order,
-        augmentation=run.recipe.patch.augmentation,
+        augmentation=run.patch_settings.augmentation,
         settings=settings,
         filling=whole_rounds(least, settings.workers),
         timed=whole_rounds(arguments.batches, settings.workers),

@@ -15,7 +15,7 @@ import numpy as np
 
 from h2g.benchmarking.plan import load_choice
 from h2g.benchmarking.rows import RowSettings
-from h2g.errors import SlideError
+from h2g.errors import SlideError, WrongUseError
 from h2g.inference.engine import Engine
 from h2g.inference.folder import open_folder
 from h2g.inference.outputs import Seconds, Segmented, write_outputs
@@ -85,6 +85,8 @@ def measure_bare(settings: RowSettings) -> BareCost:
         H2GError: the model cannot run here, or the slide cannot be read.
     """
     model = load_choice(settings.choice)
+    if not model.has_patch:
+        raise WrongUseError(f"{model.path}: this model classifies no patches to be counted.")
     engine = model.open_engine(settings.batch_size)
     tissue, refinement, writing = Clock(), Clock(), Clock()
     with open_slide(settings.slide, mpp=settings.mpp) as slide:

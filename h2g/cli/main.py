@@ -96,6 +96,7 @@ def _disk_sentence(error: OSError) -> str | None:
         errno.EROFS: "the disk is read-only; write to another place",
         errno.EACCES: "permission denied; choose a place that you may write to",
         errno.EPERM: "permission denied; choose a place that you may write to",
+        errno.ENOENT: "no such file or folder, and none can be made here",
         errno.ENOTDIR: "a part of this path is a file, not a folder",
         errno.EISDIR: "this is a folder, not a file",
         errno.EEXIST: "this exists already as a file; choose another place",

@@ -14,7 +14,7 @@ from h2g.cli.options import common
 if TYPE_CHECKING:
     from h2g.training.fit import Strategy
 
-STAGES = ("prepare", "cluster", "patch", "heatmaps", "refinement")
+STAGES = ("prepare", "cluster", "patch", "folds", "heatmaps", "refinement")
 
 
 @click.command("train")
@@ -35,7 +35,7 @@ STAGES = ("prepare", "cluster", "patch", "heatmaps", "refinement")
     multiple=True,
     metavar="RUN/STAGE",
     type=click.Path(path_type=Path),
-    help="Copy the clusters, patch or heatmaps of another run instead of making them.",
+    help="Copy the clusters, patch, patch/folds or heatmaps of another run instead of making them.",
 )
 @click.option(
     "--strategy",

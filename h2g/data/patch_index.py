@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from h2g.annotations.reading import read_annotations
-from h2g.cohort import CohortSlide, Split
+from h2g.cohort import SPLITS, CohortSlide, Split
 from h2g.data.index_file import PatchIndex, read_patch_index, write_patch_index
 from h2g.data.labelling import DISCARDED, class_shares, label_cells
 from h2g.errors import CohortError, H2GError, RunError
@@ -38,6 +38,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LEARNED: tuple[Split, ...] = ("train", "val")  # the splits that training cannot do without
+# A class of fewer patches is told: the sampler draws it as often as one of millions.
+FEW_PATCHES = 20
 
 
 def prepare_run(run: Run, *, jobs: int) -> pd.DataFrame:
@@ -118,7 +120,8 @@ def count_patches(run: Run) -> pd.DataFrame:
 
 
 def check_counts(run: Run, counts: pd.DataFrame) -> None:
-    """CohortError when training or validation would have no patch of some class."""
+    """CohortError when training or validation would have no patch of some class; warns of classes
+    of few patches, and of grades that a split has no slide of."""
     for split in LEARNED:
         slides = counts[counts["split"] == split]
         listed = len(run.cohort.split(split))
@@ -137,6 +140,36 @@ def check_counts(run: Run, counts: pd.DataFrame) -> None:
                 "the tissue masks in the run folder, and at labels.min_class and "
                 "preprocessing.patch in the recipe."
             )
+        if run.recipe.patch is not None:
+            _warn_of_few_patches(run, split, sums)
+    _warn_of_missing_grades(run, counts)
+
+
+def _warn_of_few_patches(run: Run, split: Split, sums: pd.Series) -> None:
+    effect = "they may be learnt by heart" if split == "train" else "a score on them says little"
+    for name, count in sums[(sums > 0) & (sums < FEW_PATCHES)].items():
+        log.warning(
+            "%s: split '%s' has only %d patch%s of class '%s'. The sampler repeats them: %s.",
+            run.cohort.path,
+            split,
+            count,
+            "" if count == 1 else "es",
+            name,
+            effect,
+        )
+
+
+def _warn_of_missing_grades(run: Run, counts: pd.DataFrame) -> None:
+    """One warning for all: such a cohort can be trained on, and its grades not compared."""
+    grades = {split: {*counts["grade"][counts["split"] == split]} for split in SPLITS}
+    known = set().union(*grades.values())
+    gaps = [
+        f"{', '.join(repr(grade) for grade in sorted(known - found))} in split '{split}'"
+        for split, found in grades.items()
+        if found and known - found
+    ]
+    if gaps:
+        log.warning("%s: no slide of grade %s.", run.cohort.path, "; nor of ".join(gaps))
 
 
 def _table(

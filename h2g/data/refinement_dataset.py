@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ import tensorflow as tf
 
 from h2g.data.augmentation import move_samples, random_zoom, zoom
 from h2g.data.dataset import PREFETCHED, numbers_from
+from h2g.data.heatmap_noise import changes_heatmaps, disturb_heatmap
 from h2g.data.patch_source import BatchSettings
 from h2g.data.source import Source
 from h2g.data.stain import augment_stains
@@ -28,38 +31,49 @@ class RefinementExample:
     Attributes:
         image_file: PNG of the slide at low resolution, of any size.
         truth_file: PNG with the labels of the whole field, as large as the network's output.
-        heatmap_file: TIFF of the classifier's heatmap.
+        heatmap_file: TIFF of the classifier's heatmap; None where only the image is learnt from.
         stain_matrix: (2, 3) float32, by ``macenko_stain_matrix``.
     """
 
     name: str
     image_file: Path
     truth_file: Path
-    heatmap_file: Path
+    heatmap_file: Path | None
     stain_matrix: np.ndarray
 
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def load_example(example: RefinementExample) -> Arrays:
+def load_example(
+    example: RefinementExample, change: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Arrays:
     """(H, W, 3) uint8 RGB, (rows, cols, C - 1) float32 without background, (P, P) uint8 labels.
 
+    Of an example without heatmap that is one cell of 0.
+
+    Args:
+        change: of the heatmap with all its classes, before the background is left out.
     Raises:
         TrainingError, SlideError: a file is missing or damaged.
     """
     image = read_png(example.image_file, cv2.IMREAD_COLOR)
-    heatmap = read_heatmap(example.heatmap_file)
+    heatmap = np.zeros((1, 1, 1), np.float32)
+    if example.heatmap_file is not None:
+        values = read_heatmap(example.heatmap_file).values
+        values = values if change is None else change(values)
+        heatmap = np.ascontiguousarray(values[..., 1:], np.float32)
     return (
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
-        np.ascontiguousarray(heatmap.values[..., 1:], np.float32),
+        heatmap,
         read_png(example.truth_file, cv2.IMREAD_GRAYSCALE),
     )
 
 
 class ExampleSource(Source):
     """Examples by their place in the sequence of a training: every epoch passes all, each epoch in
-    an order of its own, or with ``shuffle`` off in the order given."""
+    an order of its own, or with ``shuffle`` off in the order given; heatmaps as ``augmentation``
+    changes them."""
 
     def __init__(
         self,
@@ -67,7 +81,8 @@ class ExampleSource(Source):
         settings: BatchSettings,
         *,
         shuffle: bool,
-        load: Callable[[RefinementExample], Arrays] = load_example,
+        augmentation: RefinementAugmentation | None = None,
+        load: Callable[..., Arrays] = load_example,
     ) -> None:
         if not examples:
             raise TrainingError("There is no slide for the refinement network to learn from.")
@@ -75,6 +90,7 @@ class ExampleSource(Source):
         self.settings = settings
         self.examples = tuple(examples)
         self.shuffle = shuffle
+        self._augmentation = augmentation
         self._load = load
 
     def read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -84,20 +100,34 @@ class ExampleSource(Source):
             rng = np.random.default_rng([self.settings.seed, epoch])
             place = rng.permutation(len(self.examples))[place]
         example = self.examples[place]
-        return (*self._load(example), example.stain_matrix.astype(np.float32))
+        change = None
+        if self._augmentation is not None and changes_heatmaps(self._augmentation):
+            change = partial(
+                disturb_heatmap,
+                seed=self.settings.seed,
+                number=number,
+                settings=self._augmentation,
+            )
+        return (*self._load(example, change), example.stain_matrix.astype(np.float32))
 
 
 def refinement_dataset(
-    source: ExampleSource, *, input_px: int, augmentation: RefinementAugmentation | None
+    source: ExampleSource,
+    *,
+    input_px: int,
+    augmentation: RefinementAugmentation | None,
+    inputs: str = "both",
 ) -> tf.data.Dataset:
     """Batches from ``source.settings.first_batch`` on.
 
     With shuffling the sequence has no end and all batches are full, which may span two epochs;
     without it ends after one pass. Iterate, or call fit, within ``source.raising_failure()``.
 
+    Args:
+        inputs: ``both``, or ``image`` or ``heatmap`` for a network of that one alone.
     Returns:
         Pairs of inputs and truth: ((B, P, P, 3) float32 RGB in [0, 1], (B, P, P, C - 1) float32
-        heatmap), (B, P, P, C) float32 one-hot.
+        heatmap) or the one of them, (B, P, P, C) float32 one-hot.
     """
     settings = source.settings
     classes = settings.class_count
@@ -105,7 +135,8 @@ def refinement_dataset(
     def read(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         types = (tf.uint8, tf.float32, tf.uint8, tf.float32)
         tensors = tf.numpy_function(source.serve, [number], types, stateful=False)
-        shapes = ((None, None, 3), (None, None, classes - 1), (input_px, input_px), (2, 3))
+        channels = classes - 1 if inputs != "image" else None
+        shapes = ((None, None, 3), (None, None, channels), (input_px, input_px), (2, 3))
         for tensor, shape in zip(tensors, shapes, strict=True):
             tensor.set_shape(shape)
         return stretch(*tensors)
@@ -118,15 +149,14 @@ def refinement_dataset(
         image = resize_bilinear(scale_image(image), size_px)
         return image, resize_bilinear(heatmap, size_px), truth[..., None], stains
 
-    def finish(
-        number: tf.Tensor, tensors: tuple[tf.Tensor, ...]
-    ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+    def finish(number: tf.Tensor, tensors: tuple[tf.Tensor, ...]) -> tuple[Any, tf.Tensor]:
         image, heatmap, truth, stains = tensors
         if augmentation is not None:
             image, heatmap, truth = augment_examples(
                 image, heatmap, truth, stains, number, seed=settings.seed, settings=augmentation
             )
-        return (image, heatmap), tf.one_hot(truth[..., 0], classes)
+        seen = {"image": image, "heatmap": heatmap}.get(inputs, (image, heatmap))
+        return seen, tf.one_hot(truth[..., 0], classes)
 
     first = settings.first_batch * settings.batch_size
     numbers = numbers_from(first, settings.workers)

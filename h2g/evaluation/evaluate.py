@@ -55,7 +55,7 @@ def evaluate_run(
         raise RunError(f"{run.path}: its cohort has no slide in split '{split}'.")
     folder = run.path / "evaluation" / split
     with run.stage("evaluation"):
-        smoothing = _smoothing(evaluator)
+        smoothing = _smoothing(evaluator) if evaluator.classified else None
         sigma_um = smoothing.sigma_um if smoothing else None
         scored, failed = per_slide(
             evaluator,
@@ -74,18 +74,20 @@ def evaluate_run(
             refined=evaluator.refined,
             slides=tuple(scored),
             failed=tuple(failed),
+            classified=evaluator.classified,
         )
         write_tables(evaluation, folder)
-        report_classifier(evaluator, split, folder)
+        if evaluator.classified:
+            report_classifier(evaluator, split, folder)
         write_overlays(run, evaluation, folder)
     return evaluation
 
 
 def _evaluator(run: Run, open_engine: Callable[[], Engine], threads: int) -> Evaluator:
     settings = run.recipe.refinement
-    stages = ["patch"] if settings is None else ["patch", "refinement"]
     made_of = {"recipe": file_sha256(run.path / "recipe.yaml")}
-    made_of |= {stage: file_sha256(file) for stage, file in run.trained_models(stages).items()}
+    files = run.trained_models(run.recipe.network_stages)
+    made_of |= {stage: file_sha256(file) for stage, file in files.items()}
     side_px = SIDE_PX if settings is None else settings.input_px
     return Evaluator(run, functools.cache(open_engine), threads, made_of, (side_px, side_px))
 

@@ -48,7 +48,7 @@ def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
         row = rows[name]
         try:
             truth = true_labels(row, run.recipe, evaluation.size_px)
-            heatmap = read_heatmap(run.heatmap_file(name))
+            heatmap = read_heatmap(run.heatmap_file(name)) if evaluation.classified else None
             with open_slide(row.slide, mpp=row.mpp) as slide:
                 plane = read_low_resolution(slide, run.recipe.preprocessing.low_resolution)
         except SlideError as error:

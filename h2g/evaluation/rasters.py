@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -25,17 +26,33 @@ logger = logging.getLogger(__name__)
 def slide_heatmap(
     run: Run, row: CohortSlide, engine: Callable[[], Engine], *, threads: int
 ) -> Heatmap:
-    """The slide's heatmap in the run folder, made where there is none, or one that cannot be read
-    or is older than the patch network."""
-    file = run.heatmap_file(row.name)
+    """The slide's heatmap in the run folder, by the run's patch network; see kept_heatmap."""
+    file, network = run.heatmap_file(row.name), run.model_file("patch")
+    return kept_heatmap(file, row, run.recipe, engine, network=network, threads=threads)
+
+
+def kept_heatmap(
+    file: Path,
+    row: CohortSlide,
+    recipe: Recipe,
+    engine: Callable[[], Engine],
+    *,
+    network: Path,
+    threads: int,
+) -> Heatmap:
+    """The slide's heatmap in ``file``, made where there is none, or one that cannot be read or is
+    older than the patch network.
+
+    Args:
+        network: the file of the network that ``engine`` runs.
+    """
     if file.is_file():
         try:
-            if file.stat().st_mtime >= run.model_file("patch").stat().st_mtime:
+            if file.stat().st_mtime >= network.stat().st_mtime:
                 return read_heatmap(file)
             logger.info("%s is older than the patch network and is made again.", file)
         except SlideError as error:
             logger.warning("%s It is made again.", error)
-    recipe = run.recipe
     classes = len(recipe.class_names)
     found = classify_slide(
         row.slide, row.mpp, engine(), recipe.preprocessing, classes, threads=threads

@@ -141,6 +141,7 @@ class Evaluation:
             whole field.
         sigma_um: width of the smoothing, None when no validation slide could be read.
         refined: whether there is a refinement network.
+        classified: whether there is a patch classifier, and so a heatmap.
     """
 
     split: str
@@ -150,10 +151,15 @@ class Evaluation:
     refined: bool
     slides: tuple[SlideScores, ...]
     failed: tuple[FailedSlide, ...] = ()
+    classified: bool = True
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        absent = {"smoothed": self.sigma_um is None, "refined": not self.refined}
+        absent = {
+            "patchwise": not self.classified,
+            "smoothed": self.sigma_um is None,
+            "refined": not self.refined,
+        }
         return tuple(variant for variant in VARIANTS if not absent.get(variant))
 
     @property

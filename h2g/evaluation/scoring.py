@@ -30,7 +30,7 @@ from h2g.progress import track
 from h2g.reporting.overlay import write_png
 from h2g.runs import Run, file_sha256, write_text
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.reading import open_slide
+from h2g.slides.reading import describe_slide, open_slide
 
 # What one slide's failure may be; anything else stops the evaluation.
 SLIDE_FAILURES = (SlideError, AnnotationError)
@@ -59,7 +59,12 @@ class Evaluator:
     def refined(self) -> bool:
         return self.run.recipe.refinement is not None
 
+    @property
+    def classified(self) -> bool:
+        return self.run.recipe.patch is not None
+
     def heatmap(self, row: CohortSlide) -> Heatmap:
+        """Of a design that classifies patches."""
         return slide_heatmap(self.run, row, self.engine, threads=self.threads)
 
     def truth(self, row: CohortSlide) -> np.ndarray:
@@ -76,7 +81,7 @@ def per_slide(
     failures: dict[str, str] = {}
     results = []
     # Missing heatmaps first: each shows a progress bar of its own.
-    for row in rows:
+    for row in rows if evaluator.classified else ():
         try:
             evaluator.heatmap(row)
         except SLIDE_FAILURES as error:
@@ -99,7 +104,9 @@ def score_slide(
     key = {
         "made_of": evaluator.made_of,
         "annotation": annotation_sha256(row),
-        "heatmap": file_sha256(evaluator.run.heatmap_file(row.name)),
+        "heatmap": file_sha256(evaluator.run.heatmap_file(row.name))
+        if evaluator.classified
+        else None,
         "sigma_um": sigma_um,
         "size_px": list(evaluator.size_px),
         "measures": MEASURES,
@@ -121,7 +128,7 @@ def score_slide(
     counts = {
         variant: count_classes(found, truth, class_names) for variant, found in labels.items()
     }
-    pixel_um = _pixel_um(evaluator.heatmap(row), evaluator.size_px)
+    pixel_um = _pixel_um(row, evaluator.size_px)
     outlines = {
         variant: score_outlines(found, truth, class_names, pixel_um=pixel_um)
         for variant, found in labels.items()
@@ -132,19 +139,22 @@ def score_slide(
     return scores
 
 
-def _pixel_um(heatmap: Heatmap, size_px: tuple[int, int]) -> tuple[float, float]:
+def _pixel_um(row: CohortSlide, size_px: tuple[int, int]) -> tuple[float, float]:
     """(width, height) of a pixel of a raster over the slide's field."""
-    width, height = heatmap.field_level0
-    return width * heatmap.slide_mpp / size_px[0], height * heatmap.slide_mpp / size_px[1]
+    info = describe_slide(row.slide, mpp=row.mpp)
+    width, height = info.field_level0
+    return width * info.known_mpp / size_px[0], height * info.known_mpp / size_px[1]
 
 
 def _variant_labels(
     evaluator: Evaluator, row: CohortSlide, sigma_um: float | None
 ) -> dict[Variant, np.ndarray]:
-    heatmap = evaluator.heatmap(row)
+    heatmap = evaluator.heatmap(row) if evaluator.classified else None
     size_px = evaluator.size_px
-    labels: dict[Variant, np.ndarray] = {"patchwise": patchwise_labels(heatmap, size_px)}
-    if sigma_um is not None:
+    labels: dict[Variant, np.ndarray] = {}
+    if heatmap is not None:
+        labels["patchwise"] = patchwise_labels(heatmap, size_px)
+    if heatmap is not None and sigma_um is not None:
         labels["smoothed"] = smoothed_labels(heatmap, size_px, sigma_um=sigma_um)
     if evaluator.refined:
         with open_slide(row.slide, mpp=row.mpp) as slide:

@@ -151,20 +151,25 @@ def _slide(evaluation: Evaluation, slide: SlideScores) -> dict[str, Any]:
 
 def _method(evaluation: Evaluation) -> str:
     width, height = evaluation.size_px
+    classes = ", mean over the tumour classes" if len(evaluation.class_names) > 1 else ""
+    return (
+        f"Pixels of a {width} x {height} raster over each slide's field, against the annotation "
+        "rasterised there. Recall is TP / true, precision TP / predicted, "
+        f"Dice 2 TP / (true + predicted){classes}; both empty 1, one empty 0. "
+        f"Macro mean over slides ± standard deviation (ddof 0). {_variants_method(evaluation)}"
+    )
+
+
+def _variants_method(evaluation: Evaluation) -> str:
+    if not evaluation.classified:
+        return "This design has no patch classifier; refined is its segmentation."
     smoothing = (
         "no smoothing width could be chosen, since no validation slide could be read"
         if evaluation.sigma_um is None
         else f"smoothed is the heatmap under a Gaussian of {evaluation.sigma_um:g} um, the width "
         "chosen on the validation slides"
     )
-    classes = ", mean over the tumour classes" if len(evaluation.class_names) > 1 else ""
-    return (
-        f"Pixels of a {width} x {height} raster over each slide's field, against the annotation "
-        "rasterised there. Recall is TP / true, precision TP / predicted, "
-        f"Dice 2 TP / (true + predicted){classes}; both empty 1, one empty 0. "
-        f"Macro mean over slides ± standard deviation (ddof 0). Patch-wise is the heatmap above "
-        f"0.5; {smoothing}."
-    )
+    return f"Patch-wise is the heatmap above 0.5; {smoothing}."
 
 
 def _summary_table(evaluation: Evaluation, class_name: str | None = None) -> str:

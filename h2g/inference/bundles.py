@@ -70,6 +70,7 @@ def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> Load
         class_names=card.class_names,
         preprocessing=card.preprocessing,
         sha256=dict(choice.export.files),
+        has_patch="patch" in card.networks,
         open_engine=partial(_open_engine, bundle, choice),
         engine=choice.engine,
         precision=precision,
@@ -157,7 +158,8 @@ def _export_command(bundle: Bundle, format: Format, precision: FilePrecision) ->
 
 
 def _refuse_missing_patch(bundle: Bundle) -> None:
-    if "patch" not in bundle.card.networks:
+    card = bundle.card
+    if "patch" not in card.networks and card.refinement_inputs != "image":
         raise ModelError(
             f"{bundle.path}: this bundle holds no patch network, so it cannot segment slides. "
             "Export a whole run: h2g export RUN --format openvino --out BUNDLE."

@@ -78,12 +78,13 @@ class Engine(Protocol):
         nothing is running any more.
         """
 
-    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    def refine(self, image: np.ndarray, heatmap: np.ndarray | None) -> np.ndarray:
         """Class probabilities of every pixel of the slide's field at the network's size.
 
         Args:
             image: (H, W, 3) uint8 RGB, the whole slide at low resolution.
-            heatmap: (h, w, C - 1) float32, the whole grid without background.
+            heatmap: (h, w, C - 1) float32, the whole grid without background; None of a model
+                without patch stage.
         Returns:
             (P, P, C) float32, softmax.
         """

@@ -54,7 +54,7 @@ def segment_with_fast(request: SlideRequest, fast: FastModel) -> Segmented | Fai
                 return Failure(
                     f"{name}: a plain image, and FAST reads slides. Use another engine.", slide.info
                 )
-            located = locate_patches(slide, settings)
+            located = locate_patches(slide, settings, classified="patch" in fast.card.networks)
             reason = located.why_none(settings)
             if reason:
                 return Failure(f"{name}: {reason}", located.info, located.tissue)
@@ -112,21 +112,31 @@ def _through_fast(
         total = time.perf_counter() - start
         if failure:
             raise SlideError(f"{name}: FAST stopped: {failure}")
-        heatmap = _heatmap(_tensor(prefix, "heatmap", name), located, len(fast.card.class_names))
+        heatmap = None
+        if located.classified:
+            values = _tensor(prefix, "heatmap", name)
+            heatmap = _heatmap(values, located, len(fast.card.class_names))
         size_px = (plane.rgb.shape[1], plane.rgb.shape[0])
-        if fast.card.refinement_px is None:
+        if heatmap is not None and fast.card.refinement_px is None:
             labels = patchwise_labels(heatmap, size_px)
         else:
             labels = labels_at(_tensor(prefix, "probabilities", name), size_px)
+    if heatmap is not None:
+        located = _as_classified(located, heatmap)
+    return Segmented(located, plane, heatmap, labels, _seconds(total))
+
+
+def _as_classified(located: Located, heatmap: Heatmap) -> Located:
+    """With the patches that FAST classified, which are those that h2g would."""
     found = dataclasses.replace(located, cells=np.argwhere(heatmap.values.any(axis=2)))
     if not np.array_equal(found.cells, located.cells):
         logger.warning(
             "%s: FAST classified %d patches and h2g would %d; FAST 4.15.1 chooses the same.",
-            name,
+            located.info.path.name,
             len(found.cells),
             len(located.cells),
         )
-    return Segmented(found, plane, heatmap, labels, _seconds(total))
+    return found
 
 
 def _tensor(prefix: Path, what: str, name: str) -> np.ndarray:

@@ -56,8 +56,10 @@ class SlideFiles:
     patches: Path
     overlay: Path
 
-    def all_exist(self) -> bool:
-        return all(path.is_file() for path in vars(self).values())
+    def all_exist(self, *, classified: bool = True) -> bool:
+        """Whether the slide is done; one whose patches are not classified has two files less."""
+        patchwise = () if classified else (self.heatmap, self.patches)
+        return all(path.is_file() for path in vars(self).values() if path not in patchwise)
 
     def remove(self) -> None:
         for path in vars(self).values():
@@ -65,10 +67,15 @@ class SlideFiles:
 
 
 class PredictionFolder:
-    """A folder of one model's predictions; a row is recorded when its slide's files are whole."""
+    """A folder of one model's predictions; a row is recorded when its slide's files are whole.
 
-    def __init__(self, path: Path, rows: Sequence[Row]) -> None:
+    Args:
+        classified: whether that model classifies patches.
+    """
+
+    def __init__(self, path: Path, rows: Sequence[Row], *, classified: bool = True) -> None:
         self.path = path
+        self._classified = classified
         self._rows = {row["slide"]: row for row in rows}
 
     def files(self, name: str) -> SlideFiles:
@@ -83,7 +90,9 @@ class PredictionFolder:
     def is_done(self, request: SlideRequest) -> bool:
         """Whether the slide was predicted, at the um/px that is asked for, and is whole."""
         row = self._rows.get(request.name)
-        if row is None or row["status"] != "ok" or not self.files(request.name).all_exist():
+        if row is None or row["status"] != "ok":
+            return False
+        if not self.files(request.name).all_exist(classified=self._classified):
             return False
         if request.mpp is None:
             return row["mpp_source"] != "given"
@@ -136,17 +145,23 @@ def open_folder(path: Path, model: LoadedModel) -> PredictionFolder:
     if is_run(path):
         raise RunError(f"{path}: this is a run folder. Give another --out.")
     record = _read_record(path)
-    if not record:
+    if not record or _is_claimed_only(path):
         path.mkdir(parents=True, exist_ok=True)
         _write_record(path, _claim(model))
-        return PredictionFolder(path, [])
+        return PredictionFolder(path, [], classified=model.has_patch)
     differing = [key for key, value in model.identity.items() if record.get(key) != value]
     if differing:
         raise RunError(
             f"{path}: holds predictions of another model (other {', '.join(differing)}). "
             "Give another --out, or remove that folder."
         )
-    return PredictionFolder(path, _read_rows(path / "summary.csv"))
+    rows = _read_rows(path / "summary.csv")
+    return PredictionFolder(path, rows, classified=model.has_patch)
+
+
+def _is_claimed_only(path: Path) -> bool:
+    """Whether no engine was ever opened for it, so that another model may have it."""
+    return [file.name for file in path.iterdir()] == ["run.json"]
 
 
 def _claim(model: LoadedModel) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from h2g.errors import RunError, WrongUseError
 from h2g.inference.engine import Key, NetworkFiles, one_by_one
+from h2g.inference.network_files import refinement_inputs
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 from h2g.runs import Run
 
@@ -61,10 +62,13 @@ class KerasEngine:
     ) -> Generator[tuple[Key, np.ndarray], None, None]:
         return one_by_one(self.classify, batches)
 
-    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    def refine(self, image: np.ndarray, heatmap: np.ndarray | None) -> np.ndarray:
         """(H, W, 3) uint8 and (h, w, C - 1) float32 -> (P, P, C) float32, softmax."""
+        shapes = {tensor.name: tensor.shape for tensor in self._refinement.inputs}
+        inputs = list(refinement_inputs(shapes, image, heatmap).values())
         with self._on_device():
-            return self._refinement.predict_on_batch([image[np.newaxis], heatmap[np.newaxis]])[0]
+            batch = inputs if len(inputs) > 1 else inputs[0]
+            return self._refinement.predict_on_batch(batch)[0]
 
     def _classify_batch(self, patches: np.ndarray) -> np.ndarray:
         # Every call has the same shape: TensorFlow traces the graph once.
@@ -100,7 +104,7 @@ def open_keras_engine(
     """The engine of a run's trained networks.
 
     Args:
-        stages: which networks are wanted; refinement is left out when the recipe has none.
+        stages: which networks are wanted; those that the recipe has not are left out.
         batch_size: patches a call of the network.
         device: ``auto``, ``CPU`` or ``GPU``.
     Raises:
@@ -108,7 +112,7 @@ def open_keras_engine(
         WrongUseError: a GPU is asked for and there is none.
     """
     settings = run.recipe.refinement
-    wanted = [s for s in stages if s != "refinement" or settings is not None]
+    wanted = [stage for stage in run.recipe.network_stages if stage in stages]
     # One by one: the first that is missing is the one to train first.
     files = {stage: run.trained_models([stage])[stage] for stage in wanted}
     networks = NetworkFiles(

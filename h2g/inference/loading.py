@@ -27,6 +27,7 @@ class LoadedModel:
         class_names: background first.
         sha256: of each file that holds weights, by its name.
         open_engine: takes the batch size; slow, since it loads libraries and networks.
+        has_patch: whether it classifies patches; one without segments the low-resolution slide.
         engine: that open_engine opens; ``fast`` runs whole slides in a program of its own
             (h2g.inference.fast_engine) and cannot be opened.
         precision: that was asked for.
@@ -38,6 +39,7 @@ class LoadedModel:
     preprocessing: Preprocessing
     sha256: dict[str, str]
     open_engine: Callable[[int], Engine]
+    has_patch: bool = True
     engine: str = "keras"
     precision: str = "float32"
 
@@ -108,13 +110,13 @@ def _load_run(path: Path, engine: str, device: str, precision: str) -> LoadedMod
         class_names=run.recipe.class_names,
         preprocessing=run.recipe.preprocessing,
         sha256=sha256,
+        has_patch=run.recipe.patch is not None,
         open_engine=open_engine,
     )
 
 
 def _run_sha256(run: Run) -> dict[str, str]:
-    stages = ["patch"] + (["refinement"] if run.recipe.refinement is not None else [])
-    files = run.trained_models(stages)
+    files = run.trained_models(run.recipe.network_stages)
     return {f"{stage}/{file.name}": file_sha256(file) for stage, file in files.items()}
 
 

@@ -18,6 +18,7 @@ from h2g.inference.engine import (
     NetworkFiles,
 )
 
+# A refinement network may lack one of the two, not both.
 INPUTS: dict[Stage, set[str]] = {
     "patch": {PATCH_INPUT},
     "refinement": {IMAGE_INPUT, HEATMAP_INPUT},
@@ -45,7 +46,7 @@ def check_inputs(file: Path, stage: Stage, names: Collection[str]) -> None:
     known = {HEATMAP_INPUT if CHANNEL_INPUT.fullmatch(name) else name for name in names}
     if stage == "refinement":
         known.discard(FRAME_INPUT)
-    if known != INPUTS[stage]:
+    if not known or not known <= INPUTS[stage]:
         raise ModelError(
             f"{file}: not a {stage} network of h2g: its inputs are named "
             f"{', '.join(sorted(names)) or 'nothing'}, not {', '.join(sorted(INPUTS[stage]))}. "
@@ -54,29 +55,18 @@ def check_inputs(file: Path, stage: Stage, names: Collection[str]) -> None:
 
 
 def refinement_inputs(
-    shapes: Mapping[str, Sequence[int]], image: np.ndarray, heatmap: np.ndarray
+    shapes: Mapping[str, Sequence[int]], image: np.ndarray, heatmap: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """What a refinement graph takes, by name.
+    """What a refinement graph takes, by name; each contiguous, as libraries read it where it is.
 
     Args:
         shapes: of the graph's inputs, by name.
         image: (H, W, 3), as it is to go in.
-        heatmap: (h, w, C - 1).
+        heatmap: (h, w, C - 1), None for a graph of the image alone.
+    Raises:
+        RunError: the graph takes a heatmap, and there is none.
     """
-    heatmap = heatmap.astype(np.float32, copy=False)
-    inputs = {}
-    for name, shape in shapes.items():
-        channel = CHANNEL_INPUT.fullmatch(name)
-        if name == IMAGE_INPUT:
-            inputs[name] = image[np.newaxis]
-        elif name == FRAME_INPUT:
-            inputs[name] = np.zeros(shape, np.float32)
-        elif channel:
-            number = int(channel[1])
-            inputs[name] = np.ascontiguousarray(heatmap[np.newaxis, ..., number - 1 : number])
-        else:
-            inputs[name] = heatmap[np.newaxis]
-    return inputs
+    return {name: _refinement_input(name, shape, image, heatmap) for name, shape in shapes.items()}
 
 
 def unreadable(file: Path, library: str, error: Exception) -> ModelError:
@@ -87,3 +77,18 @@ def unreadable(file: Path, library: str, error: Exception) -> ModelError:
         f"{file}: {library} cannot load it ({reason}). Export the run again, or copy the bundle "
         "anew."
     )
+
+
+def _refinement_input(
+    name: str, shape: Sequence[int], image: np.ndarray, heatmap: np.ndarray | None
+) -> np.ndarray:
+    if name == IMAGE_INPUT:
+        return np.ascontiguousarray(image[np.newaxis])
+    if name == FRAME_INPUT:
+        return np.zeros(shape, np.float32)
+    if heatmap is None:
+        raise RunError("This refinement network takes a heatmap, and there is no patch network.")
+    channel = CHANNEL_INPUT.fullmatch(name)
+    if channel:
+        heatmap = heatmap[..., int(channel[1]) - 1 : int(channel[1])]
+    return np.ascontiguousarray(heatmap[np.newaxis], np.float32)

@@ -18,6 +18,7 @@ from h2g.inference.loading import LoadedModel
 from h2g.inference.outputs import Seconds, Segmented, write_outputs
 from h2g.inference.patchwise import (
     Located,
+    LoopSeconds,
     PatchBatches,
     classify_batches,
     locate_patches,
@@ -35,13 +36,19 @@ class Prepared:
     """A slide whose patches are being read.
 
     Attributes:
+        batches: None of a model without patch stage.
         seconds: what the step took.
     """
 
     located: Located
     plane: Plane
-    batches: PatchBatches
+    batches: PatchBatches | None
     seconds: float
+
+    def close(self) -> None:
+        """Ends the reading of patches."""
+        if self.batches is not None:
+            self.batches.close()
 
 
 @dataclass(frozen=True)
@@ -87,17 +94,20 @@ def prepare_slide(
     try:
         with pool.lease(request.path, request.mpp) as slide:
             info = slide.info
-            located = locate_patches(slide, settings)
+            located = locate_patches(slide, settings, classified=model.has_patch)
             reason = located.why_none(settings)
             if reason:
                 return Failure(f"{request.path.name}: {reason}", info, located.tissue)
-            batches = read_batches(
-                pool, located, request.mpp, threads=threads, batch_size=batch_size
-            )
+            batches = None
+            if model.has_patch:
+                batches = read_batches(
+                    pool, located, request.mpp, threads=threads, batch_size=batch_size
+                )
             try:
                 plane = read_low_resolution(slide, settings.low_resolution)
             except BaseException:
-                batches.close()
+                if batches is not None:
+                    batches.close()
                 raise
     except SlideError as error:
         return Failure(str(error), info)
@@ -110,14 +120,17 @@ def segment_slide(prepared: Prepared, engine: Engine, class_count: int) -> Segme
     """Classifies and refines; a Failure when a patch cannot be read."""
     start = time.perf_counter()
     located, plane = prepared.located, prepared.plane
-    try:
-        with prepared.batches as batches:
-            heatmap, loop = classify_batches(batches, engine, located, class_count)
-    except SlideError as error:
-        return Failure(str(error), located.info, located.tissue)
+    heatmap, loop, read = None, LoopSeconds(0.0, 0.0, 0.0), 0.0
+    if prepared.batches is not None:
+        try:
+            with prepared.batches as batches:
+                heatmap, loop = classify_batches(batches, engine, located, class_count)
+        except SlideError as error:
+            return Failure(str(error), located.info, located.tissue)
+        read = batches.seconds
     size_px = (plane.rgb.shape[1], plane.rgb.shape[0])
     drawing, refining = Stopwatch(), Stopwatch()
-    if engine.has_refinement:
+    if heatmap is None or engine.has_refinement:
         with refining:
             labels = labels_at(refine_plane(plane, heatmap, engine), size_px)
     else:
@@ -125,7 +138,7 @@ def segment_slide(prepared: Prepared, engine: Engine, class_count: int) -> Segme
             labels = patchwise_labels(heatmap, size_px)
     seconds = Seconds(
         tissue=prepared.seconds,
-        read=batches.seconds,
+        read=read,
         waiting=loop.waiting,
         inference=loop.inference,
         stitching=loop.stitching + drawing.seconds,

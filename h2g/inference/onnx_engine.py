@@ -77,7 +77,7 @@ class OnnxEngine:
 
         return several_at_once(start, batches, ahead=self._streams)
 
-    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    def refine(self, image: np.ndarray, heatmap: np.ndarray | None) -> np.ndarray:
         """(H, W, 3) uint8 and (h, w, C - 1) float32 -> (P, P, C) float32, softmax."""
         shapes = {each.name: each.shape for each in self._refinement.get_inputs()}
         inputs = refinement_inputs(shapes, image.astype(np.float32), heatmap)

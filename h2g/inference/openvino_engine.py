@@ -80,14 +80,12 @@ class OpenVinoEngine:
     ) -> Generator[tuple[Key, np.ndarray], None, None]:
         return several_at_once(self._start, batches, ahead=1)
 
-    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    def refine(self, image: np.ndarray, heatmap: np.ndarray | None) -> np.ndarray:
         """(H, W, 3) uint8 and (h, w, C - 1) float32 -> (P, P, C) float32, softmax."""
         shapes = {
             each.any_name: each.shape if each.partial_shape.is_static else ()
             for each in self._refinement.inputs
         }
-        # Contiguous: the request reads them where they are.
-        image, heatmap = np.ascontiguousarray(image), np.ascontiguousarray(heatmap)
         inputs = refinement_inputs(shapes, image, heatmap)
         request = self._refinement_request
         request.infer(inputs, share_inputs=True)

@@ -56,13 +56,14 @@ class Segmented:
 
     Attributes:
         plane: the low-resolution picture.
+        heatmap: None of a model without patch stage.
         labels: (h, w) uint8 of the size of ``plane``, 0 is background.
         seconds: before writing.
     """
 
     located: Located
     plane: Plane
-    heatmap: Heatmap
+    heatmap: Heatmap | None
     labels: np.ndarray
     seconds: Seconds
 
@@ -72,9 +73,10 @@ def write_outputs(slide: Segmented, files: SlideFiles, class_names: tuple[str, .
     # Outlines take about as long as all the rest together.
     with ThreadPoolExecutor(1) as executor:
         outlines = executor.submit(_write_outlines, slide, files.geojson, class_names)
-        write_heatmap(files.heatmap, slide.heatmap)
+        if slide.heatmap is not None:
+            write_heatmap(files.heatmap, slide.heatmap)
+            write_patches(slide.located, slide.heatmap, files.patches, class_names)
         write_pyramid(files.segmentation, slide.labels, mpp=_pixel_um(slide))
-        write_patches(slide.located, slide.heatmap, files.patches, class_names)
         write_overlay(files.overlay, slide.plane, slide.labels, slide.heatmap)
         outlines.result()
 

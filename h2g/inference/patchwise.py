@@ -62,16 +62,18 @@ class Located:
 
     Attributes:
         cells: (n, 2) int, row and column in ``grid``, row by row.
+        classified: off for a model without patch stage, and then there are no cells.
     """
 
     info: SlideInfo
     tissue: TissueMask
     grid: PatchGrid
     cells: np.ndarray
+    classified: bool = True
 
     def why_none(self, preprocessing: Preprocessing) -> str | None:
-        """Why there is nothing to classify, or None when there is."""
-        if len(self.cells):
+        """Why there is nothing to segment, or None when there is."""
+        if len(self.cells) or (not self.classified and self.tissue.mask.any()):
             return None
         rule = f"rule {preprocessing.tissue.rule} at {preprocessing.tissue.threshold:g}"
         if not self.tissue.mask.any():
@@ -113,9 +115,18 @@ def classify_slide(
 
 
 def locate_patches(
-    slide: Slide, preprocessing: Preprocessing, *, tissue: TissueMask | None = None
+    slide: Slide,
+    preprocessing: Preprocessing,
+    *,
+    tissue: TissueMask | None = None,
+    classified: bool = True,
 ) -> Located:
-    """Which patches of a slide hold tissue."""
+    """Which patches of a slide hold tissue.
+
+    Args:
+        tissue: found before by the same rule.
+        classified: off where only the tissue is wanted.
+    """
     grid = patch_grid(slide.info, preprocessing.patch)
     if grid.plan.read_px != grid.plan.size_px:
         logger.debug(
@@ -127,8 +138,10 @@ def locate_patches(
         )
     if tissue is None:
         tissue = find_tissue(slide, preprocessing.tissue)
-    cells = np.argwhere(tissue_cells(grid, tissue, preprocessing.patch))
-    return Located(slide.info, tissue, grid, cells)
+    cells = np.empty((0, 2), int)
+    if classified:
+        cells = np.argwhere(tissue_cells(grid, tissue, preprocessing.patch))
+    return Located(slide.info, tissue, grid, cells, classified)
 
 
 def read_batches(

@@ -92,7 +92,7 @@ def _load_tables() -> None:
 
 def _drop(prepared: Prepared | Failure) -> None:
     if isinstance(prepared, Prepared):
-        prepared.batches.close()
+        prepared.close()
 
 
 def _open_engine(
@@ -101,8 +101,9 @@ def _open_engine(
     start = time.perf_counter()
     engine = model.open_engine(batch_size)
     # The first call loads weights and builds the graph: that is no slide's time.
-    side = model.preprocessing.patch.size_px
-    engine.classify(np.zeros((1, side, side, 3), np.uint8))
+    if model.has_patch:
+        side = model.preprocessing.patch.size_px
+        engine.classify(np.zeros((1, side, side, 3), np.uint8))
     seconds = round(time.perf_counter() - start, 2)
     folder.note_run(model, engine, threads=threads, batch_size=batch_size, seconds_engine=seconds)
     return engine

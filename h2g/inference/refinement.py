@@ -17,22 +17,24 @@ STRIP_ROWS = 512
 
 
 def refine_slide(
-    slide: Slide, heatmap: Heatmap, engine: Engine, preprocessing: Preprocessing
+    slide: Slide, heatmap: Heatmap | None, engine: Engine, preprocessing: Preprocessing
 ) -> np.ndarray:
     """Class probabilities of the slide's whole field, (P, P, C) float32 with P the network's size.
 
+    Args:
+        heatmap: None of a model without patch stage.
     Raises:
         SlideError: the low-resolution level cannot be read.
     """
     return refine_plane(read_low_resolution(slide, preprocessing.low_resolution), heatmap, engine)
 
 
-def refine_plane(plane: Plane, heatmap: Heatmap, engine: Engine) -> np.ndarray:
+def refine_plane(plane: Plane, heatmap: Heatmap | None, engine: Engine) -> np.ndarray:
     """As :func:`refine_slide`, from the low-resolution picture.
 
     Both go in raw and whole: the deployed network scales and stretches them itself.
     """
-    return engine.refine(plane.rgb, np.ascontiguousarray(heatmap.values[..., 1:]))
+    return engine.refine(plane.rgb, heatmap.values[..., 1:] if heatmap else None)
 
 
 def labels_of(probabilities: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ class TfliteEngine:
     ) -> Generator[tuple[Key, np.ndarray], None, None]:
         return one_by_one(self.classify, batches)
 
-    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    def refine(self, image: np.ndarray, heatmap: np.ndarray | None) -> np.ndarray:
         """(H, W, 3) uint8 and (h, w, C - 1) float32 -> (P, P, C) float32, softmax."""
         details = self._refinement.get_input_details()
         shapes = {name: each["shape"] for name, each in details.items()}

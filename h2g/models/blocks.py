@@ -34,22 +34,24 @@ def classifier_head(features: Any, num_classes: int, *, dropout: float) -> Any:
 
 def refinement_inputs(
     image_shape: tuple[int, int, int], heatmap_shape: tuple[int, int, int], inputs: str = "both"
-) -> tuple[list[Any], Any]:
+) -> tuple[Any, Any]:
     """The two inputs of a refinement network, and what it sees of them.
 
     Args:
-        inputs: ``both`` concatenated, or ``image`` or ``heatmap`` alone. The other one stays an
-            input, so that every refinement network is called alike, but nothing is computed of
-            it: ``keras.Model(model.inputs[0], model.output)`` is the network of the image alone.
+        inputs: ``both`` concatenated, or ``image`` or ``heatmap`` alone.
     Returns:
-        [image (P, P, 3), heatmap (P, P, C - 1)], and (P, P, C + 2) or the one input.
+        The inputs ``image``, (P, P, 3), and ``heatmap``, (P, P, C - 1), as a list, or the one that
+        is in use; and what the network starts from: (P, P, C + 2), or that one.
     """
     if inputs not in REFINEMENT_INPUTS:
         raise ValueError(f"inputs is '{inputs}', must be one of {', '.join(REFINEMENT_INPUTS)}")
-    image = keras.Input(image_shape, name="image")
+    if inputs == "image":
+        image = keras.Input(image_shape, name="image")
+        return image, image
     heatmap = keras.Input(heatmap_shape, name="heatmap")
-    if inputs != "both":
-        return [image, heatmap], image if inputs == "image" else heatmap
+    if inputs == "heatmap":
+        return heatmap, heatmap
+    image = keras.Input(image_shape, name="image")
     return [image, heatmap], layers.Concatenate(name="input_concat")([image, heatmap])
 
 

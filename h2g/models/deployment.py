@@ -14,6 +14,9 @@ import keras
 
 from h2g.errors import ModelError
 
+# Modules with layers of their own: Keras loads only those that it has met.
+from h2g.models import attention, otsu  # noqa: F401
+
 # Small enough to change no float32 pixel, yet no engine can see that the input is not needed.
 FRAME_WEIGHT = 1e-20
 
@@ -97,27 +100,26 @@ def deployed_refinement(
 ) -> keras.Model:
     """The graph of stage 2; image and heatmap of any size, each stretched to ``input_px`` a side.
 
-    Inputs ``input_0_image``: (1, H, W, 3) float32, RGB of 0..255; ``input_1_heatmap``:
-    (1, h, w, C - 1) float32, the whole grid; with ``spacing_frame`` also ``input_2_frame``:
-    (1, input_px, input_px, 3), which changes nothing. Output: the network's, ``output_0_...``,
-    (1, input_px, input_px, C) float32 softmax.
+    Inputs, those of them that the network has: ``input_0_image``: (1, H, W, 3) float32, RGB of
+    0..255; ``input_1_heatmap``: (1, h, w, C - 1) float32, the whole grid; with ``spacing_frame``
+    also ``input_2_frame``: (1, input_px, input_px, 3), which changes nothing. Output: the
+    network's, ``output_0_...``, (1, input_px, input_px, C) float32 softmax.
     """
-    channels = network.input_shape[1][-1]
-    image = _free_size_input(3, "input_0_image")
-    heatmap = _free_size_input(channels, "input_1_heatmap")
-    inputs = [image, heatmap]
+    inputs, small = [], []
     size_px = (input_px, input_px)
-    # Resized first: dividing a whole slide level would hold it in memory once more.
-    small_image = ScaleImage(name="scale_image", dtype="float32")(
-        ResizeBilinear(size_px, name="resize_image", dtype="float32")(image)
-    )
-    small_heatmap = ResizeBilinear(size_px, name="resize_heatmap", dtype="float32")(heatmap)
+    for tensor in network.inputs:
+        name, is_image = tensor.name, tensor.name == "image"
+        raw = _free_size_input(tensor.shape[-1], "input_0_image" if is_image else "input_1_heatmap")
+        # Resized first: dividing a whole slide level would hold it in memory once more.
+        x = ResizeBilinear(size_px, name=f"resize_{name}", dtype="float32")(raw)
+        inputs.append(raw)
+        small.append(ScaleImage(name="scale_image", dtype="float32")(x) if is_image else x)
     if spacing_frame:
         frame = keras.Input(batch_shape=(1, input_px, input_px, 3), name="input_2_frame")
         inputs.append(frame)
-        small_image = SpacingFrame(name="spacing_frame", dtype="float32")([small_image, frame])
-    output = _named_output(network, [small_image, small_heatmap])
-    return keras.Model(inputs, output, name="deployed_refinement")
+        small[0] = SpacingFrame(name="spacing_frame", dtype="float32")([small[0], frame])
+    output = _named_output(network, _one_or_all(small))
+    return keras.Model(_one_or_all(inputs), output, name="deployed_refinement")
 
 
 def load_network(path: Path) -> keras.Model:
@@ -158,6 +160,11 @@ def _in_float32(network: keras.Model) -> keras.Model:
     twin = keras.models.clone_model(network, clone_function=float32_twin)
     twin.set_weights(network.get_weights())
     return twin
+
+
+def _one_or_all(tensors: list[Any]) -> Any:
+    """A network of one input takes a tensor, not a list of one."""
+    return tensors if len(tensors) > 1 else tensors[0]
 
 
 def _free_size_input(channels: int, name: str) -> Any:

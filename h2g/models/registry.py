@@ -14,7 +14,15 @@ from typing import Any, Literal
 import keras
 
 from h2g.errors import WrongUseError
-from h2g.models import agu_net, dagu_net, doubleu_net, inception_v3, mobilenet_v2, unet
+from h2g.models import (
+    agu_net,
+    dagu_net,
+    doubleu_net,
+    inception_v3,
+    mobilenet_v2,
+    otsu,
+    unet,
+)
 from h2g.models.blocks import main_output
 from h2g.models.weights import Pretrained, initialise
 
@@ -33,6 +41,8 @@ class Architecture:
         batch_renormalised: the published network has batch renormalisation, which keeps 2 C + 2
             more values in every norm of C channels than batch norm does; the paper counts them.
         pretrained: where ImageNet weights of the backbone come from.
+        inputs: what a refinement network takes when nothing else is said.
+        is_trained: off for a rule without weights.
     """
 
     builder: Callable[..., keras.Model]
@@ -41,6 +51,8 @@ class Architecture:
     source: str
     batch_renormalised: bool = False
     pretrained: Pretrained | None = None
+    inputs: str = "both"
+    is_trained: bool = True
 
 
 PATCH_MODELS: dict[str, Architecture] = {
@@ -96,6 +108,14 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
         source="Jha et al. 2020; as in Pedersen et al. 2022 (H2G-Net)",
         batch_renormalised=True,
     ),
+    "otsu": Architecture(
+        builder=otsu.otsu,
+        kind="refinement",
+        paper_parameters=0,
+        source="Otsu 1979; as in Pedersen et al. 2022 (H2G-Net)",
+        inputs="image",
+        is_trained=False,
+    ),
 }
 
 MODELS: dict[str, Architecture] = {**PATCH_MODELS, **REFINEMENT_MODELS}
@@ -145,21 +165,25 @@ def build_refinement_model(
     num_classes: int = 2,
     options: Mapping[str, Any] | None = None,
     batch_norm_momentum: float = 0.99,
-    inputs: str = "both",
+    inputs: str | None = None,
     all_outputs: bool = False,
 ) -> keras.Model:
     """A refinement network: image (N, P, P, 3) in [0, 1] and heatmap (N, P, P, num_classes - 1)
     -> (N, P, P, num_classes), P = ``input_px``.
 
     Args:
-        inputs: ``both``; ``heatmap`` or ``image`` build the control that sees only that one.
+        inputs: ``both``, or ``heatmap`` or ``image`` for the network of that one alone; None takes
+            what the architecture is made for.
         all_outputs: also those that only training needs (deep supervision), after the first.
     Raises:
         WrongUseError: unknown name or option, or values that the network cannot have.
     """
     architecture = find_architecture(name, REFINEMENT_MODELS)
     shapes = (input_px, input_px, 3), (input_px, input_px, num_classes - 1)
-    given = {"batch_norm_momentum": batch_norm_momentum, "inputs": inputs}
+    given = {
+        "batch_norm_momentum": batch_norm_momentum,
+        "inputs": inputs or architecture.inputs,
+    }
     network = _build(name, architecture, (*shapes, num_classes), given, dict(options or {}))
     return network if all_outputs else main_output(network)
 

@@ -21,6 +21,10 @@ Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
+Profile = Literal["paper", "fast"]
+PROFILE_KEY = "preprocessing.profile"
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,7 +73,7 @@ class LowResolutionSettings(Section):
 class Preprocessing(Section):
     """The one way from slide to networks that preparing, training, prediction and export share."""
 
-    profile: str = "paper"
+    profile: Profile = "paper"
     tissue: TissueSettings = TissueSettings()
     patch: PatchSettings = PatchSettings()
     low_resolution: LowResolutionSettings = LowResolutionSettings()
@@ -137,12 +141,22 @@ class PatchAugmentation(Section):
 
 
 class RefinementAugmentation(Section):
+    """Each with its probability, as in H2G-Net section 3.4.
+
+    ``heatmap`` is not the paper's, and off while both its sizes are 0: with that probability the
+    logits of a slide's heatmap get noise of standard deviation ``heatmap_noise`` in every cell and
+    one shift of standard deviation ``heatmap_shift`` for the slide (h2g.data.heatmap_noise).
+    """
+
     flip: Probability = 0.5
     rotate: Probability = 0.5
     zoom: Probability = 0.5
     zoom_range: tuple[float, float] = (0.8, 1.2)
     stain: Probability = 0.5
     stain_sigma: tuple[float, float] = (0.1, 0.1)
+    heatmap: Probability = 0.5
+    heatmap_noise: Annotated[float, Field(ge=0)] = 0.0
+    heatmap_shift: Annotated[float, Field(ge=0)] = 0.0
 
 
 class ClusteringSettings(Section):
@@ -184,6 +198,11 @@ class PatchStage(TrainingSettings):
     ``loss`` with ``cwce`` weighs patches by their cluster (h2g.training.cluster_weights):
     ``cwce`` as the text of H2G-Net's section 2.4 has it, ``cwce-literal`` its equation 1 as it is
     printed, ``cwce-per-class`` as its public script.
+
+    Not the paper's, and off by default: ``class_weights`` weighs patches by their class
+    (h2g.training.class_weights): ``balanced`` gives every class the same share of the loss,
+    whatever ``sampler.order`` draws; numbers by class name weigh them as they say, a class that is
+    not named is 1. ``label_smoothing`` moves that share of the label to all classes alike.
     """
 
     model: str = "mobilenet_v2"
@@ -191,6 +210,8 @@ class PatchStage(TrainingSettings):
     weights: str = "imagenet"
     validation_steps: int = 200
     loss: Literal["crossentropy", "cwce", "cwce-literal", "cwce-per-class"] = "crossentropy"
+    class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augmentation: PatchAugmentation = PatchAugmentation()
     workers: Annotated[int, Field(ge=1)] = 8
 
@@ -203,7 +224,15 @@ class RefinementStage(TrainingSettings):
     """Stage 2, the refinement network on low-resolution slide and heatmap.
 
     ``inputs`` other than ``both`` build the network of that input alone: the two controls
-    that say what each input is worth.
+    that say what each input is worth. A recipe without a patch stage has only the ``image``.
+
+    Not the paper's, and off by default: ``loss`` ``dice-crossentropy`` and ``class_weights``, by
+    class name, 1 where not named (h2g.training.losses); ``cross_fit``: so many further classifiers,
+    each trained without one fold of the training slides, make the heatmaps that are trained on, so
+    that none comes from a classifier that has seen its slide (h2g.training.folds).
+
+    There is no label smoothing here: the soft Dice is at its best on labels of 0 and 1, and a
+    cross-entropy on others would pull against it.
     """
 
     model: str = "unet"
@@ -218,13 +247,31 @@ class RefinementStage(TrainingSettings):
     patience: int | None = 100
     learning_rate: Positive = 1e-3
     batch_norm_momentum: Share = 0.99
-    loss: Literal["dice"] = "dice"
+    loss: Literal["dice", "dice-crossentropy"] = "dice"
+    class_weights: Literal["none"] | dict[str, Positive] = "none"
+    cross_fit: Annotated[int, Field(ge=2)] | None = None
     augmentation: RefinementAugmentation = RefinementAugmentation()
+
+
+MeanSD = tuple[Share, Share]
+
+
+class PaperRow(Section):
+    """What the H2G-Net paper reports for a design, on 90 test slides: mean and standard deviation
+    of its Table 1, and Dice by histological grade of its Table 2. It changes nothing."""
+
+    design: Literal["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"]
+    label: str
+    recall: MeanSD
+    precision: MeanSD
+    dice: MeanSD
+    dice_by_grade: dict[Literal["I", "II", "III"], MeanSD] = {}
 
 
 class Recipe(Section):
     name: str
     description: str
+    paper: PaperRow | None = None
     # What every library that draws numbers takes as a seed.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     preprocessing: Preprocessing = Preprocessing()
@@ -232,8 +279,24 @@ class Recipe(Section):
     labels: LabelSettings = LabelSettings()
     sampler: SamplerSettings = SamplerSettings()
     clustering: ClusteringSettings | None = None
-    patch: PatchStage = PatchStage()
+    # None: no classifier and no heatmap, the low-resolution slide alone (designs I and II).
+    patch: PatchStage | None = PatchStage()
     refinement: RefinementStage | None = None
+
+    @model_validator(mode="after")
+    def _stages_that_fit(self) -> Recipe:
+        if self.patch is not None:
+            return self
+        if self.refinement is None:
+            raise ValueError("patch and refinement are both null; a recipe has one of the two")
+        if self.refinement.inputs != "image":
+            raise ValueError(
+                f"refinement.inputs {self.refinement.inputs} needs heatmaps, and patch: null makes "
+                "none; without a patch stage it is image"
+            )
+        if self.clustering is not None:
+            raise ValueError("clustering guides the patch stage, which is null; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _label_level_in_tree(self) -> Recipe:
@@ -243,7 +306,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _clusters_before_their_loss(self) -> Recipe:
-        if not self.patch.is_cluster_guided:
+        if self.patch is None or not self.patch.is_cluster_guided:
             return self
         if self.clustering is None:
             raise ValueError(
@@ -258,15 +321,62 @@ class Recipe(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weights_of_classes_there_are(self) -> Recipe:
+        for stage in ("patch", "refinement"):
+            weights = getattr(getattr(self, stage), "class_weights", "none")
+            unknown = [] if isinstance(weights, str) else [*{*weights} - {*self.class_names}]
+            if unknown:
+                raise ValueError(
+                    f"{stage}.class_weights: no class {', '.join(sorted(unknown))}; the classes "
+                    f"are {', '.join(self.class_names)}"
+                )
+        settings = self.refinement
+        if settings is None or settings.class_weights == "none" or settings.loss != "dice":
+            return self
+        if self.class_names[0] in settings.class_weights or len(self.class_names) == 2:
+            raise ValueError(
+                "refinement.class_weights: the loss dice is a mean over the tumour classes alone; "
+                "weigh two or more of them, or take refinement.loss dice-crossentropy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cross_fit_where_heatmaps_are_seen(self) -> Recipe:
+        settings = self.refinement
+        if settings is not None and settings.cross_fit and settings.inputs == "image":
+            raise ValueError(
+                "refinement.cross_fit makes heatmaps, which a network with refinement.inputs "
+                "image does not see; leave one of the two out"
+            )
+        return self
+
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.annotation.class_names
+
+    @property
+    def network_stages(self) -> tuple[Literal["patch", "refinement"], ...]:
+        """The stages whose networks segment slides, in their order."""
+        stages: list[Literal["patch", "refinement"]] = []
+        if self.patch is not None:
+            stages.append("patch")
+        if self.refinement is not None:
+            stages.append("refinement")
+        return tuple(stages)
 
 
 def recipe_names() -> list[str]:
     """Names of the recipes that ship with h2g."""
     folder = resources.files("h2g.recipes")
     return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def shipped_recipes() -> list[Recipe]:
+    """The recipes that ship with h2g: the paper's designs in its order, then the others."""
+    designs = get_args(PaperRow.model_fields["design"].annotation)
+    recipes = [load_recipe(name) for name in recipe_names()]
+    return sorted(recipes, key=lambda r: designs.index(r.paper.design) if r.paper else len(designs))
 
 
 def recipe_text(name: str) -> str:
@@ -302,8 +412,10 @@ def load_recipe(name_or_file: str | Path, overrides: tuple[str, ...] = ()) -> Re
     if not isinstance(document, dict):
         raise RecipeError(f"{path}: a recipe is a YAML mapping; see 'h2g recipes demo'.")
     document = _with_profile(document)
-    for override in overrides:
+    # A profile first, whose values the others change.
+    for override in sorted(overrides, key=lambda text: not text.startswith(PROFILE_KEY)):
         _override(document, override)
+    document = _with_profile(document)
     return validate_recipe(document, source=str(name_or_file))
 
 
@@ -336,10 +448,21 @@ def _with_profile(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "preprocessing": base}
 
 
+def _change_profile(document: dict[str, Any], name: str) -> None:
+    """All values of another profile, but for the patches' size and resolution."""
+    written = document.get("preprocessing") or {}
+    patch = written.get("patch") or {} if isinstance(written, dict) else {}
+    same = {key: patch[key] for key in ("mpp", "size_px") if key in patch}
+    document["preprocessing"] = {"profile": name, "patch": same}
+
+
 def _override(document: dict[str, Any], override: str) -> None:
     key, separator, value = override.partition("=")
     if not separator or not key.strip():
         raise RecipeError(f"--set {override}: write KEY=VALUE, e.g. --set patch.epochs=10.")
+    if key.strip() == PROFILE_KEY and value.strip() in PROFILES:
+        _change_profile(document, value.strip())
+        return
     *parents, last = key.strip().split(".")
     section = document
     for parent in parents:

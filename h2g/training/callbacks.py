@@ -7,8 +7,10 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
 from h2g.errors import TrainingError
@@ -57,8 +59,16 @@ class KeepState(keras.callbacks.Callback):
             )
 
 
+class NotANumberError(TrainingError):
+    """Training that came to a loss or to weights that are not numbers."""
+
+
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends training when the loss is not a number; the last checkpoint stays."""
+    """Ends training when the loss or a weight is not a number; the last checkpoint stays.
+
+    Stands before what writes checkpoints: the weights may have lost their numbers in the last step
+    of an epoch, whose loss came before it.
+    """
 
     def __init__(self, stage: str, *, steps_per_epoch: int) -> None:
         super().__init__()
@@ -71,15 +81,28 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         # The mean since the epoch began: not a number from the first batch on that has none.
-        if math.isfinite((logs or {}).get("loss", 0.0)):
-            return
-        step = self.epoch * self.steps_per_epoch + batch + 1
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            self._stop("The loss", "is not a number at", batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        if not all(_is_finite(variable) for variable in variables):
+            self._stop(
+                "The network", "has weights that are not numbers after", self.steps_per_epoch
+            )
+
+    def _stop(self, what: str, how: str, step_of_epoch: int) -> None:
+        step = self.epoch * self.steps_per_epoch + step_of_epoch
         kept = f"The checkpoint of epoch {self.epoch} is kept. " if self.epoch else ""
-        raise TrainingError(
-            f"The loss of the {self.stage} stage is not a number at step {step} (epoch "
-            f"{self.epoch + 1}). {kept}Start another run with a lower "
-            f"--set {self.stage}.learning_rate or with --set {self.stage}.mixed_precision=float32."
+        raise NotANumberError(
+            f"{what} of the {self.stage} stage {how} step {step} (epoch {self.epoch + 1}). {kept}"
+            f"Start another run with a lower --set {self.stage}.learning_rate or with "
+            f"--set {self.stage}.mixed_precision=float32."
         )
+
+
+def _is_finite(variable: Any) -> bool:
+    return bool(np.isfinite(keras.ops.convert_to_numpy(variable)).all())
 
 
 class ShowProgress(keras.callbacks.Callback):

@@ -124,7 +124,7 @@ def _extract(
     numbers = missing_batches(cache, settings.batches)
     if not numbers:
         return
-    workers = run.recipe.patch.workers
+    workers = run.patch_settings.workers
     batches = BatchSettings(
         batch_size=settings.batch_size,
         class_count=len(run.recipe.class_names),

@@ -19,7 +19,13 @@ from h2g.progress import progress
 from h2g.recipes.recipe import TrainingSettings
 from h2g.reporting.plots import draw_history
 from h2g.runs import replacing
-from h2g.training.callbacks import KeepState, ShowProgress, StopOnNaN, write_history
+from h2g.training.callbacks import (
+    KeepState,
+    NotANumberError,
+    ShowProgress,
+    StopOnNaN,
+    write_history,
+)
 from h2g.training.checkpoint import TrainingState, load_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -34,6 +40,7 @@ class StageTraining:
 
     Attributes:
         name: ``patch`` or ``refinement``, as in the recipe.
+        part: which of several trainings of that stage, for messages: "fold 2 of 3".
         build: the network with its first weights; called once. Only its first output is kept.
         train: number of the first batch -> endless data set from that batch on.
         validation: data set that ends, the same in every epoch.
@@ -50,10 +57,16 @@ class StageTraining:
     metrics: tuple[Any, ...]
     train: Callable[[int], AbstractContextManager[tf.data.Dataset]]
     validation: Callable[[], AbstractContextManager[tf.data.Dataset]]
+    part: str = ""
 
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoints" / "last.npz"
+
+    @property
+    def of_part(self) -> str:
+        """Behind the stage's name in a message."""
+        return f" ({self.part})" if self.part else ""
 
 
 def fit_stage(stage: StageTraining, *, strategy: Strategy = "none") -> TrainingState:
@@ -63,7 +76,9 @@ def fit_stage(stage: StageTraining, *, strategy: Strategy = "none") -> TrainingS
     into the stage's folder.
 
     Raises:
-        TrainingError: the loss is not a number, or no data can be read any more.
+        TrainingError: the loss is not a number, or no data can be read any more. The checkpoint
+            then is that of the last whole epoch; without a number, the best network so far is in
+            checkpoints/best.keras.
         WrongUseError: a strategy that cannot train this stage.
     """
     check_strategy(stage.name, stage.settings, strategy)
@@ -72,9 +87,10 @@ def fit_stage(stage: StageTraining, *, strategy: Strategy = "none") -> TrainingS
         model = stage.build()
         _compile(model, stage)
         state = load_checkpoint(stage.checkpoint, model)
-        logger.info("The %s stage trains on %s.", stage.name, _devices())
+        named = f"{stage.name} stage{stage.of_part}"
+        logger.info("The %s trains on %s.", named, _devices())
         if state.epoch:
-            logger.info("The %s stage goes on after epoch %d.", stage.name, state.epoch)
+            logger.info("The %s goes on after epoch %d.", named, state.epoch)
         if not state.is_over(epochs=stage.settings.epochs, patience=stage.settings.patience):
             state = _fit(model, stage, state)
     _write_results(model, stage, state)
@@ -118,9 +134,13 @@ def _fit(model: keras.Model, stage: StageTraining, state: TrainingState) -> Trai
     callbacks = [StopOnNaN(stage.name, steps_per_epoch=steps), keep]
     if stage.settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(stage.folder / "tensorboard"))
-    with stage.train(state.epoch * steps) as train, stage.validation() as validation:
+    with (
+        _keeping_best(model, stage, keep),
+        stage.train(state.epoch * steps) as train,
+        stage.validation() as validation,
+    ):
         batches = steps + int(validation.cardinality())
-        with progress(f"{stage.name} training", epochs * batches) as advance:
+        with progress(f"{stage.name} training{stage.of_part}", epochs * batches) as advance:
             advance(state.epoch * batches)
             callbacks.append(ShowProgress(advance, epochs=epochs, state=state))
             model.fit(
@@ -136,6 +156,21 @@ def _fit(model: keras.Model, stage: StageTraining, state: TrainingState) -> Trai
     return keep.state
 
 
+@contextlib.contextmanager
+def _keeping_best(model: keras.Model, stage: StageTraining, keep: KeepState) -> Iterator[None]:
+    """Around fit: what was trained up to a loss that is not a number can be used nevertheless."""
+    try:
+        yield
+    except NotANumberError as error:
+        if not keep.state.best_weights:
+            raise
+        file = stage.checkpoint.with_name("best.keras")
+        _write_network(model, keep.state, file)
+        raise NotANumberError(
+            f"{error} The best network so far, of epoch {keep.state.best_epoch}, is {file}."
+        ) from error
+
+
 def _write_results(model: keras.Model, stage: StageTraining, state: TrainingState) -> None:
     if not state.best_weights:
         raise TrainingError(
@@ -143,11 +178,17 @@ def _write_results(model: keras.Model, stage: StageTraining, state: TrainingStat
             f"to keep. Start another run with a lower --set {stage.name}.learning_rate."
         )
     write_history(state, stage.folder / "history.csv")
-    draw_history(stage.folder / "history.csv", stage.folder / "history.png", title=stage.name)
+    title = f"{stage.name}{stage.of_part}"
+    draw_history(stage.folder / "history.csv", stage.folder / "history.png", title=title)
+    _write_network(model, state, stage.folder / "model.keras")
+
+
+def _write_network(model: keras.Model, state: TrainingState, file: Path) -> None:
+    """The network with its best weights, its first output alone."""
     # Not compiled, so that the file holds the network alone.
     network = model.__class__.from_config(model.get_config())
     network.set_weights(state.best_weights)
-    with replacing(stage.folder / "model.keras") as temporary:
+    with replacing(file) as temporary:
         main_output(network).save(temporary)
 
 

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from pathlib import Path
 
+from h2g.cohort import CohortSlide
 from h2g.errors import SlideError, TrainingError
-from h2g.evaluation.rasters import slide_heatmap
-from h2g.inference.keras_engine import open_keras_engine
+from h2g.evaluation.rasters import kept_heatmap
+from h2g.inference.engine import NetworkFiles
+from h2g.inference.keras_engine import KerasEngine, open_keras_engine
 from h2g.runs import Run
+from h2g.training.folds import fold_count, fold_models, fold_of_slides
 
 logger = logging.getLogger(__name__)
 
+WHOLE = 0  # stands for the classifier that saw all training slides, where folds are from 1 on
+
+
+def seen_heatmap(run: Run, row: CohortSlide) -> Path:
+    """The heatmap that the refinement network is shown of a slide of train or val.
+
+    heatmaps/<slide>.tiff, which is the heatmap of every other use too; of a training slide, with
+    folds, heatmaps/cross_fit/<slide>.tiff.
+    """
+    file = run.heatmap_file(row.name)
+    if row.split == "train" and fold_count(run.recipe):
+        return file.parent / "cross_fit" / file.name
+    return file
+
 
 def make_heatmaps(run: Run, *, threads: int) -> None:
-    """Writes heatmaps/<slide>.tiff of every slide of train and val that has none.
+    """Writes the heatmap of every slide of train and val that has none; see seen_heatmap.
 
     A slide that cannot be read is reported and left out of the refinement stage.
 
@@ -23,16 +42,38 @@ def make_heatmaps(run: Run, *, threads: int) -> None:
         RunError: the classifier is not trained.
         TrainingError: no slide of a split has a heatmap.
     """
-    engine = open_keras_engine(run, stages=("patch",))
+    fold_of = fold_of_slides(run)
+    networks = [run.trained_models(["patch"])["patch"], *fold_models(run)]
+    # One at a time: slides come fold by fold.
+    open_engine = functools.lru_cache(maxsize=1)(functools.partial(_engine, run))
     for split in ("train", "val"):
         made = 0
-        for row in run.cohort.slides:
-            if row.split != split:
-                continue
+        rows = [row for row in run.cohort.slides if row.split == split]
+        for row in sorted(rows, key=lambda row: fold_of.get(row.name, WHOLE)):
+            fold = fold_of.get(row.name, WHOLE)
             try:
-                slide_heatmap(run, row, lambda: engine, threads=threads)
+                kept_heatmap(
+                    seen_heatmap(run, row),
+                    row,
+                    run.recipe,
+                    functools.partial(open_engine, fold),
+                    network=networks[fold],
+                    threads=threads,
+                )
                 made += 1
             except SlideError as error:
                 logger.warning("%s is left out of the refinement stage: %s", row.name, error)
         if not made:
             raise TrainingError(f"There is no heatmap of any {split} slide to refine.")
+
+
+def _engine(run: Run, fold: int) -> KerasEngine:
+    if fold == WHOLE:
+        return open_keras_engine(run, stages=("patch",))
+    files = NetworkFiles(
+        patch=fold_models(run)[fold - 1],
+        refinement=None,
+        input_px=None,
+        class_count=len(run.recipe.class_names),
+    )
+    return KerasEngine(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,21 +19,82 @@ class SoftDice(keras.losses.Loss):
 
     Args:
         smoothing: s; it also weighs how much false tumour on an empty slide costs.
+        class_weights: (C,), background first and without effect; the mean over tumour classes
+            becomes the weighted one. None weighs all alike.
 
     Shapes: truth (one-hot) and probabilities (N, height, width, C), background first.
     Source: the loss of H2G-Net's public training script; the paper does not name one.
     """
 
-    def __init__(self, smoothing: float = 1.0, name: str = "soft_dice", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        smoothing: float = 1.0,
+        class_weights: Sequence[float] | None = None,
+        name: str = "soft_dice",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.smoothing = smoothing
+        self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         truth, probabilities = y_true[..., 1:], y_pred[..., 1:]
         overlap = ops.sum(truth * probabilities, axis=(1, 2))
         squares = ops.sum(ops.square(truth) + ops.square(probabilities), axis=(1, 2))
         dice = (2 * overlap + self.smoothing) / (squares + self.smoothing)
-        return 1 - ops.mean(dice, axis=-1)
+        if self.class_weights is None:
+            return 1 - ops.mean(dice, axis=-1)
+        weights = self.class_weights[1:]
+        shares = ops.convert_to_tensor([weight / sum(weights) for weight in weights], dice.dtype)
+        return 1 - ops.sum(dice * shares, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "smoothing": self.smoothing}
+        own = {"smoothing": self.smoothing, "class_weights": self.class_weights}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="h2g")
+class DiceCrossEntropy(SoftDice):
+    """SoftDice plus the mean cross-entropy of a slide's pixels, one slide at a time.
+
+    Dice sees a slide as a whole, cross-entropy every pixel for itself, background included; the sum
+    has a gradient also where the one has none. A pixel's cross-entropy is ``-w log p`` of its true
+    class, w that class's weight over the mean weight of all C classes, so that the two parts keep
+    their proportion whatever the weights.
+
+    Args, shapes: as SoftDice; the background's weight has effect in the cross-entropy.
+    Source: Isensee et al. 2021 (nnU-Net), whose loss is this sum, with another form of Dice.
+    """
+
+    def __init__(
+        self,
+        smoothing: float = 1.0,
+        class_weights: Sequence[float] | None = None,
+        name: str = "dice_cross_entropy",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(smoothing, class_weights, name=name, **kwargs)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        losses = ops.categorical_crossentropy(y_true, y_pred)
+        if self.class_weights is not None:
+            mean = sum(self.class_weights) / len(self.class_weights)
+            weights = ops.convert_to_tensor([w / mean for w in self.class_weights], losses.dtype)
+            losses = losses * ops.sum(y_true * weights, axis=-1)
+        return super().call(y_true, y_pred) + ops.mean(losses, axis=(1, 2))
+
+
+REFINEMENT_LOSSES: dict[str, type[SoftDice]] = {
+    "dice": SoftDice,
+    "dice-crossentropy": DiceCrossEntropy,
+}
+
+
+def refinement_loss(
+    name: str, class_names: Sequence[str], class_weights: str | Mapping[str, float]
+) -> SoftDice:
+    """The loss of a recipe's ``refinement.loss`` with its ``refinement.class_weights``."""
+    weights = None
+    if not isinstance(class_weights, str):
+        weights = [class_weights.get(class_name, 1.0) for class_name in class_names]
+    return REFINEMENT_LOSSES[name](class_weights=weights)

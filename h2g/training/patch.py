@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -16,6 +17,7 @@ from h2g.errors import RunError
 from h2g.models.registry import build_patch_model
 from h2g.runs import Run
 from h2g.training.checkpoint import TrainingState
+from h2g.training.class_weights import split_weigher
 from h2g.training.cluster_weights import open_weigher
 from h2g.training.fit import StageTraining, Strategy, fit_stage
 
@@ -30,12 +32,42 @@ def train_patch(run: Run, *, strategy: Strategy = "none") -> TrainingState:
         RunError: the run is not prepared, or has no clusters and its loss weighs by them.
         TrainingError, ModelError, WrongUseError: what the recipe or the data make impossible.
     """
-    slides = {split: labelled_slides(run, split) for split in ("train", "val")}
-    recipe, settings = run.recipe, run.recipe.patch
-    weigh = _weigher(run)
-    stage = StageTraining(
-        name="patch",
+    stage = classifier_training(
+        run,
+        train=labelled_slides(run, "train"),
+        validation=labelled_slides(run, "val"),
         folder=run.stage_folder("patch"),
+    )
+    return fit_stage(stage, strategy=strategy)
+
+
+def classifier_training(
+    run: Run,
+    *,
+    train: Sequence[SlidePatches],
+    validation: Sequence[SlidePatches],
+    folder: Path,
+    part: str = "",
+) -> StageTraining:
+    """The training of a classifier with the recipe's settings on these slides.
+
+    Args:
+        folder: where it is kept.
+        part: as in StageTraining.
+    Raises:
+        RunError: the run has no clusters and its loss weighs by them.
+    """
+    recipe, settings = run.recipe, run.patch_settings
+    by_cluster = _cluster_weigher(run)
+
+    def weigher(slides: Sequence[SlidePatches]) -> Weigh | None:
+        order = recipe.sampler.order
+        return split_weigher(settings.class_weights, slides, order, recipe.class_names, by_cluster)
+
+    return StageTraining(
+        name="patch",
+        part=part,
+        folder=folder,
         settings=settings,
         steps_per_epoch=settings.steps_per_epoch,
         seed=recipe.seed,
@@ -46,12 +78,12 @@ def train_patch(run: Run, *, strategy: Strategy = "none") -> TrainingState:
             weights=settings.weights,
             options=settings.options,
         ),
-        loss=keras.losses.CategoricalCrossentropy(),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=(keras.metrics.CategoricalAccuracy(name="accuracy"),),
-        train=partial(training_batches, run, slides["train"], weigh=weigh),
-        validation=partial(validation_batches, run, slides["val"], weigh=weigh),
+        # Each by the rates of its own sampling tree: what is balanced is balanced in both.
+        train=partial(training_batches, run, train, weigh=weigher(train)),
+        validation=partial(validation_batches, run, validation, weigh=weigher(validation)),
     )
-    return fit_stage(stage, strategy=strategy)
 
 
 @contextlib.contextmanager
@@ -61,7 +93,7 @@ def training_batches(
     """Augmented batches without end; see patch_dataset."""
     source = _source(run, slides, first_batch=first_batch)
     with contextlib.closing(source), source.raising_failure():
-        yield patch_dataset(source, run.recipe.patch.augmentation, weigh=weigh)
+        yield patch_dataset(source, run.patch_settings.augmentation, weigh=weigh)
 
 
 @contextlib.contextmanager
@@ -71,11 +103,11 @@ def validation_batches(
     """The same batches, not augmented, whenever iterated."""
     source = _source(run, slides, first_batch=0)
     with contextlib.closing(source), source.raising_failure():
-        yield patch_dataset(source, weigh=weigh).take(run.recipe.patch.validation_steps)
+        yield patch_dataset(source, weigh=weigh).take(run.patch_settings.validation_steps)
 
 
-def _weigher(run: Run) -> Weigh | None:
-    loss = run.recipe.patch.loss
+def _cluster_weigher(run: Run) -> Weigh | None:
+    loss = run.patch_settings.loss
     if loss == "crossentropy":
         return None
     file = run.model_file("clusters")
@@ -88,10 +120,10 @@ def _weigher(run: Run) -> Weigh | None:
 
 def _source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int) -> PatchSource:
     settings = BatchSettings(
-        batch_size=run.recipe.patch.batch_size,
+        batch_size=run.patch_settings.batch_size,
         class_count=len(run.recipe.class_names),
         seed=run.recipe.seed,
         first_batch=first_batch,
-        workers=run.recipe.patch.workers,
+        workers=run.patch_settings.workers,
     )
     return PatchSource(slides, settings, run.recipe.sampler.order)

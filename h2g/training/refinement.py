@@ -21,19 +21,21 @@ from h2g.data.refinement_dataset import (
 )
 from h2g.data.stain import macenko_stain_matrix
 from h2g.errors import TrainingError
-from h2g.models.registry import build_refinement_model
+from h2g.models.registry import build_refinement_model, find_architecture
 from h2g.recipes.recipe import RefinementStage
-from h2g.runs import Run
+from h2g.runs import Run, replacing
 from h2g.training.checkpoint import TrainingState
 from h2g.training.fit import StageTraining, Strategy, fit_stage
+from h2g.training.heatmaps import seen_heatmap
 from h2g.training.inputs import image_file, truth_file, write_inputs
-from h2g.training.losses import SoftDice
+from h2g.training.losses import refinement_loss
 from h2g.training.metrics import slide_dice
 from h2g.training.supervision import with_supervision
 
 
 def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) -> TrainingState:
-    """Trains the refinement network of a run that has its heatmaps, or goes on with it.
+    """Trains the refinement network of a run that has its heatmaps, or goes on with it; one
+    without weights is written as it is.
 
     Writes refinement/{model.keras,history.csv,history.png} and refinement/inputs; the model is
     that of the epoch with the lowest validation loss.
@@ -46,6 +48,10 @@ def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) ->
     settings = run.recipe.refinement
     if settings is None:
         raise ValueError(f"the recipe '{run.recipe.name}' has no refinement stage")
+    if not find_architecture(settings.model).is_trained:
+        with replacing(run.model_file("refinement")) as temporary:
+            _network(run, settings).save(temporary)
+        return TrainingState()
     examples = {split: _examples(run, split, jobs=jobs) for split in ("train", "val")}
     one_pass = math.ceil(len(examples["train"]) / settings.batch_size)
     stage = StageTraining(
@@ -55,7 +61,7 @@ def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) ->
         steps_per_epoch=settings.steps_per_epoch or one_pass,
         seed=run.recipe.seed,
         build=partial(_network, run, settings),
-        loss=SoftDice(),
+        loss=refinement_loss(settings.loss, run.recipe.class_names, settings.class_weights),
         metrics=(slide_dice,),
         train=partial(_training_batches, run, settings, examples["train"], jobs),
         validation=partial(_validation_batches, run, settings, examples["val"], jobs),
@@ -85,10 +91,13 @@ def _training_batches(
     first_batch: int,
 ) -> Iterator[tf.data.Dataset]:
     batches = _batch_settings(run, settings, workers=jobs, first_batch=first_batch)
-    source = ExampleSource(examples, batches, shuffle=True)
+    source = ExampleSource(examples, batches, shuffle=True, augmentation=settings.augmentation)
     with source.raising_failure():
         yield refinement_dataset(
-            source, input_px=settings.input_px, augmentation=settings.augmentation
+            source,
+            input_px=settings.input_px,
+            augmentation=settings.augmentation,
+            inputs=settings.inputs,
         )
 
 
@@ -99,16 +108,21 @@ def _validation_batches(
     batches = _batch_settings(run, settings, workers=jobs, first_batch=0)
     source = ExampleSource(examples, batches, shuffle=False)
     with source.raising_failure():
-        yield refinement_dataset(source, input_px=settings.input_px, augmentation=None)
+        yield refinement_dataset(
+            source, input_px=settings.input_px, augmentation=None, inputs=settings.inputs
+        )
 
 
 def _examples(run: Run, split: Split, *, jobs: int) -> list[RefinementExample]:
-    """The slides of a split that have a heatmap and can be read."""
-    with_heatmap = [row for row in run.cohort.split(split) if run.heatmap_file(row.name).exists()]
-    rows = write_inputs(run, with_heatmap, jobs=jobs)
+    """The slides of a split that can be read and have a heatmap, where one is wanted."""
+    rows = list(run.cohort.split(split))
+    if run.recipe.patch is not None:
+        rows = [row for row in rows if seen_heatmap(run, row).exists()]
+    rows = write_inputs(run, rows, jobs=jobs)
     if not rows:
+        heatmap = "" if run.recipe.patch is None else "a heatmap, "
         raise TrainingError(
-            f"No {split} slide has a heatmap, a picture and an annotation to refine with."
+            f"No {split} slide has {heatmap}a picture and an annotation to learn from."
         )
     return [_example(run, row) for row in rows]
 
@@ -120,7 +134,7 @@ def _example(run: Run, row: CohortSlide) -> RefinementExample:
         name=row.name,
         image_file=file,
         truth_file=truth_file(run, row.name),
-        heatmap_file=run.heatmap_file(row.name),
+        heatmap_file=seen_heatmap(run, row) if run.recipe.patch is not None else None,
         stain_matrix=macenko_stain_matrix(image),
     )
 

@@ -270,3 +270,23 @@ def test_an_unreadable_slide_is_a_slide_error(tmp_path: Path) -> None:
     draw_slide(tmp_path, "a").write_text("no slide")
     with pytest.raises(SlideError):
         index_slide(row(tmp_path, "a"), RECIPE)
+
+
+def test_a_class_of_three_patches_and_missing_grades_are_told_once(
+    two_slides: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Grade 1 is in train alone, grade 2 in val alone, and each has 3 patches of tumour.
+    prepare_run(two_slides, jobs=1)
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 3
+    assert "split 'train' has only 3 patches of class 'tumour'. The sampler repeats" in told[0]
+    assert "split 'val' has only 3 patches of class 'tumour'" in told[1]
+    assert told[2].endswith("no slide of grade '2' in split 'train'; nor of '1' in split 'val'.")
+
+
+def test_one_grade_everywhere_is_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    draw_slide(tmp_path, "a")
+    draw_slide(tmp_path, "b")
+    slides = [row(tmp_path, "a"), row(tmp_path, "b", "val")]
+    prepare_run(make_run(tmp_path, *(replace(slide, grade="1") for slide in slides)), jobs=1)
+    assert "no slide of grade" not in caplog.text

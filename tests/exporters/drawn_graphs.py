@@ -9,7 +9,7 @@ import numpy as np
 
 from h2g.models.blocks import batch_norms
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement
-from h2g.models.registry import build_patch_model, build_refinement_model
+from h2g.models.registry import REFINEMENT_MODELS, build_patch_model, build_refinement_model
 
 CLASSES = 3
 Arrays = dict[str, np.ndarray]
@@ -78,11 +78,18 @@ def refinement_graph(
         sizes: by feed, (height, width) of the image and of the heatmap.
     """
     keras.utils.set_random_seed(0)
-    network = build_refinement_model(name, input_px=input_px, num_classes=CLASSES, options=options)
-    draw_statistics(network)
+    trained = REFINEMENT_MODELS[name].is_trained
+    classes = CLASSES if trained else 2
+    network = build_refinement_model(name, input_px=input_px, num_classes=classes, options=options)
+    if trained:
+        draw_statistics(network)
     model = deployed_refinement(network, input_px, spacing_frame=spacing_frame)
-    frame = ((1, input_px, input_px),) if spacing_frame else ()
-    return drawn(model, [((1, *image), (1, *heatmap), *frame) for image, heatmap in sizes])
+    drawn_sizes = []
+    for image, heatmap in sizes:
+        shapes = {"input_0_image": image, "input_1_heatmap": heatmap}
+        frame = (input_px, input_px)
+        drawn_sizes.append(tuple((1, *shapes.get(each.name, frame)) for each in model.inputs))
+    return drawn(model, drawn_sizes)
 
 
 def small_refinement_graph(*, spacing_frame: bool = False) -> DrawnGraph:

@@ -22,7 +22,7 @@ from drawn_slides import (
     save_tiff,
 )
 
-from h2g.errors import RunError, SlideError
+from h2g.errors import ModelError, RunError, SlideError
 from h2g.inference import patchwise
 from h2g.inference import predict as predict_module
 from h2g.inference.folder import COLUMNS
@@ -266,6 +266,19 @@ def test_models_never_mix(slides: Path, tmp_path: Path, change: dict, named: str
     with pytest.raises(RunError, match=rf"another model \(other {named}\)"):
         predict_slides(other, requests(slides, "b b.tiff"), tmp_path)
     assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_a_model_that_cannot_be_opened_takes_no_folder(slides: Path, tmp_path: Path) -> None:
+    def fail(batch_size: int) -> ColourEngine:
+        raise ModelError("its file is broken")
+
+    broken = dataclasses.replace(
+        colour_model(ColourEngine()), open_engine=fail, sha256={"patch/model.keras": "1" * 64}
+    )
+    with pytest.raises(ModelError, match="broken"):
+        predict_slides(broken, requests(slides, "a.tiff"), tmp_path)
+    summary = predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
+    assert summary["status"].tolist() == ["ok"]
 
 
 def test_a_run_folder_is_not_written_into(slides: Path, tmp_path: Path) -> None:

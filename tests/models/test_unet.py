@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 import pytest
 
 from h2g.models.blocks import batch_norms
@@ -46,16 +45,10 @@ def test_momentum_is_the_one_asked_for() -> None:
     ("inputs", "sees_image", "sees_heatmap"),
     [("both", True, True), ("image", True, False), ("heatmap", False, True)],
 )
-def test_controls_see_one_input_only(inputs: str, sees_image: bool, sees_heatmap: bool) -> None:
-    rng = np.random.default_rng(0)
-    image, other_image = rng.random((2, 1, 16, 16, 3), np.float32)
-    heatmap, other_heatmap = rng.random((2, 1, 16, 16, 1), np.float32)
+def test_controls_take_one_input_only(inputs: str, sees_image: bool, sees_heatmap: bool) -> None:
     model = small_unet(inputs)
-    reference = model.predict_on_batch([image, heatmap])
-    changed = model.predict_on_batch([other_image, heatmap])
-    assert np.array_equal(reference, changed) != sees_image
-    changed = model.predict_on_batch([image, other_heatmap])
-    assert np.array_equal(reference, changed) != sees_heatmap
+    names = [name for name, seen in (("image", sees_image), ("heatmap", sees_heatmap)) if seen]
+    assert [tensor.name for tensor in model.inputs] == names
 
 
 def test_the_image_alone_is_the_papers_unet_lr() -> None:
@@ -64,12 +57,3 @@ def test_the_image_alone_is_the_papers_unet_lr() -> None:
     # With the batch renormalisation of the published network, 2 C + 2 more a layer.
     renormalised = sum(2 * layer.moving_mean.shape[0] + 2 for layer in batch_norms(model))
     assert model.count_params() + renormalised == 11_581_710
-
-
-def test_a_network_of_one_input_can_be_had_of_it() -> None:
-    both = small_unet("image")
-    alone = keras.Model(both.inputs[0], both.output)
-    assert alone.count_params() == both.count_params()
-    rng = np.random.default_rng(0)
-    image, heatmap = rng.random((1, 16, 16, 3), np.float32), rng.random((1, 16, 16, 1), np.float32)
-    np.testing.assert_array_equal(alone(image), both([image, heatmap]))

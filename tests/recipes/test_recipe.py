@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from h2g.errors import RecipeError
-from h2g.recipes.recipe import dump_recipe, load_recipe, recipe_names, validate_recipe
+from h2g.recipes.recipe import PROFILES, dump_recipe, load_recipe, recipe_names, validate_recipe
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -73,3 +73,16 @@ def test_unknown_recipe_lists_the_names(tmp_path):
 def test_wrong_overrides(tmp_path, override):
     with pytest.raises(RecipeError):
         load_recipe(write(tmp_path, ""), (override,))
+
+
+def test_another_profile_changes_all_but_size_and_resolution_of_patches():
+    overrides = ("preprocessing.patch.min_tissue=0.4", "preprocessing.profile=fast")
+    recipe = load_recipe("mob-pw", (*overrides, "preprocessing.patch.mpp=2.0"))
+    fast = PROFILES["fast"]
+    assert recipe.preprocessing.profile == "fast"
+    assert recipe.preprocessing.tissue == fast.tissue
+    assert recipe.preprocessing.low_resolution == fast.low_resolution
+    changed = {"mpp": 2.0, "size_px": 256, "min_tissue": 0.4}
+    assert recipe.preprocessing.patch == fast.patch.model_copy(update=changed)
+    with pytest.raises(RecipeError, match=r"preprocessing\.profile: input should be 'paper' or"):
+        load_recipe("mob-pw", ("preprocessing.profile=fsat",))

@@ -130,8 +130,65 @@ def test_nan_names_the_step_and_keeps_the_checkpoint(tmp_path):
     # Batch 12 (from 0) is step 13, in epoch 3.
     with pytest.raises(TrainingError, match=r"patch stage is not a number at step 13 \(epoch 3\)"):
         fit_stage(stage(tmp_path, nan_at=12))
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert len(history) == 2
+    assert val_loss_of(tmp_path / "checkpoints" / "best.keras") == pytest.approx(
+        history["val_loss"].min(), rel=1e-4
+    )
+    assert not (tmp_path / "model.keras").exists()
     assert fit_stage(stage(tmp_path)).epoch == 4
     assert math.isfinite(pd.read_csv(tmp_path / "history.csv")["loss"].sum())
+
+
+def val_loss_of(file) -> float:
+    model = keras.models.load_model(file)
+    model.compile(loss="mse")
+    with validation() as data:
+        return model.evaluate(data, verbose=0)
+
+
+def test_nan_in_the_first_epoch_keeps_nothing_and_says_so(tmp_path):
+    with pytest.raises(TrainingError, match=r"step 3 \(epoch 1\)\. Start another run") as told:
+        fit_stage(stage(tmp_path, nan_at=2))
+    assert "best network" not in str(told.value)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+class SteepAtMark(keras.losses.Loss):
+    """Squared error; where the truth is above 1e4 the loss is 0 and its gradient not a number."""
+
+    def call(self, y_true, y_pred):
+        marked = keras.ops.cast(y_true > 1e4, "float32")
+        # The root of 0 has no gradient; the root of 1 has one of 0.
+        root = keras.ops.sqrt(keras.ops.square(y_pred * 0) * marked + (1 - marked))
+        squares = keras.ops.square((y_true - y_pred) * (1 - marked))
+        return keras.ops.mean(squares + root - (1 - marked), axis=-1)
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_weights_lost_in_an_epochs_last_step_reach_no_checkpoint(tmp_path, accumulation):
+    # The last of epoch 2's steps, 10, has a loss of 0: only what it leaves behind is no number,
+    # in the weights or, half way through an accumulation, in the optimizer.
+    @contextlib.contextmanager
+    def marked(first):
+        with batches(first) as clean:
+            yield clean.enumerate(first).map(
+                lambda number, pair: (pair[0], tf.where(number == 9, 1e5, pair[1]))
+            )
+
+    steep = dataclasses.replace(
+        stage(tmp_path, accumulation_steps=accumulation), loss=SteepAtMark(), train=marked
+    )
+    sentence = r"patch stage has weights that are not numbers after step 10 \(epoch 2\)"
+    with pytest.raises(TrainingError, match=f"{sentence}.*checkpoint of epoch 1 is kept") as told:
+        fit_stage(steep)
+    assert "of epoch 1, is" in str(told.value)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["epoch"].tolist() == [1]
+    assert val_loss_of(tmp_path / "checkpoints" / "best.keras") == pytest.approx(
+        history["val_loss"][0], rel=1e-4
+    )
+    assert fit_stage(stage(tmp_path, accumulation_steps=accumulation)).epoch == 4
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path):

@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from h2g.training.losses import SoftDice
+from h2g.training.losses import DiceCrossEntropy, SoftDice, refinement_loss
 
 
 def slides(*, seed: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +79,76 @@ def test_round_trip():
     assert isinstance(again, SoftDice)
     assert again.smoothing == 3.0
     assert float(again(truth, probabilities)) == float(loss(truth, probabilities))
+
+
+def test_dice_and_cross_entropy_by_hand():
+    # As in test_by_hand with 0.1 in place of 0: squares 0.81 + 0.25 + 0.04 + 0.01 = 1.11.
+    # Cross-entropy: -(ln 0.9 + ln 0.5 + ln 0.8 + ln 0.9) / 4.
+    tumour, truth = np.array([[0.9, 0.5, 0.2, 0.1]]), np.array([[1.0, 1, 0, 0]])
+    loss = DiceCrossEntropy()(one_hot(truth), one_hot(tumour))
+    entropy = -np.log([0.9, 0.5, 0.8, 0.9]).mean()
+    assert float(loss) == pytest.approx(1 - 3.8 / 4.11 + entropy, abs=1e-5)
+
+
+def test_gradient_of_dice_and_cross_entropy_by_hand():
+    # One pixel of tumour, logits 0 and 0: p = 1/2. Dice f = (2p + 1) / (p^2 + 2), so
+    # f' = (2 (p^2 + 2) - (2p + 1) 2p) / (p^2 + 2)^2 = (4.5 - 2) / 2.25^2; dp/dz = p (1 - p) = 1/4.
+    # Cross-entropy: p - 1 = -1/2. Together -(2.5 / 5.0625) / 4 - 1/2 by the tumour's logit.
+    logits = tf.Variable(np.zeros((1, 1, 1, 2)), dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        loss = DiceCrossEntropy()(one_hot(np.array([[1.0]])), tf.nn.softmax(logits))
+    wanted = -(2.5 / 5.0625) / 4 - 0.5
+    found = tape.gradient(loss, logits).numpy().ravel()
+    np.testing.assert_allclose(found, [-wanted, wanted], rtol=1e-5)
+
+
+def test_a_wrong_pixel_of_an_empty_slide_still_has_a_gradient():
+    # All background and p = 1 - 1e-6 of tumour on 10 000 pixels: Dice is flat there.
+    logits = tf.Variable(np.tile([[-7.0, 7.0]], (1, 100, 100, 1)), dtype=tf.float32)
+    truth = one_hot(np.zeros((100, 100)))
+    steepest = []
+    for loss in (SoftDice(), DiceCrossEntropy()):
+        with tf.GradientTape() as tape:
+            value = loss(truth, tf.nn.softmax(logits)) * 10_000
+        steepest.append(float(tf.reduce_max(tf.abs(tape.gradient(value, logits)))))
+    assert steepest[0] < 1e-6
+    assert steepest[1] == pytest.approx(1, abs=1e-3)
+
+
+def test_class_weights_by_hand():
+    truth, probabilities = slides(seed=4, count=2, classes=3)
+    alone = [
+        1
+        - (2 * (g * p).sum(axis=(1, 2)) + 1)
+        / ((g * g).sum(axis=(1, 2)) + (p * p).sum(axis=(1, 2)) + 1)
+        for g, p in [(truth[..., c], probabilities[..., c]) for c in (1, 2)]
+    ]
+    # Tumour classes 1 and 4: a fifth and four fifths. The background's 1 has no part in it.
+    dice = (0.2 * alone[0] + 0.8 * alone[1]).mean()
+    weights = [1.0, 1.0, 4.0]
+    assert float(SoftDice(class_weights=weights)(truth, probabilities)) == pytest.approx(
+        dice, abs=1e-5
+    )
+    # In the cross-entropy over their mean of 2: 1/2, 1/2, 2.
+    pixels = -np.log((truth * probabilities).sum(axis=-1)) * (truth @ [0.5, 0.5, 2.0])
+    found = float(DiceCrossEntropy(class_weights=weights)(truth, probabilities))
+    assert found == pytest.approx(dice + pixels.mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", [SoftDice, DiceCrossEntropy])
+def test_equal_class_weights_change_nothing(loss):
+    truth, probabilities = slides(seed=5, count=2, classes=3)
+    weighed = loss(class_weights=[2.0, 2.0, 2.0])(truth, probabilities)
+    assert float(weighed) == pytest.approx(float(loss()(truth, probabilities)), rel=1e-5)
+
+
+def test_the_recipes_loss_with_weights_round_trips():
+    names = ("background", "low", "high")
+    loss = refinement_loss("dice-crossentropy", names, {"high": 3.0})
+    assert loss.class_weights == [1.0, 1.0, 3.0]
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert isinstance(again, DiceCrossEntropy)
+    assert again.class_weights == loss.class_weights
+    plain = refinement_loss("dice", names, "none")
+    assert type(plain) is SoftDice
+    assert plain.class_weights is None

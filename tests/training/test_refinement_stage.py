@@ -32,19 +32,19 @@ def test_an_epoch_passes_every_slide_once(trained_run):
     assert momenta == {0.9}
 
 
-@pytest.mark.parametrize(("inputs", "matters"), [("image", 0), ("heatmap", 1)])
-def test_controls_see_one_input_in_use_too(own_run, inputs, matters):
+@pytest.mark.parametrize(
+    ("inputs", "name", "shape"),
+    [("image", "input_0_image", (1, 90, 80, 3)), ("heatmap", "input_1_heatmap", (1, 9, 8, 1))],
+)
+def test_controls_are_deployed_with_one_input(own_run, inputs, name, shape):
     own_run.model_file("refinement").unlink()
     train_refinement(with_settings(own_run, inputs=inputs, epochs=1))
     deployed = deployed_refinement(load_network(own_run.model_file("refinement")), 64)
-    rng = np.random.default_rng(0)
-    base = [rng.uniform(0, 255, (1, 90, 80, 3)), rng.uniform(size=(1, 9, 8, 1))]
-    before = deployed.predict(base, verbose=0)
-    for number in (0, 1):
-        changed = list(base)
-        changed[number] = changed[number][:, ::-1]
-        differs = np.abs(deployed.predict(changed, verbose=0) - before).max() > 0
-        assert differs == (number == matters)
+    assert [tensor.name for tensor in deployed.inputs] == [name]
+    values = np.random.default_rng(0).uniform(0, 255 if shape[-1] == 3 else 1, shape)
+    found = [deployed.predict(each, verbose=0) for each in (values, values[:, ::-1])]
+    assert found[0].shape == (1, 64, 64, 2)
+    assert np.abs(found[0] - found[1]).max() > 0
 
 
 def test_it_learns_with_accumulation(own_run):

@@ -93,7 +93,8 @@ def test_a_stage_of_another_recipe_is_not_reused(trained_run, tmp_path):
     run = fresh(trained_run, tmp_path / "run", seed=6)
     with pytest.raises(RunError, match="cannot be reused, the runs differ in seed"):
         reuse_stage(run, trained_run.path / "patch")
-    with pytest.raises(WrongUseError, match="give RUN/clusters, RUN/patch or RUN/heatmaps"):
+    known = "give RUN/clusters, RUN/patch, RUN/patch/folds or RUN/heatmaps"
+    with pytest.raises(WrongUseError, match=known):
         reuse_stage(run, trained_run.path / "index")
     other = fresh(trained_run, tmp_path / "other")
     with pytest.raises(RunError, match="patch stage is not done there"):

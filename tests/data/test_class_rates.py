@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h2g.data.class_rates import class_rates
+from h2g.data.sampler import SlidePatches, build_tree, draw
+from h2g.slides.reading import PatchPlan
+
+PLAN = PatchPlan(0, 32, 32, mpp=1.0, step_level0=32.0, downsample=1.0)
+
+
+def slide(name: str, grade: str, labels: list[int]) -> SlidePatches:
+    places = np.zeros((len(labels), 2), np.int64)
+    return SlidePatches(name, Path(name), None, grade, PLAN, places, np.array(labels, np.int8))
+
+
+# Tumour: 1 of 4, 1 of 2, 1 of 10; the last slide has none.
+SLIDES = [
+    slide("a", "I", [0, 0, 0, 1]),
+    slide("b", "II", [0, 1]),
+    slide("c", "II", [0] * 9 + [1]),
+    slide("d", "II", [0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize(
+    ("order", "tumour"),
+    [
+        ((), 3 / 19),
+        # Grade I 1/4, grade II 2 of 15 patches: (1/4 + 2/15) / 2.
+        (("grade",), 23 / 120),
+        # Grade II: (1/2 + 1/10 + 0) / 3 = 1/5. (1/4 + 1/5) / 2.
+        (("grade", "slide"), 9 / 40),
+        # With labels in the tree each is 1/2, but on the slide that has only one.
+        (("grade", "slide", "label"), (1 / 2 + 1 / 3) / 2),
+        (("label", "grade"), 1 / 2),
+    ],
+)
+def test_by_hand_and_as_drawn(order, tumour):
+    tree = build_tree(SLIDES, order)
+    assert tree is not None
+    rates = class_rates(tree, SLIDES, 3)
+    np.testing.assert_allclose(rates, [1 - tumour, tumour, 0])
+    drawn = draw(tree, np.random.default_rng(0), 20_000)
+    share = np.mean([SLIDES[one.slide].labels[one.patch] for one in drawn])
+    # Four standard deviations of the share.
+    assert share == pytest.approx(tumour, abs=4 * np.sqrt(tumour * (1 - tumour) / 20_000))
