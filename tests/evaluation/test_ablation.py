@@ -1,0 +1,223 @@
+"""The ablation: what is planned and shared, what a failure costs, and the tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from drawn_run import ColourEngine, draw_run
+
+from h2g.cohort import read_cohort
+from h2g.errors import RunError, WrongUseError
+from h2g.evaluation.evaluate import evaluate_run
+from h2g.recipes.recipe import Recipe, load_recipe
+from h2g.runs import Run, open_run, start_run
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+
+import ablation
+import ablation_plan
+from ablation_report import read_record, write_record
+
+# What fits the drawn slides of drawn_run.
+DRAWN = (
+    "preprocessing.patch.size_px=64",
+    "preprocessing.low_resolution.min_side_px=500",
+    "refinement.input_px=250",
+)
+
+
+def plan(out: Path, *names: str, scale: str = "small", more: tuple[str, ...] = ()):
+    overrides = ablation_plan.scale_overrides(scale, out, seed=3, more=more)
+    names = names or tuple(ablation_plan.design_names())
+    return ablation_plan.plan_designs(names, out, overrides=overrides, jobs=1)
+
+
+@pytest.mark.parametrize("scale", ablation_plan.SCALES)
+def test_designs_of_one_classifier_share_it_and_its_heatmaps(tmp_path: Path, scale: str) -> None:
+    planned = plan(tmp_path, scale=scale)
+    taken = {
+        design.name: {
+            folder: source.name
+            for folder, source in ablation_plan.first_choice(design.sources).items()
+        }
+        for design in planned
+    }
+    both = {"patch": "mob-pw-unet", "heatmaps": "mob-pw-unet"}
+    assert taken == {
+        "otsu": {},
+        "unet-lr": {},
+        "inc-pw": {},
+        "mob-pw": {},
+        "mob-km-pw": {},
+        "mob-pw-unet": {"patch": "mob-pw"},
+        "mob-pw-agunet": both,
+        "mob-pw-dagunet": both,
+        "mob-pw-doubleunet": both,
+    }
+    lines = ablation_plan.plan_lines(planned)
+    assert lines[4].split() == ["V", "mob-km-pw", "prepare,", "cluster,", "patch"]
+    stages = "prepare, patch (of mob-pw-unet), heatmaps (of mob-pw-unet), refinement"
+    assert lines[8].endswith(stages)
+
+
+def test_the_small_scale_is_the_demos_and_the_paper_scale_changes_nothing(tmp_path: Path) -> None:
+    (small,) = plan(tmp_path, "mob-pw-unet")
+    demo = load_recipe("demo")
+    assert (small.recipe.patch, small.recipe.refinement) == (demo.patch, demo.refinement)
+    assert small.recipe.preprocessing.patch.mpp == 2.0
+    for design in plan(tmp_path, scale="paper"):
+        assert design.recipe.model_copy(update={"seed": 0}) == load_recipe(design.name)
+        assert design.recipe.seed == 3
+
+
+def test_a_change_reaches_the_designs_that_have_the_section(tmp_path: Path) -> None:
+    more = ("patch.epochs=2", "refinement.epochs=9")
+    planned = {design.name: design.recipe for design in plan(tmp_path, more=more)}
+    assert planned["unet-lr"].patch is None
+    assert planned["unet-lr"].refinement is not None
+    assert planned["unet-lr"].refinement.epochs == 9
+    assert planned["inc-pw"].patch is not None
+    assert planned["inc-pw"].patch.epochs == 2
+
+
+def test_unknown_designs_and_clusters_without_their_classifier(tmp_path: Path) -> None:
+    with pytest.raises(WrongUseError, match="No design 'demo'. Designs: otsu, unet-lr"):
+        plan(tmp_path, "demo")
+    with pytest.raises(WrongUseError, match="--designs mob-pw mob-km-pw"):
+        plan(tmp_path, "mob-km-pw")
+    assert [design.name for design in plan(tmp_path, "mob-km-pw", "mob-pw")] == [
+        "mob-pw",
+        "mob-km-pw",
+    ]
+    assert plan(tmp_path, "mob-km-pw", scale="paper")
+
+
+def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None:
+    cohort = read_cohort(draw_run(tmp_path / "drawn").cohort.path)
+    out = tmp_path / "out"
+    names = ("inc-pw", "mob-pw", "mob-pw-unet", "mob-pw-agunet")
+    planned = plan(out, *names, scale="paper", more=DRAWN)
+    for design in planned:
+        start_run(design.folder, cohort, design.recipe)
+    tried: list[str] = []
+
+    def attempt(design: ablation_plan.Planned) -> str:
+        tried.append(design.name)
+        if design.name == "inc-pw" and tried.count("inc-pw") == 1:
+            return "Not enough\nmemory."
+        imitate(design)
+        return ""
+
+    failed = ablation.run_designs(planned, out, title="drawn", attempt=attempt)
+    assert failed == ["inc-pw"]
+    text = (out / "ablation.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    first = [row for row in rows if row[1:3] == ["III", "inc-pw"]][0]
+    assert first[3:5] == ["", "0.881 ± 0.118"]
+    assert first[-2] == "failed: Not enough memory."
+    # The colour rule is right on every pixel of every slide.
+    unet = [row for row in rows if row[1:3] == ["VI", "mob-pw-unet"]]
+    assert unet[0][7:9] == ["1.000 ± 0.000", "0.933 ± 0.069"]
+    assert unet[0][9:11] == ["2.39 M + 11.57 M", "2.39 M + 11.58 M"]
+    # Table 2: the cohort's grades 1 and 2, each beside the paper's.
+    assert unet[1][3:7] == ["1.000 ± 0.000", "0.936 ± 0.073", "1.000 ± 0.000", "0.931 ± 0.058"]
+    # The heatmaps' own row, without a paper's.
+    assert any(row[2:3] == ["mob-pw, smoothed"] for row in rows)
+
+    assert ablation.run_designs(planned, out, title="drawn", attempt=attempt) == []
+    assert tried == [*names, "inc-pw"]
+    assert (out / "comparison" / "dice.png").is_file()
+    table = pd.read_csv(out / "ablation.csv").set_index("design")
+    assert table["status"].eq("done").all()
+    # 5 s of prepare each; the classifier of 100 s is counted wherever it was handed on.
+    assert table["seconds"].dropna().to_dict() == {
+        "inc-pw": 105,
+        "mob-pw": 105,
+        "mob-pw-unet": 105 + 20 + 40,
+        "mob-pw-agunet": 105 + 20 + 40,
+    }
+    assert table.loc["mob-pw-agunet", "seconds_here"] == 45
+
+
+def imitate(design: ablation_plan.Planned) -> None:
+    """The design's run as it is when done; handing on is in the record, seconds are made up."""
+    run = open_run(design.folder)
+    refines = run.recipe.refinement is not None
+    counts = {"patch": 2_386_686, "refinement": 11_572_562}
+    papers = {"patch": 2_390_000, "refinement": 11_580_000}
+    stages = [*counts] if refines else ["patch"]
+    for stage in stages:
+        run.model_file(stage).parent.mkdir(exist_ok=True)
+        run.model_file(stage).write_text("the colour rule")
+    evaluate_run(run, "test", lambda: ColourEngine(refines=refines))
+    sources = ablation_plan.first_choice(design.sources)
+    took = {"prepare": 5.0, "patch": 100.0, "heatmaps": 20.0, "refinement": 40.0}
+    record = json.loads((run.path / "run.json").read_text())
+    for stage, seconds in took.items():
+        if stage in ("prepare", *stages) or (refines and stage == "heatmaps"):
+            seconds = 0.0 if stage in sources else seconds
+            record["stages"][stage] = {"seconds": seconds, "done": True}
+    (run.path / "run.json").write_text(json.dumps(record))
+    done = replace(
+        read_record(run.path),
+        status="done",
+        reason="",
+        reused={folder: source.name for folder, source in sources.items()},
+        reused_seconds={
+            folder: ablation.stage_seconds(source, folder) for folder, source in sources.items()
+        },
+        parameters={stage: counts[stage] for stage in stages},
+        paper_parameters={stage: papers[stage] for stage in stages},
+    )
+    write_record(run.path, done)
+
+
+def test_a_process_of_its_own_tells_why_it_failed(tmp_path: Path) -> None:
+    (design,) = plan(tmp_path, "otsu")
+    assert "not a run folder" in ablation.in_own_process(design)
+
+
+def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ablation.json").write_text("{")
+    with pytest.raises(RunError, match="ablation.json: cannot be read"):
+        read_record(tmp_path)
+
+
+def finished_run(folder: Path, cohort_of: Run, recipe: Recipe, *folders: str) -> Run:
+    """A run that has what the stages of these folders leave behind."""
+    run = start_run(folder, read_cohort(cohort_of.cohort.path), recipe)
+    for name in folders:
+        (run.path / name).mkdir()
+        if name == "patch":
+            run.model_file("patch").write_text(f"of {folder.name}")
+        with run.stage(ablation_plan.STAGE_OF_FOLDER[name]):
+            pass
+    return run
+
+
+def test_heatmaps_are_taken_over_with_their_classifier_or_not_at_all(tmp_path: Path) -> None:
+    drawn = draw_run(tmp_path / "drawn")
+    recipe = drawn.recipe
+    first = finished_run(tmp_path / "first", drawn, recipe, "patch")
+    second = finished_run(tmp_path / "second", drawn, recipe, "patch", "heatmaps")
+    sources = {"patch": (first.path, second.path), "heatmaps": (second.path,)}
+
+    third = finished_run(tmp_path / "third", drawn, recipe)
+    taken = {"patch": second.path, "heatmaps": second.path}
+    assert ablation.take_over(third, sources) == taken
+    assert third.model_file("patch").read_text() == "of second"
+    # A second call finds them there.
+    assert ablation.take_over(third, sources) == {}
+
+    without = {"patch": sources["patch"], "heatmaps": (first.path,)}
+    fourth = finished_run(tmp_path / "fourth", drawn, recipe)
+    assert ablation.take_over(fourth, without) == {"patch": first.path}
+
+    own = finished_run(tmp_path / "own", drawn, recipe, "patch")
+    assert ablation.take_over(own, sources) == {}
+    assert not (own.path / "heatmaps").exists()

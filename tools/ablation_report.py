@@ -1,0 +1,273 @@
+"""The tables of the ablation: ours beside the paper's, Markdown and CSV, and h2g's comparison."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from h2g.errors import RunError
+from h2g.evaluation.compare import Comparison, compare_designs, write_comparison
+from h2g.evaluation.designs import read_designs
+from h2g.evaluation.scores import METRICS
+from h2g.evaluation.tables import markdown_table
+from h2g.recipes.recipe import PaperRow, Recipe
+from h2g.runs import open_run, replacing, write_text
+
+RECORD = "ablation.json"
+# A cohort's grade, by its last word, in the paper's numerals.
+NUMERALS = {"1": "I", "2": "II", "3": "III", "I": "I", "II": "II", "III": "III"}
+MEAN_SD = ("mean", "sd")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a design; kept in its run folder.
+
+    Attributes:
+        status: "", "begun", "done" or "failed".
+        reason: of the failure.
+        reused: the design that a stage was taken over from, by the stage's folder.
+        reused_seconds: what those stages took where they were made.
+        parameters, paper_parameters: by stage, of our networks and as the paper prints them.
+    """
+
+    status: str = ""
+    reason: str = ""
+    reused: dict[str, str] = field(default_factory=dict)
+    reused_seconds: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
+    paper_parameters: dict[str, int] = field(default_factory=dict)
+
+
+def read_record(folder: Path) -> Record:
+    try:
+        return Record(**json.loads((folder / RECORD).read_text("utf-8")))
+    except FileNotFoundError:
+        return Record()
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{folder / RECORD}: cannot be read ({error}). Delete it.") from error
+
+
+def write_record(folder: Path, record: Record) -> None:
+    write_text(folder / RECORD, json.dumps(asdict(record), indent=2) + "\n")
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a design is trained and scored."""
+    scores = folder / "evaluation" / "test" / "scores.json"
+    return read_record(folder).status == "done" and scores.is_file()
+
+
+def write_report(out: Path, designs: Sequence[tuple[Recipe, Path]], *, title: str) -> None:
+    """Writes ablation.md, ablation.csv and, with a design that is done, comparison/.
+
+    Args:
+        designs: recipes and run folders in the order of the rows.
+    """
+    records = {recipe.name: read_record(folder) for recipe, folder in designs}
+    done = [folder for _, folder in designs if is_done(folder)]
+    comparison = None
+    if done:
+        comparison = compare_designs(read_designs(done, "test"), "test")
+        write_comparison(comparison, out / "comparison")
+    table = report_table(designs, records, comparison)
+    with replacing(out / "ablation.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    write_text(out / "ablation.md", _markdown(table, comparison, title))
+
+
+def report_table(
+    designs: Sequence[tuple[Recipe, Path]],
+    records: dict[str, Record],
+    comparison: Comparison | None,
+) -> pd.DataFrame:
+    """A row a design, then one a smoothed heatmap: ours, the paper's (``paper_...``), Dice of each
+    grade, parameters, and seconds.
+
+    ``seconds`` is what the design takes by itself: a stage that was taken over counts with what it
+    took where it was made; ``seconds_here`` is what was spent on it in this ablation.
+    """
+    ours: dict[str, Any] = {}
+    if comparison is not None:
+        by_grade = {row.pop("design"): row for row in _rows(comparison.by_grade)}
+        ours = {
+            row["design"]: row | _grades(by_grade[row["design"]])
+            for row in _rows(comparison.overall)
+        }
+    rows = []
+    for recipe, folder in designs:
+        record = records[recipe.name]
+        assert recipe.paper is not None
+        row: dict[str, Any] = {"number": recipe.paper.design, "design": recipe.name}
+        row |= {"status": record.status or "not begun", "remark": _remark(record)}
+        row |= ours.pop(recipe.name, {}) | _paper_columns(recipe.paper)
+        for stage, count in record.parameters.items():
+            row[f"parameters_{stage}"] = count
+            row[f"paper_parameters_{stage}"] = record.paper_parameters[stage]
+        rows.append(row | _seconds(folder, record))
+    rows += [{"status": "done", **row} for row in ours.values()]
+    return pd.DataFrame(rows)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _grades(by_grade: dict[str, float]) -> dict[str, float]:
+    return {f"dice_{name}": value for name, value in by_grade.items()}
+
+
+def _paper_columns(paper: PaperRow) -> dict[str, float]:
+    values: dict[str, tuple[float, float]] = {name: getattr(paper, name) for name in METRICS}
+    values |= {f"dice_{grade}": dice for grade, dice in paper.dice_by_grade.items()}
+    return {
+        f"paper_{name}_{part}": number
+        for name, pair in values.items()
+        for part, number in zip(MEAN_SD, pair, strict=True)
+    }
+
+
+def _remark(record: Record) -> str:
+    if record.status == "failed":
+        return f"failed: {' '.join(record.reason.split())}"
+    sources: dict[str, list[str]] = {}
+    for stage, name in record.reused.items():
+        sources.setdefault(name, []).append(stage)
+    return "; ".join(f"{' and '.join(stages)} of {name}" for name, stages in sources.items())
+
+
+def _seconds(folder: Path, record: Record) -> dict[str, float]:
+    """Of training, without evaluation; nothing for a design that is not done."""
+    if record.status != "done":
+        return {}
+    stages = open_run(folder).seconds()
+    here = sum(seconds for stage, seconds in stages.items() if stage != "evaluation")
+    alone = here + sum(record.reused_seconds.values())
+    return {"seconds": round(alone, 1), "seconds_here": round(here, 1)}
+
+
+def _markdown(table: pd.DataFrame, comparison: Comparison | None, title: str) -> str:
+    rows = _rows(table)
+    sections = [
+        "# The designs of H2G-Net",
+        f"{title[:1].upper()}{title[1:]}. Mean ± standard deviation (ddof 0) over the test slides; "
+        "the paper's are of 90 slides of its own. Another cohort, another scale: what can be "
+        "compared is which design is better than which, not the numbers.",
+        "## Table 1: recall, precision, Dice\n\n" + _table1(rows),
+        "Seconds are of training, on this machine; a stage that was taken over from another design "
+        "counts with what it took there. Parameters are of the networks that are kept.",
+    ]
+    if comparison is not None:
+        sections += [
+            "## Table 2: Dice by grade\n\n" + _table2(rows, comparison),
+            "## What sets the designs apart\n\n" + _statistics(rows, comparison),
+            "![Dice of each test slide](comparison/dice.png)",
+            "All pairs, and how each number was made: [comparison](comparison/compare.md).",
+        ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _table1(rows: Sequence[dict[str, Any]]) -> str:
+    header = ["", "design"]
+    for metric in METRICS:
+        header += [metric.capitalize() if metric == "dice" else metric, "paper"]
+    header += ["parameters", "paper", "seconds", "remark"]
+    lines = []
+    for row in rows:
+        scores = [
+            _mean_sd(row, f"{whose}{metric}") for metric in METRICS for whose in ("", "paper_")
+        ]
+        lines.append(
+            [
+                _text(row.get("number")),
+                row["design"],
+                *scores,
+                _parameters(row, "parameters"),
+                _parameters(row, "paper_parameters"),
+                f"{row['seconds']:.0f}" if _known(row.get("seconds")) else "",
+                _text(row.get("remark")),
+            ]
+        )
+    return markdown_table(header, lines)
+
+
+def _table2(rows: Sequence[dict[str, Any]], comparison: Comparison) -> str:
+    counts = comparison.designs[0].slides.groupby("grade").size()
+    header, columns = ["", "design"], []
+    for grade, count in counts.items():
+        header.append(f"{grade} (n = {count})")
+        columns.append(f"dice_{grade}")
+        numeral = NUMERALS.get(str(grade).split()[-1].upper())
+        if numeral is not None:
+            header.append(f"paper, {numeral}")
+            columns.append(f"paper_dice_{numeral}")
+    lines = [
+        [_text(row.get("number")), row["design"], *(_mean_sd(row, column) for column in columns)]
+        for row in rows
+    ]
+    return markdown_table(header, lines)
+
+
+def _statistics(rows: Sequence[dict[str, Any]], comparison: Comparison) -> str:
+    """Every design against the one of those done that the paper found best."""
+    named = [row for row in rows if _known(row.get("dice_mean"))]
+    best = max((row for row in named if _known(row.get("number"))), key=_paper_dice)["design"]
+    pairs = {
+        frozenset((tukey["first"], tukey["second"])): (tukey, wilcoxon["p_holm"])
+        for tukey, wilcoxon in zip(_rows(comparison.tukey), _rows(comparison.wilcoxon), strict=True)
+    }
+    lines = []
+    for row in named:
+        interval = f"{row['dice_low']:.3f} to {row['dice_high']:.3f}"
+        line = [row["design"], interval, "", "", "", ""]
+        found = pairs.get(frozenset((row["design"], best)))
+        if found is not None:
+            tukey, p_holm = found
+            # Tukey's rows are second minus first; here it is the design minus the best.
+            low, high, sign = tukey["low"], tukey["high"], 1
+            if tukey["first"] == row["design"]:
+                low, high, sign = -high, -low, -1
+            line[2:] = [
+                f"{sign * tukey['difference']:+.3f}",
+                f"{low:+.3f} to {high:+.3f}",
+                _p(tukey["p"]),
+                _p(p_holm),
+            ]
+        lines.append(line)
+    header = ["design", "Dice, 95 % interval", f"difference to {best}", "95 % interval, Tukey"]
+    return markdown_table([*header, "p, Tukey", "p, Wilcoxon (Holm)"], lines)
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):  # designs that are the same on every slide
+        return ""
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def _paper_dice(row: dict[str, Any]) -> float:
+    return float(row["paper_dice_mean"])
+
+
+def _mean_sd(row: dict[str, Any], name: str) -> str:
+    mean, sd = (row.get(f"{name}_{part}") for part in MEAN_SD)
+    return f"{mean:.3f} ± {sd:.3f}" if _known(mean) else ""
+
+
+def _parameters(row: dict[str, Any], kind: str) -> str:
+    counts = [row.get(f"{kind}_{stage}") for stage in ("patch", "refinement")]
+    return " + ".join(f"{count / 1e6:.2f} M" if count else "0" for count in counts if _known(count))
+
+
+def _known(value: Any) -> bool:
+    """Not missing; pandas fills what a row has not with NaN."""
+    return value is not None and not pd.isna(value)
+
+
+def _text(value: Any) -> str:
+    return str(value) if _known(value) else ""
