@@ -1,0 +1,148 @@
+"""The tables of tools/refinement_study.py: study.csv, a row a slide, and study.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from h2g.evaluation.statistics import bootstrap_interval
+from h2g.runs import open_run, replacing, write_text
+
+# How the segmentations of a run are called in the tables that are not the refined ones.
+UNREFINED = {"patchwise": "patch-wise", "smoothed": "smoothed"}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run folder that is trained and scored on its test slides."""
+
+    seed: int
+    variant: str
+    folder: Path
+
+
+def scores_file(folder: Path) -> Path:
+    return folder / "evaluation" / "test" / "scores.csv"
+
+
+def study_table(scored: Sequence[Scored], *, baseline: str) -> pd.DataFrame:
+    """A row per seed, variant and slide: seed, variant, cohort, slide, patient, grade, and recall,
+    precision and dice, means over the tumour classes. The baseline also has the segmentations that
+    are not refined, which are the same for all variants of a seed."""
+    tables = []
+    for run in scored:
+        opened = open_run(run.folder, slides_must_exist=False)
+        scores = pd.read_csv(scores_file(run.folder), dtype={"slide": str, "grade": str})
+        names = {"refined": run.variant} | (UNREFINED if run.variant == baseline else {})
+        scores = scores[scores["variant"].isin(list(names))]
+        keys = ["variant", "slide", "grade"]
+        table = scores.groupby(keys, as_index=False)[["recall", "precision", "dice"]].mean()
+        rows = {row.name: row for row in opened.cohort.slides}
+        # Slides of two cohorts may share a name.
+        cohort = str(next(iter(rows.values())).slide.parent)
+        patients = [rows[name].patient or name for name in table["slide"]]
+        table = table.assign(
+            seed=run.seed,
+            variant=table["variant"].map(names),
+            cohort=cohort,
+            patient=[f"{cohort}:{patient}" for patient in patients],
+        )
+        tables.append(table)
+    columns = ["seed", "variant", "cohort", "slide", "patient", "grade"]
+    columns += ["recall", "precision", "dice"]
+    return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def differences(table: pd.DataFrame, variant: str, *, baseline: str) -> pd.DataFrame:
+    """Dice of a variant minus the baseline's, a row per seed and slide that both have: columns
+    seed, patient, difference."""
+    keys = ["seed", "patient", "slide"]
+    one, other = (table[table["variant"] == name] for name in (variant, baseline))
+    both = one.merge(other, on=keys, suffixes=("", "_baseline"))
+    return both.assign(difference=both["dice"] - both["dice_baseline"])[
+        ["seed", "patient", "difference"]
+    ]
+
+
+def summary_rows(table: pd.DataFrame, variants: Sequence[str], *, baseline: str) -> list[list[str]]:
+    """Cells of study.md, a row a variant: name, mean Dice, difference with its interval, share of
+    slides that are better, and mean Dice for each seed."""
+    seeds = sorted(table["seed"].unique())
+    rows = []
+    for variant in variants:
+        own = table[table["variant"] == variant]
+        if own.empty:
+            continue
+        by_seed = own.groupby("seed")["dice"].mean()
+        cells = [f"{by_seed[seed]:.4f}" if seed in by_seed else "" for seed in seeds]
+        found = differences(table, variant, baseline=baseline)
+        difference, better = "", ""
+        if variant != baseline and len(found):
+            interval = bootstrap_interval(found["difference"], found["patient"])
+            mean = found["difference"].mean()
+            difference = f"{mean:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
+            better = f"{np.mean(found['difference'] > 0):.0%}"
+        rows.append([variant, f"{own['dice'].mean():.4f}", difference, better, *cells])
+    return rows
+
+
+def write_study(
+    out: Path,
+    scored: Sequence[Scored],
+    *,
+    baseline: str,
+    changes: Mapping[str, Sequence[str]],
+    base: str,
+    command: str,
+) -> None:
+    """study.csv and study.md in ``out``.
+
+    Args:
+        scored: the runs that are done.
+        changes: of the recipe ``base`` by variant, in the order of the rows.
+    """
+    table = study_table(scored, baseline=baseline)
+    with replacing(out / "study.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f")
+    seeds = sorted(table["seed"].unique())
+    header = ["variant", "Dice", "difference [95 %]", "better", *(f"seed {s}" for s in seeds)]
+    rows = summary_rows(table, [*UNREFINED.values(), *changes], baseline=baseline)
+    lines = [
+        "# What options of the refinement stage are worth",
+        "",
+        f"    {command}",
+        "",
+        f"Dice on the test slides of recipe `{base}`: the mean over all slides and seeds "
+        f"({table[['seed', 'slide']].drop_duplicates().shape[0]} pairs), and of each seed. "
+        f"difference: to `{baseline}`, slide by slide at the same seed, with the 95 % interval of "
+        "10 000 bootstrap samples of patients (a patient's slides and seeds stay together); "
+        "better: the share of slides on which it is above 0.",
+        "",
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        *(f"- {name}: {_described(changes[name])}" for name in changes),
+        "",
+        "Seconds of training, without what is reused:",
+        "",
+        *_seconds(scored),
+    ]
+    write_text(out / "study.md", "\n".join(lines) + "\n")
+
+
+def _described(changes: Sequence[str]) -> str:
+    return ", ".join(f"`{change}`" for change in changes) or "the recipe as it is"
+
+
+def _seconds(scored: Sequence[Scored]) -> list[str]:
+    lines = []
+    for run in scored:
+        seconds = open_run(run.folder, slides_must_exist=False).seconds()
+        parts = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items())
+        lines.append(f"- seed {run.seed}, {run.variant}: {parts}")
+    return lines
