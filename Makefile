@@ -29,8 +29,9 @@ types: $(INSTALLED)
 	ln -s $(CURDIR)/h2g/* $(CURDIR)/exporters $(CURDIR)/fast_pipelines build/typed/h2g/
 	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/setup.cfg -p h2g
 
+# A file's tests stay in one process, since they share what they trained; a process takes 3 GB.
 pytest: $(INSTALLED) base-environment fast-environment
-	H2G_REQUIRE_BASE=1 $(BIN)/pytest
+	H2G_REQUIRE_BASE=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
