@@ -104,10 +104,11 @@ def test_another_models_predictions_are_refused(run: Path, cohort: Path, tmp_pat
     out = tmp_path / "out"
     out.mkdir()
     (out / "run.json").write_text(json.dumps({"recipe": "other", "sha256": {}}))
+    (out / "summary.csv").write_text("slide,status\n")
     result = predict(run, cohort, "--out", out)
     assert result.exit_code == 2
     assert "holds predictions of another model" in result.stderr
-    assert not (out / "summary.csv").exists()
+    assert (out / "summary.csv").read_text() == "slide,status\n"
 
 
 @pytest.mark.parametrize(
