@@ -24,7 +24,8 @@ import yaml
 
 from h2g.cohort import Cohort, read_cohort, write_cohort
 from h2g.errors import RunError
-from h2g.recipes.recipe import PatchStage, Recipe, dump_recipe, validate_recipe
+from h2g.recipes.reading import dump_recipe, validate_recipe
+from h2g.recipes.recipe import PatchStage, Recipe
 
 VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from h2g.errors import WrongUseError
-from h2g.recipes.recipe import Recipe, load_recipe, shipped_recipes
+from h2g.recipes.reading import load_recipe, shipped_recipes
+from h2g.recipes.recipe import Recipe
 
 SCALES = ("paper", "small")
 # The small scale: what recipe 'demo' changes of design VI, for each stage that a design has.

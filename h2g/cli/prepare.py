@@ -45,7 +45,7 @@ def command(
     """
     from h2g.cohort import read_cohort
     from h2g.data.patch_index import check_counts, count_patches, index_cohort
-    from h2g.recipes.recipe import load_recipe
+    from h2g.recipes.reading import load_recipe
     from h2g.runs import start_run
 
     run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))

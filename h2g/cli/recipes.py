@@ -28,7 +28,7 @@ def command(name: str | None, as_json: bool) -> None:
       h2g recipes
       h2g recipes demo > mine.yaml
     """
-    from h2g.recipes.recipe import load_recipe, recipe_text, shipped_recipes
+    from h2g.recipes.reading import load_recipe, recipe_text, shipped_recipes
 
     if name:
         text = recipe_text(name)

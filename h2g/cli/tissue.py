@@ -57,7 +57,8 @@ def command(
 
 
 def _settings(profile: str | None, recipe: str | None) -> TissueSettings:
-    from h2g.recipes.recipe import PROFILES, load_recipe
+    from h2g.recipes.reading import load_recipe
+    from h2g.recipes.recipe import PROFILES
 
     if profile and recipe:
         raise WrongUseError("--profile and --recipe both name a tissue rule; give one of them.")

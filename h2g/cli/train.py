@@ -74,7 +74,7 @@ def command(
           --reuse-stage run/patch --reuse-stage run/heatmaps
     """
     from h2g.cohort import read_cohort
-    from h2g.recipes.recipe import load_recipe
+    from h2g.recipes.reading import load_recipe
     from h2g.runs import start_run
 
     # First: a wrong table or recipe is told before TensorFlow is loaded.

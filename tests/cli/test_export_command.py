@@ -13,7 +13,7 @@ from h2g.bundle import open_bundle, verify_export
 from h2g.cli.main import main
 from h2g.cohort import read_cohort
 from h2g.data.patch_index import index_cohort
-from h2g.recipes.recipe import validate_recipe
+from h2g.recipes.reading import validate_recipe
 from h2g.runs import Run, start_run
 
 RECIPE = {

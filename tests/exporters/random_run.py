@@ -11,7 +11,7 @@ import numpy as np
 from h2g.cohort import read_cohort
 from h2g.data.patch_index import prepare_run
 from h2g.models.registry import build_refinement_model
-from h2g.recipes.recipe import validate_recipe
+from h2g.recipes.reading import validate_recipe
 from h2g.runs import Run, start_run
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.writing import write_heatmap

@@ -12,7 +12,7 @@ from h2g.inference.engine import Engine
 from h2g.inference.keras_engine import found_devices, open_keras_engine
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 from h2g.models.registry import build_patch_model, build_refinement_model
-from h2g.recipes.recipe import validate_recipe
+from h2g.recipes.reading import validate_recipe
 from h2g.runs import Run, start_run
 
 PX = 16

@@ -14,7 +14,7 @@ from h2g.errors import H2GError, ModelError, RunError, WrongUseError
 from h2g.inference.devices import has_onnxruntime_gpu
 from h2g.inference.loading import load_model
 from h2g.inference.openvino_engine import has_bfloat16
-from h2g.recipes.recipe import validate_recipe
+from h2g.recipes.reading import validate_recipe
 from h2g.runs import Run, start_run
 
 FORMAT_OF_ENGINE = {"onnxruntime": "onnx", "openvino": "openvino", "tflite": "tflite"}

@@ -22,7 +22,7 @@ from h2g.inference.keras_engine import open_keras_engine
 from h2g.inference.loading import load_model
 from h2g.inference.predict import predict_slides
 from h2g.inference.requests import SlideRequest
-from h2g.recipes.recipe import load_recipe
+from h2g.recipes.reading import load_recipe
 from h2g.runs import Run, start_run
 from h2g.training.stages import train_run
 

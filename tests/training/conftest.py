@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 
 from h2g.cohort import read_cohort
-from h2g.recipes.recipe import (
-    PatchSettings,
-    PatchStage,
-    Preprocessing,
-    Recipe,
-    RefinementStage,
-)
+from h2g.recipes.recipe import PatchSettings, PatchStage, Preprocessing, Recipe, RefinementStage
 from h2g.runs import Run, open_run, start_run
 from h2g.training.stages import train_run
 

@@ -20,7 +20,7 @@ from h2g.inference.engine import NetworkFiles
 from h2g.inference.keras_engine import KerasEngine
 from h2g.inference.patchwise import classify_slide
 from h2g.models.registry import MODELS, PATCH_MODELS, Architecture
-from h2g.recipes.recipe import load_recipe
+from h2g.recipes.reading import load_recipe
 from h2g.runs import Run, open_run, start_run
 from h2g.slides.writing import read_heatmap
 from h2g.training.callbacks import KeepState

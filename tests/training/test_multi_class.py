@@ -21,7 +21,7 @@ from h2g.evaluation.rasters import slide_heatmap, true_labels
 from h2g.inference.keras_engine import open_keras_engine
 from h2g.inference.refinement import refine_slide
 from h2g.models.registry import REFINEMENT_MODELS, build_refinement_model
-from h2g.recipes.recipe import load_recipe
+from h2g.recipes.reading import load_recipe
 from h2g.runs import Run, open_run
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap

@@ -16,7 +16,7 @@ import pytest
 from h2g.cohort import read_cohort
 from h2g.data.patch_index import read_patch_index
 from h2g.errors import RunError, TrainingError
-from h2g.recipes.recipe import dump_recipe
+from h2g.recipes.reading import dump_recipe
 from h2g.runs import is_run, open_run, start_run
 from h2g.training.patch import (
     labelled_slides,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from h2g.cohort import read_cohort
-from h2g.recipes.recipe import load_recipe
+from h2g.recipes.reading import load_recipe
 from h2g.runs import start_run
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))

@@ -3,7 +3,7 @@
 import pytest
 
 from h2g.errors import RecipeError
-from h2g.recipes.recipe import load_recipe, validate_recipe
+from h2g.recipes.reading import load_recipe, validate_recipe
 
 THREE = {"annotation": {"classes": {"low": ["low"], "high": ["high"]}}}
 
