@@ -98,8 +98,7 @@ def _measure_fast(settings: RowSettings, out: Path) -> dict[str, Any]:
     repeats: list[dict[str, float | None]] = []
     patches = 0
     for number in range(settings.warm_ups + settings.repeats):
-        table = predict_slides_with_fast(model, [request], out / str(number))
-        row = table.iloc[0]
+        (row,) = predict_slides_with_fast(model, [request], out / str(number))
         if row["status"] != "ok":
             raise SlideError(row["reason"])
         total = float(row["seconds_total"] - row["seconds_writing"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from h2g.cli.options import common
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from h2g.inference.folder import Row
 
 
 @click.command("predict")
@@ -110,11 +111,11 @@ def command(
 
         summary = predict_slides(loaded, requests, out, threads=workers, batch_size=batch_size)
     if as_json:
-        click.echo(summary.to_json(orient="records", indent=2))
+        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
         _print_table(summary, out)
-    asked = summary[summary["slide"].isin([request.name for request in requests])]
-    failed = asked.loc[asked["status"] != "ok", "slide"].tolist()
+    asked = {request.name for request in requests}
+    failed = [row["slide"] for row in summary if row["slide"] in asked and row["status"] != "ok"]
     if failed:
         raise H2GError(
             f"{len(failed)} of {len(requests)} slides could not be segmented "
@@ -123,7 +124,7 @@ def command(
         )
 
 
-def _print_table(summary: pd.DataFrame, out: Path) -> None:
+def _print_table(summary: list[Row], out: Path) -> None:
     from rich.table import Table
 
     from h2g.cli.output import results
@@ -133,7 +134,7 @@ def _print_table(summary: pd.DataFrame, out: Path) -> None:
     table.add_column("status")
     for heading in ("tissue mm2", "tumour mm2", "tumour %", "patches", "seconds"):
         table.add_column(heading, justify="right")
-    for row in summary.to_dict("records"):
+    for row in summary:
         numbers = (
             [
                 f"{row['tissue_mm2']:.2f}",

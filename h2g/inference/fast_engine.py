@@ -6,22 +6,19 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from h2g.bundle import open_bundle
 from h2g.errors import RunError
 from h2g.inference.engine import Engine
 from h2g.inference.fast_process import fast_version, need_fast
 from h2g.inference.fast_slide import FastModel, segment_with_fast
-from h2g.inference.folder import open_folder
+from h2g.inference.folder import Row, open_folder
 from h2g.inference.loading import LoadedModel
 from h2g.inference.one_slide import Failure
 from h2g.inference.predict import record_outcome
 from h2g.inference.requests import SlideRequest
 from h2g.progress import progress
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HEADLESS = "-headless.fpl"
 
@@ -39,13 +36,13 @@ class FastEngine:
 
 def predict_slides_with_fast(
     model: LoadedModel, slides: Sequence[SlideRequest], out: Path
-) -> pd.DataFrame:
+) -> list[Row]:
     """Predicts slides into a prediction folder with FAST; those that are done there are skipped.
 
     A slide's ``seconds_total`` is the whole of FAST's process, its start included, and our files.
 
     Returns:
-        summary.csv as a table: a slide that failed is a row with the reason.
+        The rows of summary.csv: a slide that failed is one with the reason.
     Raises:
         RunError: ``out`` is something else or holds another model's predictions, or the bundle has
             no FAST pipelines.

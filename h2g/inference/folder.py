@@ -6,21 +6,19 @@ patches/<slide>.csv  overlays/<slide>.png
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from h2g.errors import RunError
 from h2g.inference.engine import Engine
 from h2g.inference.loading import LoadedModel
 from h2g.inference.requests import SlideRequest
 from h2g.runs import is_run, provenance, replacing, write_text
-
-if TYPE_CHECKING:  # imported where a table is: prediction reads slides before that
-    import pandas as pd
 
 TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file")
 # Of one slide; areas are of the level-0 field. tumour is every class but background, and
@@ -111,18 +109,20 @@ class PredictionFolder:
     def record(self, row: Row) -> None:
         """Adds or replaces a slide's row and writes summary.csv."""
         self._rows[row["slide"]] = row
-        with replacing(self.path / "summary.csv") as temporary:
-            self.summary().to_csv(temporary, index=False)
+        rows = self.summary()
+        with (
+            replacing(self.path / "summary.csv") as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as stream,
+        ):
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
-    def summary(self) -> pd.DataFrame:
-        """A row a slide, in the order in which they were first asked for."""
-        import pandas as pd
-
-        rows = list(self._rows.values())
-        more = [key for key in dict.fromkeys(k for row in rows for k in row) if key not in COLUMNS]
-        table = pd.DataFrame(rows, columns=[*COLUMNS, *more])
-        table["patches"] = table["patches"].astype("Int64")
-        return table
+    def summary(self) -> list[Row]:
+        """A row a slide, in the order in which they were first asked for, of the same columns:
+        COLUMNS, then a class's own; None where there is no value."""
+        columns = dict.fromkeys([*COLUMNS, *(key for row in self._rows.values() for key in row)])
+        return [{key: _known(row.get(key)) for key in columns} for row in self._rows.values()]
 
     def note_run(self, model: LoadedModel, engine: Engine, **more: Any) -> None:
         """Writes into run.json what runs now; earlier runs stay listed."""
@@ -183,17 +183,30 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _read_rows(file: Path) -> list[Row]:
-    import pandas as pd
-
     try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        # Without pandas, whose import takes a second of CPU.
+        with file.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            rows = list(reader)
     except FileNotFoundError:
         return []
-    except ValueError as error:  # pandas's parser errors are ValueErrors
+    except (csv.Error, UnicodeDecodeError) as error:
         raise RunError(f"{file}: the summary cannot be read ({error}); remove it.") from error
-    missing = [column for column in COLUMNS if column not in table.columns]
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
         raise RunError(f"{file}: no column {', '.join(missing)}; remove the file.")
-    for column in set(table.columns) - set(TEXT_COLUMNS):
-        table[column] = pd.to_numeric(table[column], errors="coerce")
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    return [{key: _value(key, text) for key, text in row.items() if key} for row in rows]
+
+
+def _known(value: Any) -> Any:
+    """None in place of a number that is not one."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _value(column: str, text: str | None) -> str | float | int | None:
+    if column in TEXT_COLUMNS:
+        return text or ""
+    try:
+        return int(text or "") if column == "patches" else float(text or "")
+    except ValueError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,17 +106,18 @@ def write_patches(
     located: Located, heatmap: Heatmap, path: Path, class_names: tuple[str, ...]
 ) -> None:
     """Writes wsinfer's patch table: squares in level-0 pixels with their class probabilities."""
-    import pandas as pd
-
-    cells, grid = located.cells, located.grid
-    corners = np.array([grid.xy_level0(int(row), int(col)) for row, col in cells]).reshape(-1, 2)
+    grid = located.grid
     side = round(grid.plan.step_level0)
-    columns = {"minx": corners[:, 0], "miny": corners[:, 1], "width": side, "height": side}
-    table = pd.DataFrame(columns)
-    for index, name in enumerate(class_names):
-        table[f"prob_{name}"] = heatmap.values[cells[:, 0], cells[:, 1], index]
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+    header = ["minx", "miny", "width", "height", *(f"prob_{name}" for name in class_names)]
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        for row, col in located.cells.tolist():
+            probabilities = (f"{value:.6g}" for value in heatmap.values[row, col])
+            writer.writerow([*grid.xy_level0(row, col), side, side, *probabilities])
 
 
 def summary_row(slide: Segmented, class_names: tuple[str, ...], seconds: Seconds) -> Row:

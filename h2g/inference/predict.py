@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +28,6 @@ from h2g.inference.patchwise import BATCH_SIZE
 from h2g.inference.requests import SlideRequest
 from h2g.slides.reading import SlidePool
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 logger = logging.getLogger(__name__)
 
 
@@ -42,13 +38,13 @@ def predict_slides(
     *,
     threads: int | None = None,
     batch_size: int = BATCH_SIZE,
-) -> pd.DataFrame:
+) -> list[Row]:
     """Predicts slides into a prediction folder; those that are done there are skipped.
 
     Args:
         threads: that read patches; None takes one for each core.
     Returns:
-        summary.csv as a table: a slide that failed is a row with the reason.
+        The rows of summary.csv: a slide that failed is one with the reason.
     Raises:
         RunError: ``out`` is something else, or holds another model's predictions.
     """
@@ -79,15 +75,9 @@ def _predict(
         # Starts on the first slide at once, so that it is read while the engine opens.
         with Ahead(prepare, slides, threads=1, ahead=1, drop=_drop) as ahead, Behind() as behind:
             engine = _open_engine(model, folder, threads=threads, batch_size=batch_size)
-            behind.hand_over(_load_tables)
             for slide, prepared in ahead:
                 outcome = _segment(prepared, model, engine)
                 behind.hand_over(partial(record_outcome, folder, slide, outcome, model.class_names))
-
-
-def _load_tables() -> None:
-    """Imports what the first table needs, while the first slide is classified."""
-    import pandas  # noqa: F401
 
 
 def _drop(prepared: Prepared | Failure) -> None:

@@ -38,9 +38,9 @@ def predicted(tmp_path: Path, mpp: float, *, bounds: bool, refines: bool) -> tup
         slide = save_tiff(tmp_path / "drawn.tiff", image, mpp)
     out = tmp_path / "out"
     model = colour_model(ColourEngine(refines=refines))
-    summary = predict_slides(model, [SlideRequest(slide)], out, threads=2)
-    assert summary["status"].tolist() == ["ok"], summary["reason"].tolist()
-    assert summary["mpp"][0] == pytest.approx(mpp)
+    (row,) = predict_slides(model, [SlideRequest(slide)], out, threads=2)
+    assert row["status"] == "ok", row["reason"]
+    assert row["mpp"] == pytest.approx(mpp)
     return json.loads((out / "geojson" / "drawn.geojson").read_text()), out
 
 

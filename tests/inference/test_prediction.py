@@ -61,7 +61,7 @@ def requests(folder: Path, *names: str) -> list[SlideRequest]:
 
 
 def predict(slides: list[SlideRequest], out: Path, engine: ColourEngine) -> pd.DataFrame:
-    return predict_slides(colour_model(engine), slides, out, threads=2)
+    return pd.DataFrame(predict_slides(colour_model(engine), slides, out, threads=2))
 
 
 def files_of(out: Path, name: str) -> list[Path]:
@@ -211,7 +211,7 @@ def test_all_done_opens_no_engine(slides: Path, tmp_path: Path) -> None:
         raise AssertionError("the engine was opened")
 
     model = dataclasses.replace(colour_model(ColourEngine()), open_engine=fail)
-    summary = predict_slides(model, requests(slides, "a.tiff"), tmp_path)
+    summary = pd.DataFrame(predict_slides(model, requests(slides, "a.tiff"), tmp_path))
     assert summary["status"].tolist() == ["ok"]
     with pytest.raises(AssertionError, match="engine was opened"):
         predict_slides(model, requests(slides, "b b.tiff"), tmp_path)

@@ -129,8 +129,8 @@ def _networks(slide: Path) -> tuple[keras.Model, keras.Model]:
 
 
 def _predict(model: LoadedModel, slide: Path, out: Path) -> SlideFiles:
-    summary = predict_slides(model, [SlideRequest(slide)], out, threads=2)
-    assert summary["status"].tolist() == ["ok"], summary["reason"].tolist()
+    (row,) = predict_slides(model, [SlideRequest(slide)], out, threads=2)
+    assert row["status"] == "ok", row["reason"]
     return open_folder(out, model).files(slide.stem)
 
 
