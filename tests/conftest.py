@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 
 from h2g.bundle import Bundle
 from h2g.data.phantom import generate_cohort
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> None:
+    """No command's --quiet or --verbose outlives its test, or the fixture that gave it."""
+    logging.getLogger("h2g").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
