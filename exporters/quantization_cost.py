@@ -20,11 +20,12 @@ from h2g.evaluation.patches import labelled_patches
 from h2g.evaluation.rasters import true_labels
 from h2g.evaluation.scores import count_classes, mean_score
 from h2g.inference.engine import Engine
-from h2g.inference.patchwise import classify_slide
+from h2g.inference.patchwise import Patchwise, classify_slide
 from h2g.inference.refinement import labels_of, patchwise_labels, refine_slide
 from h2g.runs import Run
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide
+from h2g.slides.tissue import TissueMask
 
 # Mean Dice that int8 may lose on validation slides and still be exported.
 LARGEST_DICE_LOSS = 0.01
@@ -119,20 +120,27 @@ def _score_slide(
     side_px = recipe.refinement.input_px if recipe.refinement else SIDE_PX
     # First what fails at once.
     truth = true_labels(row, recipe, (side_px, side_px))
+    index = _patch_index(run, row)
     scores: dict[Compared, _SlideScore] = {}
+    tissue = None
     for name, engine in engines.items():
-        heatmap = _heatmap(run, row, engine)
+        found = _classified(run, row, engine, tissue)
+        heatmap = None
+        if found is not None:
+            heatmap, tissue = found.heatmap, found.tissue
         labels = _labels(run, row, heatmap, engine, (side_px, side_px))
         counts = count_classes(labels, truth, recipe.class_names)
         scores[name] = _SlideScore(
-            right=_right_patches(run, row, heatmap),
+            right=_right_patches(row, heatmap, index),
             dice=mean_score([each.score for each in counts.values()]).dice,
         )
     return scores
 
 
-def _heatmap(run: Run, row: CohortSlide, engine: Engine) -> Heatmap | None:
-    """None of a design without patch stage."""
+def _classified(
+    run: Run, row: CohortSlide, engine: Engine, tissue: TissueMask | None
+) -> Patchwise | None:
+    """None of a design without patch stage; the tissue is found once for all engines."""
     recipe = run.recipe
     if recipe.patch is None:
         return None
@@ -143,14 +151,15 @@ def _heatmap(run: Run, row: CohortSlide, engine: Engine) -> Heatmap | None:
         recipe.preprocessing,
         len(recipe.class_names),
         threads=os.cpu_count() or 1,
-    ).heatmap
+        tissue=tissue,
+    )
 
 
-def _right_patches(run: Run, row: CohortSlide, heatmap: Heatmap | None) -> np.ndarray:
+def _right_patches(row: CohortSlide, heatmap: Heatmap | None, index: pd.DataFrame) -> np.ndarray:
     """Whether each indexed patch was classified rightly, (n,) bool."""
     if heatmap is None:
         return np.empty(0, bool)
-    patches = labelled_patches(row.name, heatmap, _patch_index(run, row))
+    patches = labelled_patches(row.name, heatmap, index)
     return patches.probabilities.argmax(axis=-1) == patches.labels
 
 
