@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from h2g.bundle import RefinementInputs, Stage
+from h2g.bundle import Stage
 from h2g.exporters.samples import Samples
 from h2g.inference.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
+from h2g.recipes.recipe import RefinementInputs
 
 # The inputs of a deployed graph by name, of batch size 1.
 Feed = dict[str, np.ndarray]

@@ -14,13 +14,12 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError, model_validator
 
 from h2g.errors import ModelError
-from h2g.recipes.recipe import Preprocessing, Section
+from h2g.recipes.recipe import Preprocessing, RefinementInputs, Section
 from h2g.runs import file_sha256, write_text
 
 CARD_FILE = "model.json"
 CARD_VERSION = 1
 Stage = Literal["patch", "refinement"]
-RefinementInputs = Literal["both", "heatmap", "image"]
 Format = Literal["onnx", "openvino", "tflite", "fast"]
 FilePrecision = Literal["float32", "float16", "int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)

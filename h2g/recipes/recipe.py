@@ -14,6 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Profile = Literal["paper", "fast"]
+RefinementInputs = Literal["both", "heatmap", "image"]
 
 
 class Section(BaseModel):
@@ -229,7 +230,7 @@ class RefinementStage(TrainingSettings):
     model: str = "unet"
     options: dict[str, Any] = {}
     input_px: int = 1024
-    inputs: Literal["both", "heatmap", "image"] = "both"
+    inputs: RefinementInputs = "both"
     batch_size: int = 4
     accumulation_steps: Annotated[int, Field(ge=1)] = 6
     # An epoch passes every training slide once when this is None.
