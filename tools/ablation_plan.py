@@ -23,7 +23,7 @@ SMALL_STAGES = {
     "refinement": (
         *("refinement.input_px=256", "refinement.accumulation_steps=1"),
         *("refinement.steps_per_epoch=20", "refinement.epochs=15", "refinement.patience=null"),
-        "refinement.batch_norm_momentum=0.9",
+        *("refinement.batch_norm_momentum=0.9", "refinement.jit_compile=true"),
     ),
 }
 # By network; each refinement network has four poolings.

@@ -171,7 +171,11 @@ class ClusteringSettings(Section):
 
 class TrainingSettings(Section):
     """What both stages share. ``steps`` are batches; ``patience`` counts epochs without a better
-    validation score, None trains all epochs."""
+    validation score, None trains all epochs.
+
+    ``jit_compile`` lets XLA compile the training step; ``auto`` is Keras's choice, which is on a
+    single GPU and not on a CPU (docs/training.md says what it is worth there).
+    """
 
     batch_size: int = 64
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
@@ -181,6 +185,7 @@ class TrainingSettings(Section):
     learning_rate: Positive = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    jit_compile: Literal["auto"] | bool = "auto"
     tensorboard: bool = False
 
 

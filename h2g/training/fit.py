@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,13 @@ def fit_stage(stage: StageTraining, *, strategy: Strategy = "none") -> TrainingS
     keras.utils.set_random_seed(stage.seed)
     with _dtype_policy(stage.settings.mixed_precision), _scope(strategy):
         model = stage.build()
-        _compile(model, stage)
+        compile_network(
+            model,
+            stage.settings,
+            steps=stage.settings.epochs * stage.steps_per_epoch,
+            loss=stage.loss,
+            metrics=stage.metrics,
+        )
         state = load_checkpoint(stage.checkpoint, model)
         named = f"{stage.name} stage{stage.of_part}"
         logger.info("The %s trains on %s.", named, _devices())
@@ -115,10 +121,21 @@ def make_optimizer(settings: TrainingSettings, *, steps: int) -> keras.optimizer
     return keras.optimizers.Adam(rate, gradient_accumulation_steps=accumulation)
 
 
-def _compile(model: keras.Model, stage: StageTraining) -> None:
-    steps = stage.settings.epochs * stage.steps_per_epoch
-    optimizer = make_optimizer(stage.settings, steps=steps)
-    model.compile(optimizer=optimizer, loss=stage.loss, metrics=list(stage.metrics))
+def compile_network(
+    model: keras.Model,
+    settings: TrainingSettings,
+    *,
+    steps: int,
+    loss: keras.losses.Loss,
+    metrics: Sequence[Any] = (),
+) -> None:
+    """Makes a network ready to be trained over ``steps`` batches."""
+    model.compile(
+        optimizer=make_optimizer(settings, steps=steps),
+        loss=loss,
+        metrics=list(metrics),
+        jit_compile=settings.jit_compile,
+    )
     # Now, not in the first step: the checkpoint's values need their variables.
     model.optimizer.build(model.trainable_variables)
 

@@ -15,6 +15,7 @@ from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.data.sampler import SlidePatches
 from h2g.errors import RunError
 from h2g.models.registry import build_patch_model
+from h2g.recipes.recipe import Recipe
 from h2g.runs import Run
 from h2g.training.checkpoint import TrainingState
 from h2g.training.class_weights import split_weigher
@@ -71,18 +72,30 @@ def classifier_training(
         settings=settings,
         steps_per_epoch=settings.steps_per_epoch,
         seed=recipe.seed,
-        build=lambda: build_patch_model(
-            settings.model,
-            size_px=recipe.preprocessing.patch.size_px,
-            num_classes=len(recipe.class_names),
-            weights=settings.weights,
-            options=settings.options,
-        ),
+        build=partial(patch_network, recipe),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=(keras.metrics.CategoricalAccuracy(name="accuracy"),),
         # Each by the rates of its own sampling tree: what is balanced is balanced in both.
         train=partial(training_batches, run, train, weigh=weigher(train)),
         validation=partial(validation_batches, run, validation, weigh=weigher(validation)),
+    )
+
+
+def patch_network(recipe: Recipe) -> keras.Model:
+    """The classifier that a recipe with a patch stage trains, with its first weights.
+
+    Raises:
+        WrongUseError, ModelError: as build_patch_model.
+    """
+    settings = recipe.patch
+    if settings is None:
+        raise ValueError(f"the recipe '{recipe.name}' has no patch stage")
+    return build_patch_model(
+        settings.model,
+        size_px=recipe.preprocessing.patch.size_px,
+        num_classes=len(recipe.class_names),
+        weights=settings.weights,
+        options=settings.options,
     )
 
 

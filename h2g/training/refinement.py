@@ -22,7 +22,7 @@ from h2g.data.refinement_dataset import (
 from h2g.data.stain import macenko_stain_matrix
 from h2g.errors import TrainingError
 from h2g.models.registry import build_refinement_model, find_architecture
-from h2g.recipes.recipe import RefinementStage
+from h2g.recipes.recipe import Recipe, RefinementStage
 from h2g.runs import Run, replacing
 from h2g.training.checkpoint import TrainingState
 from h2g.training.fit import StageTraining, Strategy, fit_stage
@@ -50,7 +50,7 @@ def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) ->
         raise ValueError(f"the recipe '{run.recipe.name}' has no refinement stage")
     if not find_architecture(settings.model).is_trained:
         with replacing(run.model_file("refinement")) as temporary:
-            _network(run, settings).save(temporary)
+            refinement_network(run.recipe).save(temporary)
         return TrainingState()
     examples = {split: _examples(run, split, jobs=jobs) for split in ("train", "val")}
     one_pass = math.ceil(len(examples["train"]) / settings.batch_size)
@@ -60,7 +60,7 @@ def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) ->
         settings=settings,
         steps_per_epoch=settings.steps_per_epoch or one_pass,
         seed=run.recipe.seed,
-        build=partial(_network, run, settings),
+        build=partial(refinement_network, run.recipe),
         loss=refinement_loss(settings.loss, run.recipe.class_names, settings.class_weights),
         metrics=(slide_dice,),
         train=partial(_training_batches, run, settings, examples["train"], jobs),
@@ -69,11 +69,19 @@ def train_refinement(run: Run, *, strategy: Strategy = "none", jobs: int = 1) ->
     return fit_stage(stage, strategy=strategy)
 
 
-def _network(run: Run, settings: RefinementStage) -> keras.Model:
+def refinement_network(recipe: Recipe) -> keras.Model:
+    """The network that a recipe with a refinement stage trains, on all outputs that it has.
+
+    Raises:
+        WrongUseError: as build_refinement_model.
+    """
+    settings = recipe.refinement
+    if settings is None:
+        raise ValueError(f"the recipe '{recipe.name}' has no refinement stage")
     network = build_refinement_model(
         settings.model,
         input_px=settings.input_px,
-        num_classes=len(run.recipe.class_names),
+        num_classes=len(recipe.class_names),
         options=settings.options,
         batch_norm_momentum=settings.batch_norm_momentum,
         inputs=settings.inputs,

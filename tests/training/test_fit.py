@@ -67,10 +67,10 @@ def stage(folder, *, broken_at=None, nan_at=None, **settings) -> StageTraining:
     )
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
-def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path, accumulation):
+@pytest.mark.parametrize(("accumulation", "compiled"), [(1, "auto"), (3, "auto"), (3, True)])
+def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path, accumulation, compiled):
     # 5 steps an epoch do not divide by 3: half an accumulation is carried over the stop.
-    settings = {"accumulation_steps": accumulation, "schedule": "cosine"}
+    settings = {"accumulation_steps": accumulation, "schedule": "cosine", "jit_compile": compiled}
     straight = fit_stage(stage(tmp_path / "straight", **settings))
     folder = tmp_path / "stopped"
     with pytest.raises(TrainingError, match="No slide can be read"):
@@ -218,10 +218,11 @@ def test_mixed_precision_trains_resumes_and_is_put_back(tmp_path, policy):
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_mirrored_trains_and_resumes(tmp_path):
+@pytest.mark.parametrize("compiled", ["auto", True])
+def test_mirrored_trains_and_resumes(tmp_path, compiled):
     with pytest.raises(TrainingError):
-        fit_stage(stage(tmp_path, broken_at=6), strategy="mirrored")
-    state = fit_stage(stage(tmp_path), strategy="mirrored")
+        fit_stage(stage(tmp_path, jit_compile=compiled, broken_at=6), strategy="mirrored")
+    state = fit_stage(stage(tmp_path, jit_compile=compiled), strategy="mirrored")
     assert state.history[-1]["val_loss"] < state.history[0]["val_loss"]
 
 

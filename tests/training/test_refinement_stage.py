@@ -58,6 +58,16 @@ def test_it_learns_with_accumulation(own_run):
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:2])
 
 
+def test_compiled_steps_learn_the_same(own_run):
+    losses = []
+    for compiled in (False, True):
+        own_run.model_file("refinement").unlink()
+        (own_run.stage_folder("refinement") / "checkpoints" / "last.npz").unlink(missing_ok=True)
+        state = train_refinement(with_settings(own_run, epochs=2, jit_compile=compiled))
+        losses.append([row["val_loss"] for row in state.history])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 def test_a_slide_without_heatmap_is_left_out(own_run):
     own_run.model_file("refinement").unlink()
     train = own_run.cohort.split("train")
