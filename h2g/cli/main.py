@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 
 import click
 
@@ -49,7 +53,7 @@ EXTRA_OF_PACKAGE = {
 class Verbs(click.Group):
     """Imports a verb's module only when that verb is asked for, and turns failures into sentences.
 
-    Exit codes: 2 wrong use, 1 failure, 130 stopped by Ctrl-C.
+    Exit codes: 2 wrong use, 1 failure, 130 stopped by Ctrl-C or SIGTERM.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -67,7 +71,8 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with _sigterm_as_interrupt():
+                return super().invoke(ctx)
         except H2GError as error:
             click.echo(f"h2g: {error}", err=True)
             ctx.exit(error.exit_code)
@@ -87,6 +92,19 @@ class Verbs(click.Group):
         except KeyboardInterrupt:
             click.echo("h2g: stopped; run the same command again to go on.", err=True)
             ctx.exit(130)
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """A batch system that ends a job is met as Ctrl-C is: what was done is kept and told."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _disk_sentence(error: OSError) -> str | None:

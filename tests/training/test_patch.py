@@ -75,8 +75,9 @@ def test_validation_is_the_same_in_every_epoch(trained_run):
     np.testing.assert_array_equal(first, second)
 
 
-def test_killed_training_goes_on_to_the_same_end(trained_run, tmp_path):
-    # A process of its own is killed with SIGKILL once an epoch is saved; the rest is done here.
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_stopped_training_goes_on_to_the_same_end(trained_run, tmp_path, sent):
+    # A process of its own is stopped once an epoch is saved; the rest is done here.
     folder = tmp_path / "run"
     for part in ("index", "tissue"):
         shutil.copytree(trained_run.path / part, folder / part)
@@ -95,11 +96,14 @@ def test_killed_training_goes_on_to_the_same_end(trained_run, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(process.pid, sent)
         _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    assert process.returncode == (130 if sent == signal.SIGTERM else -sent), errors
     assert is_run(folder)
     run = open_run(folder)
+    if sent == signal.SIGTERM:
+        assert "h2g: stopped; run the same command again to go on." in errors
+        assert run.seconds()["patch"] > 0
     with np.load(checkpoint) as arrays:
         done = json.loads(str(arrays["state"]))["epoch"]
     assert done in (1, 2)
