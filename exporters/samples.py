@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,10 +53,8 @@ def run_samples(run: Run, *, split: Split = "train", patches: int = 64, fields: 
         RunError: the run is not prepared, or its slides are not there or cannot be read.
     """
     with _naming_no_check(run):
-        slides = [slide for slide in run.cohort.split(split) if slide.slide.exists()]
-        if not slides:
-            raise SlideError(f"no slide of the {split} split is where cohort.csv says")
-        drawn = _draw_patches(run, {slide.name for slide in slides}, split, patches)
+        slides = _present(run, split)
+        drawn = _draw_patches(run, slides, split, patches)
         if run.recipe.refinement is None:
             return Samples(drawn, (), "slides")
         # Those that have a heatmap first: a slide takes minutes to classify.
@@ -65,16 +63,32 @@ def run_samples(run: Run, *, split: Split = "train", patches: int = 64, fields: 
         return Samples(drawn, found, "slides", run.recipe.refinement.inputs)
 
 
+def run_patches(run: Run, *, count: int) -> np.ndarray:
+    """(count, S, S, 3) uint8 RGB: patches of the training slides alone, as in run_samples.
+
+    Raises:
+        RunError: the run is not prepared, or its slides are not there or cannot be read.
+    """
+    with _naming_no_check(run):
+        return _draw_patches(run, _present(run, "train"), "train", count)
+
+
+def noise_patches(size_px: int, *, count: int) -> np.ndarray:
+    """(count, size_px, size_px, 3) uint8 RGB: blotches of random colour under fine noise."""
+    rng = np.random.default_rng(0)
+    drawn = np.empty((count, size_px, size_px, 3), np.uint8)
+    for patch in drawn:
+        patch[:] = _noise(rng, size_px, size_px)
+    return drawn
+
+
 def noise_samples(card: Card, *, patches: int = 64) -> Samples:
     """Blotches of random colour under fine noise, in the shapes that the networks take."""
-    rng = np.random.default_rng(0)
     side, size_px = card.preprocessing.patch.size_px, card.refinement_px
-    count = patches if "patch" in card.networks else 0
-    drawn = np.empty((count, side, side, 3), np.uint8)
-    for place in range(count):
-        drawn[place] = _noise(rng, side, side)
+    drawn = noise_patches(side, count=patches if "patch" in card.networks else 0)
     if "refinement" not in card.networks or size_px is None:
         return Samples(drawn, (), "noise")
+    rng = np.random.default_rng(1)
     classes = len(card.class_names)
     sizes = ((size_px, size_px * 5 // 4), (size_px * 4 // 3, size_px * 3 // 4))
     fields = tuple(
@@ -88,15 +102,23 @@ def noise_samples(card: Card, *, patches: int = 64) -> Samples:
     return Samples(drawn, fields, "noise", card.refinement_inputs)
 
 
-def _draw_patches(run: Run, names: set[str], split: Split, count: int) -> np.ndarray:
+def _present(run: Run, split: Split) -> list[CohortSlide]:
+    slides = [slide for slide in run.cohort.split(split) if slide.slide.exists()]
+    if not slides:
+        raise SlideError(f"no slide of the {split} split is where cohort.csv says")
+    return slides
+
+
+def _draw_patches(run: Run, slides: Sequence[CohortSlide], split: Split, count: int) -> np.ndarray:
     if run.recipe.patch is None:
         side = run.recipe.preprocessing.patch.size_px
         return np.empty((0, side, side, 3), np.uint8)
-    slides = [slide for slide in labelled_slides(run, split) if slide.name in names]
+    names = {slide.name for slide in slides}
+    labelled = [slide for slide in labelled_slides(run, split) if slide.name in names]
     settings = BatchSettings(
         batch_size=count, class_count=len(run.recipe.class_names), seed=run.recipe.seed
     )
-    with contextlib.closing(PatchSource(slides, settings, run.recipe.sampler.order)) as source:
+    with contextlib.closing(PatchSource(labelled, settings, run.recipe.sampler.order)) as source:
         return source.read(0)[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from h2g.errors import WrongUseError
 if TYPE_CHECKING:
     from h2g.bundle import Bundle, Check, FilePrecision
     from h2g.exporters.export import Exported
+    from h2g.exporters.request import ExportRequest
 
 FAST_FOLDER = "~/fastpathology"
 
@@ -77,7 +79,9 @@ def command(
     """Write the networks of RUN as a bundle: files that run without TensorFlow, and a card.
 
     RUN is a run folder or a .keras file; to --format openvino also a bundle with ONNX networks.
-    A bundle of the same networks in OUT gets the new formats added, or replaced.
+    A bundle of the same networks in OUT gets the new formats added, or replaced. The graph of
+    'h2g cluster', RUN/clusters/model.keras, becomes clusters.onnx, .xml or .tflite: from patch to
+    cluster, the same one as with Keras.
 
     Each export is reloaded in its runtime and compared with Keras on slides of the run. float32
     that differs by more than 1e-4 (patch) or 1e-3 (refinement), and int8 that loses more than 0.01
@@ -91,6 +95,7 @@ def command(
       h2g export run --format fast --out bundle --accept-preprocessing-change
       h2g export model.keras --recipe demo --format tflite --out bundle
       h2g export bundle --format openvino --out converted
+      h2g export run/clusters/model.keras --format all --out clusters
 
     \b
     Then:
@@ -112,8 +117,14 @@ def command(
     from h2g.models.startup import start_keras
 
     start_keras()
+    from h2g.exporters.clusters import is_cluster_graph
     from h2g.exporters.export import export_model
 
+    if is_cluster_graph(run):
+        options = {"--install": install, "--recipe": recipe, "--name": name}
+        given = [option for option, value in options.items() if value is not None]
+        _export_clusters(run, out, formats, request, given, as_json)
+        return
     bundle, exported = export_model(run, out, request, recipe=recipe, name=name)
     installed = _install(bundle, install) if install is not None else []
     if as_json:
@@ -126,6 +137,30 @@ def command(
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print(bundle, exported, installed)
+
+
+def _export_clusters(
+    file: Path,
+    out: Path,
+    names: tuple[str, ...],
+    request: ExportRequest,
+    given: list[str],
+    as_json: bool,
+) -> None:
+    from h2g.exporters.clusters import cluster_formats, export_clusters
+
+    if given:
+        raise WrongUseError(f"{file}: a cluster graph takes no {' or '.join(given)}.")
+    formats = cluster_formats(names, request.precision)
+    exported = export_clusters(file, out, dataclasses.replace(request, formats=formats))
+    if as_json:
+        rows = [dataclasses.asdict(each) for each in exported]
+        click.echo(json.dumps({"folder": str(out), "formats": rows}, indent=2))
+        return
+    for each in exported:
+        checked = f"{each.patches} patches in the same clusters as with Keras"
+        click.echo(f"{each.format:9} {checked if each.patches else 'not checked'}")
+        click.echo(f"          {', '.join(str(out / name) for name in each.files)}")
 
 
 def _install(bundle: Bundle, folder: str) -> list[Path]:

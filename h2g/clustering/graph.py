@@ -105,6 +105,13 @@ def open_clusters(file: Path) -> Callable[[np.ndarray], np.ndarray]:
     return on_pixels(load_network(file))
 
 
+def centre_distances(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    """(N, S, S, 3) uint8 RGB -> (N, k): how far a cluster graph sees patches from its centres."""
+    components = keras.Model(network.input, network.get_layer("project").output)
+    (centres,) = network.get_layer(OUTPUT).get_weights()
+    return np.linalg.norm(on_pixels(components)(pixels)[:, None] - centres, axis=2)
+
+
 def on_pixels(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """What a network makes of (N, S, S, 3) uint8 RGB; on the GPU if TensorFlow sees one."""
 

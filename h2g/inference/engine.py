@@ -59,6 +59,13 @@ class Engine(Protocol):
     def has_refinement(self) -> bool:
         """Whether ``refine`` can be called."""
 
+    def load(self) -> None:
+        """Loads all networks now; those that are not are loaded when they are first used.
+
+        Raises:
+            ModelError: a file that cannot be read.
+        """
+
     def classify(self, patches: np.ndarray) -> np.ndarray:
         """Class probabilities of patches.
 

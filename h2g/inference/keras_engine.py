@@ -46,6 +46,13 @@ class KerasEngine:
     def has_refinement(self) -> bool:
         return self._files.refinement is not None
 
+    def load(self) -> None:
+        """Loads all networks now."""
+        if self._files.patch is not None:
+            _ = self._patch
+        if self._files.refinement is not None:
+            _ = self._refinement
+
     def classify(self, patches: np.ndarray) -> np.ndarray:
         """(N, S, S, 3) uint8 or float32 of 0..255 -> (N, C) float32, softmax."""
         size = self._batch_size

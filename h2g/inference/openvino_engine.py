@@ -71,6 +71,13 @@ class OpenVinoEngine:
     def has_refinement(self) -> bool:
         return self._files.refinement is not None
 
+    def load(self) -> None:
+        """Loads all networks now."""
+        if self._files.patch is not None:
+            _ = self._patch_of_bytes
+        if self._files.refinement is not None:
+            _ = self._refinement
+
     def classify(self, patches: np.ndarray) -> np.ndarray:
         """(N, S, S, 3) uint8 or float32 of 0..255 -> (N, C) float32, softmax."""
         return self._start(patches)()

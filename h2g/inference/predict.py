@@ -90,7 +90,8 @@ def _open_engine(
 ) -> Engine:
     start = time.perf_counter()
     engine = model.open_engine(batch_size)
-    # The first call loads weights and builds the graph: that is no slide's time.
+    # While the first slide is read: both networks, and what a first call builds.
+    engine.load()
     if model.has_patch:
         side = model.preprocessing.patch.size_px
         engine.classify(np.zeros((1, side, side, 3), np.uint8))

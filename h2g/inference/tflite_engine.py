@@ -54,6 +54,13 @@ class TfliteEngine:
     def has_refinement(self) -> bool:
         return self._files.refinement is not None
 
+    def load(self) -> None:
+        """Loads all networks now."""
+        if self._files.patch is not None:
+            _ = self._patch
+        if self._files.refinement is not None:
+            _ = self._refinement
+
     def classify(self, patches: np.ndarray) -> np.ndarray:
         """(N, S, S, 3) uint8 or float32 of 0..255 -> (N, C) float32, softmax."""
         fixed, *shape = self._patch.get_input_details()[PATCH_INPUT]["shape_signature"]

@@ -173,8 +173,8 @@ class TrainingSettings(Section):
     """What both stages share. ``steps`` are batches; ``patience`` counts epochs without a better
     validation score, None trains all epochs.
 
-    ``jit_compile`` lets XLA compile the training step; ``auto`` is Keras's choice, which is on a
-    single GPU and not on a CPU (docs/training.md says what it is worth there).
+    ``jit_compile`` lets XLA compile the training step; ``auto`` is Keras's choice: on one GPU, not
+    on a CPU. tools/bench_training.py says what it is worth where it runs.
     """
 
     batch_size: int = 64

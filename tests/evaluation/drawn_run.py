@@ -42,6 +42,9 @@ class ColourEngine:
         self.has_refinement = refines
         self.classified = self.refined = 0
 
+    def load(self) -> None:
+        """Has no files."""
+
     def classify(self, patches: np.ndarray) -> np.ndarray:
         self.classified += len(patches)
         return _probabilities(patches).mean(axis=(1, 2), dtype=np.float32)

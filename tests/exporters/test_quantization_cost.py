@@ -61,6 +61,9 @@ class ColourEngine:
     def has_refinement(self) -> bool:
         return bool(self.pixel_colours)
 
+    def load(self) -> None:
+        """Has no files."""
+
     def classify(self, patches: np.ndarray) -> np.ndarray:
         self.classified += len(patches)
         return tumour_of(patches, self.patch_colours).mean(axis=(1, 2), dtype=np.float32)

@@ -39,6 +39,9 @@ class ColourEngine:
         self._classes = classes
         self._input_px = input_px
 
+    def load(self) -> None:
+        """Has no files."""
+
     def classify(self, patches: np.ndarray) -> np.ndarray:
         self.classified.append(len(patches))
         return self._probabilities(patches).mean(axis=(1, 2), dtype=np.float32)

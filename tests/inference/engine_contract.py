@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -193,6 +194,17 @@ class EngineContract:
         engine = self.open(NetworkFiles(tmp_path / "gone", None, None, 3))
         with pytest.raises(ModelError, match="gone: there is no such model file"):
             engine.classify(small_networks.patches)
+
+    def test_loading_finds_what_is_wrong_with_either_network(
+        self, small_networks: SmallNetworks, tmp_path: Path
+    ) -> None:
+        both = small_networks.files(self.suffix)
+        self.open(both).load()
+        for stage in ("patch", "refinement"):
+            gone = dataclasses.replace(both, **{stage: tmp_path / f"gone_{stage}"})
+            with pytest.raises(ModelError, match=f"gone_{stage}: there is no such model file"):
+                self.open(gone).load()
+        self.open(dataclasses.replace(both, refinement=None)).load()
 
     def test_a_network_that_is_not_ours(self, small_networks: SmallNetworks) -> None:
         both = small_networks.files(self.suffix)
