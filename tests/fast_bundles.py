@@ -11,7 +11,7 @@ from h2g.bundle import Bundle, Card, Export, Network, Stage, write_card
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import write_fast
 from h2g.inference.engine import NetworkFiles
-from h2g.inference.loading import LoadedModel
+from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.onnx_engine import OnnxEngine
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.recipe import PROFILES, Preprocessing

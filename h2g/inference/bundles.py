@@ -12,7 +12,7 @@ from h2g.bundle import Bundle, Export, FilePrecision, Format, open_bundle, verif
 from h2g.errors import ModelError, WrongUseError
 from h2g.inference.devices import has_onnxruntime_gpu
 from h2g.inference.engine import Engine, NetworkFiles
-from h2g.inference.loading import LoadedModel
+from h2g.inference.loaded_model import LoadedModel
 
 # The formats that each engine runs, the one that suits it first.
 FORMATS_OF_ENGINE: dict[str, tuple[Format, ...]] = {

@@ -14,7 +14,7 @@ from h2g.inference.engine import Engine
 from h2g.inference.fast_process import fast_version, need_fast
 from h2g.inference.fast_slide import FastModel, segment_with_fast
 from h2g.inference.folder import Row, open_folder
-from h2g.inference.loading import LoadedModel
+from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.one_slide import Failure
 from h2g.inference.predict import record_outcome
 from h2g.inference.requests import SlideRequest

@@ -16,7 +16,7 @@ from typing import Any
 
 from h2g.errors import RunError
 from h2g.inference.engine import Engine
-from h2g.inference.loading import LoadedModel
+from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.requests import SlideRequest
 from h2g.runs import is_run, provenance, replacing, write_text
 

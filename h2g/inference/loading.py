@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from h2g.bundle import is_bundle
 from h2g.errors import RunError, WrongUseError
+from h2g.inference.bundles import load_bundle
 from h2g.inference.engine import Engine
-from h2g.recipes.recipe import Preprocessing
+from h2g.inference.loaded_model import LoadedModel
 from h2g.runs import Run, file_sha256, is_run, open_run
 
 # Of files that hold networks, which are often given in place of their folder.
 NETWORK_SUFFIXES = {".onnx", ".xml", ".bin", ".tflite", ".keras", ".json", ".fpl"}
 KINDS = "Give a run folder, as 'h2g train' makes it, or a bundle, as 'h2g export' does."
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """What prediction knows of a model before its engine is open.
-
-    Attributes:
-        recipe: its name; a bundle's own name.
-        class_names: background first.
-        sha256: of each file that holds weights, by its name.
-        open_engine: takes the batch size; slow, since it loads libraries and networks.
-        has_patch: whether it classifies patches; one without segments the low-resolution slide.
-        engine: that open_engine opens; ``fast`` runs whole slides in a program of its own
-            (h2g.inference.fast_engine) and cannot be opened.
-        precision: that was asked for.
-    """
-
-    path: Path
-    recipe: str
-    class_names: tuple[str, ...]
-    preprocessing: Preprocessing
-    sha256: dict[str, str]
-    open_engine: Callable[[int], Engine]
-    has_patch: bool = True
-    engine: str = "keras"
-    precision: str = "float32"
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What must be equal for predictions to stand in one folder."""
-        return {
-            "recipe": self.recipe,
-            "classes": list(self.class_names),
-            "preprocessing": self.preprocessing.model_dump(mode="json"),
-            "sha256": self.sha256,
-            # bfloat16 computes the files of float32.
-            "asked_precision": self.precision,
-        }
 
 
 def load_model(
@@ -74,8 +34,6 @@ def load_model(
     if is_run(path):
         return _load_run(path, engine, device, precision)
     if is_bundle(path):
-        from h2g.inference.bundles import load_bundle
-
         return load_bundle(path, engine=engine, device=device, precision=precision)
     raise RunError(_why_no_model(path))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from h2g.errors import SlideError
 from h2g.inference.engine import Engine
 from h2g.inference.folder import SlideFiles
-from h2g.inference.loading import LoadedModel
+from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.outputs import Seconds, Segmented, write_outputs
 from h2g.inference.patchwise import (
     Located,

@@ -21,7 +21,7 @@ from h2g.inference.behind import Behind
 from h2g.inference.devices import usable_cores
 from h2g.inference.engine import Engine
 from h2g.inference.folder import PredictionFolder, Row, open_folder
-from h2g.inference.loading import LoadedModel
+from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.one_slide import Failure, Prepared, prepare_slide, segment_slide, write_slide
 from h2g.inference.outputs import Segmented, summary_row
 from h2g.inference.patchwise import BATCH_SIZE

@@ -8,7 +8,7 @@ import pytest
 from drawn_run import ColourEngine, draw_run
 
 from h2g.evaluation.evaluate import evaluate_run
-from h2g.inference.loading import LoadedModel
+from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.predict import predict_slides
 from h2g.inference.requests import SlideRequest
 

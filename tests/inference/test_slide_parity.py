@@ -20,7 +20,8 @@ from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
 from h2g.inference.engine import Engine, NetworkFiles
 from h2g.inference.folder import SlideFiles, open_folder
-from h2g.inference.loading import LoadedModel, load_model
+from h2g.inference.loaded_model import LoadedModel
+from h2g.inference.loading import load_model
 from h2g.inference.onnx_engine import OnnxEngine
 from h2g.inference.openvino_engine import OpenVinoEngine
 from h2g.inference.patchwise import locate_patches, read_cell
