@@ -111,6 +111,9 @@ def cluster_stage(run: Run, settings: ClusteringSettings) -> None:
 
 
 def is_finished(run: Run, stage: str) -> bool:
+    """Whether a stage was done and what it made is still there."""
+    if stage == "heatmaps" and not any(run.stage_folder(stage).rglob("*.tiff")):
+        return False
     models = fold_models(run) if stage == "folds" else []
     if stage in WITH_MODEL:
         models = [run.model_file(FOLDERS.get(stage, stage))]

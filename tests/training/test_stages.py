@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_the_nearest_missing_stage_is_named(own_run):
         forget(own_run, stage)
     with pytest.raises(RunError, match="refinement stage needs the heatmaps stage"):
         train_run(own_run, ("refinement",))
+
+
+def test_heatmaps_that_are_gone_are_made_again(own_run):
+    files = {file.name for file in (own_run.path / "heatmaps").iterdir()}
+    shutil.rmtree(own_run.path / "heatmaps")
+    own_run.model_file("refinement").unlink()
+    train_run(own_run, jobs=1)
+    assert {file.name for file in (own_run.path / "heatmaps").iterdir()} == files
+    assert own_run.model_file("refinement").is_file()
 
 
 def test_a_classifier_that_is_gone_under_done_stages_is_told(own_run):
