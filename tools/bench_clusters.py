@@ -1,0 +1,144 @@
+"""Where the clusters that weigh the loss are computed: what each place costs a training step.
+
+    python tools/bench_clusters.py ablation/mob-km-pw
+
+RUN has clusters and labelled slides. Its classifier, from its first weights, is trained for some
+steps in four ways, one after the other, several times:
+
+  none           without clusters
+  pipeline       h2g's way: a data set's thread calls the graph from Python, which may use a GPU
+  data set       the graph is one of the data set's own operations
+  training step  the raw patches go along, and the graph runs before the step
+
+Printed are medians over the repeats of the seconds a step takes, wall and CPU.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from h2g.data.augmentation import augment_patches
+from h2g.data.dataset import (
+    PREFETCHED,
+    BatchSettings,
+    PatchSource,
+    patch_dataset,
+    raw_patch_dataset,
+)
+from h2g.data.patch_source import labelled_slides
+from h2g.models.deployment import load_network, scale_image
+from h2g.runs import Run, open_run
+from h2g.training.cluster_weights import open_weigher
+from h2g.training.fit import compile_network
+from h2g.training.patch import patch_network
+
+WARM_UP = 3  # steps: traced, and the waiting batches used up
+
+
+class WeighingModel(keras.Model):
+    """Trains on ((augmented, raw pixels), labels), weighed by ``weights_of`` raw pixels."""
+
+    weights_of: Callable[[tf.Tensor], tf.Tensor]
+
+    def train_step(self, data):
+        (images, pixels), labels, *_ = data
+        return super().train_step((images, labels, self.weights_of(pixels)))
+
+
+def in_graph(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """(B, S, S, 3) uint8 -> (B,) weights of form cwce, as TensorFlow's own operations."""
+
+    def weights(pixels: tf.Tensor) -> tf.Tensor:
+        clusters = network(scale_image(pixels), training=False)
+        _, place, counts = tf.unique_with_counts(clusters)
+        share = tf.cast(tf.size(clusters), tf.float32) / tf.cast(tf.size(counts), tf.float32)
+        return share / tf.cast(tf.gather(counts, place), tf.float32)
+
+    return weights
+
+
+def data_set(way: str, run: Run, source: PatchSource, graph: Path) -> tf.data.Dataset:
+    settings = run.patch_settings
+    if way == "none":
+        return patch_dataset(source, settings.augmentation)
+    if way == "pipeline":
+        weigh = open_weigher(graph, form="cwce")
+        return patch_dataset(source, settings.augmentation, weigh=weigh)
+    weights = in_graph(load_network(graph))
+
+    def finish(pixels: tf.Tensor, labels: tf.Tensor, number: tf.Tensor):
+        images = augment_patches(
+            pixels, number, seed=source.settings.seed, settings=settings.augmentation
+        )
+        truth = tf.one_hot(labels, source.settings.class_count)
+        if way == "data set":
+            return images, truth, weights(pixels)
+        return (images, pixels), truth
+
+    batches = raw_patch_dataset(source)
+    finished = batches.map(finish, num_parallel_calls=PREFETCHED, deterministic=True)
+    return finished.prefetch(PREFETCHED)
+
+
+def trained_network(way: str, run: Run, graph: Path) -> keras.Model:
+    network = patch_network(run.recipe)
+    if way == "training step":
+        network = WeighingModel(network.input, network.output)
+        network.weights_of = in_graph(load_network(graph))
+    loss = keras.losses.CategoricalCrossentropy()
+    compile_network(network, run.patch_settings, steps=1000, loss=loss)
+    return network
+
+
+def seconds_a_step(way: str, run: Run, graph: Path, steps: int) -> tuple[float, float]:
+    """Wall and CPU."""
+    source = PatchSource(
+        labelled_slides(run, "train"),
+        BatchSettings(
+            batch_size=run.patch_settings.batch_size,
+            class_count=len(run.recipe.class_names),
+            seed=run.recipe.seed,
+            workers=run.patch_settings.workers,
+        ),
+        run.recipe.sampler.order,
+    )
+    network = trained_network(way, run, graph)
+    clock = []
+    try:
+        for number, batch in enumerate(data_set(way, run, source, graph).take(WARM_UP + steps)):
+            if number == WARM_UP:
+                clock = [time.perf_counter(), time.process_time()]
+            network.train_on_batch(*batch)
+    finally:
+        source.close()
+    wall, cpu = time.perf_counter() - clock[0], time.process_time() - clock[1]
+    return wall / steps, cpu / steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--steps", type=int, default=30, help="timed, each repeat")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    run = open_run(arguments.run)
+    graph = run.stage_folder("clusters") / "model.keras"
+    ways = ("none", "pipeline", "data set", "training step")
+    found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    for _ in range(arguments.repeats):
+        for way in ways:
+            found[way].append(seconds_a_step(way, run, graph, arguments.steps))
+    for way, pairs in found.items():
+        wall, cpu = (statistics.median(values) for values in zip(*pairs, strict=True))
+        print(f"{way:14} {wall:.3f} s a step, {cpu:.3f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()
