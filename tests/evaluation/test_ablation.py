@@ -194,8 +194,9 @@ def finished_run(folder: Path, cohort_of: Run, recipe: Recipe, *folders: str) ->
     run = start_run(folder, read_cohort(cohort_of.cohort.path), recipe)
     for name in folders:
         (run.path / name).mkdir()
-        if name == "patch":
-            run.model_file("patch").write_text(f"of {folder.name}")
+        file = {"patch": run.model_file("patch"), "heatmaps": run.heatmap_file("train_a")}.get(name)
+        if file is not None:
+            file.write_text(f"of {folder.name}")
         with run.stage(ablation_plan.STAGE_OF_FOLDER[name]):
             pass
     return run
