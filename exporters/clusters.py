@@ -51,7 +51,7 @@ def cluster_formats(names: Sequence[str], precision: FilePrecision) -> tuple[For
 
     Raises:
         WrongUseError: FAST, whose pipelines show probabilities, or another precision than
-            float32, which moved 43 of 64 patches to other clusters in float16.
+            float32: float16 moved 43 of 64 patches, on features of a random MobileNetV2.
     """
     if "fast" in names:
         raise WrongUseError(
