@@ -42,14 +42,15 @@ def study_table(scored: Sequence[Scored], *, baseline: str) -> pd.DataFrame:
         keys = ["variant", "slide", "grade"]
         table = scores.groupby(keys, as_index=False)[["recall", "precision", "dice"]].mean()
         rows = {row.name: row for row in opened.cohort.slides}
-        # Slides of two cohorts may share a name.
-        cohort = str(next(iter(rows.values())).slide.parent)
-        patients = [rows[name].patient or name for name in table["slide"]]
+        slides = [rows[name] for name in table["slide"]]
+        # Slides of two cohorts may share a name, and patients, too.
+        cohorts = [str(row.slide.parent) for row in slides]
+        patients = [row.patient or row.name for row in slides]
         table = table.assign(
             seed=run.seed,
             variant=table["variant"].map(names),
-            cohort=cohort,
-            patient=[f"{cohort}:{patient}" for patient in patients],
+            cohort=cohorts,
+            patient=[":".join(pair) for pair in zip(cohorts, patients, strict=True)],
         )
         tables.append(table)
     columns = ["seed", "variant", "cohort", "slide", "patient", "grade"]
