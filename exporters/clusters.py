@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,9 @@ from h2g.bundle import FORMATS, FilePrecision, Format, is_bundle
 from h2g.clustering.graph import OUTPUT
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.cluster_parity import clear_patches, refuse_other_clusters
-from h2g.exporters.formats import SUFFIXES
+from h2g.exporters.formats import SUFFIXES, write_network
 from h2g.exporters.request import ExportRequest, wanted_formats
-from h2g.exporters.staging import staging_folder
-from h2g.exporters.to_onnx import write_onnx
-from h2g.exporters.to_openvino import write_openvino
-from h2g.exporters.to_tflite import write_tflite
+from h2g.exporters.staging import staging_folder, swap_in
 from h2g.models.deployment import deployed_patch_classifier, load_network
 from h2g.runs import is_run
 
@@ -95,19 +91,12 @@ def export_clusters(file: Path, out: Path, request: ExportRequest) -> list[Clust
                 refuse_other_clusters(written[0], wanted)
             count = 0 if wanted is None else len(wanted.clusters)
             done.append(ClusterExport(format, tuple(each.name for each in written), count))
-        # The file that is opened last: with it the export is whole.
-        for name in (name for export in done for name in reversed(export.files)):
-            os.replace(staging / name, out / name)
+        *others, last = [name for export in done for name in export.files]
+        swap_in(staging, out, new=others, old=(), aside=staging / "aside", last=last)
     return done
 
 
 def _write(graph: keras.Model, folder: Path, format: Format, *, opset: int) -> list[Path]:
     file = folder / f"clusters{SUFFIXES[format]}"
-    if format == "onnx":
-        write_onnx(graph, file, opset=opset)
-    elif format == "tflite":
-        write_tflite(graph, file)
-    else:
-        write_openvino(graph, file)
-        return [file, file.with_suffix(".bin")]
-    return [file]
+    write_network(graph, file, format=format, opset=opset)
+    return [file, file.with_suffix(".bin")] if format == "openvino" else [file]

@@ -83,15 +83,34 @@ def write_networks(
     files = network_files(graphs, folder, format=format, precision=precision)
     for stage, graph in graphs.items():
         about = {**metadata, "stage": stage}
-        if format == "openvino":
-            write_openvino(graph, files[stage], precision=precision, info=about)
-        elif isinstance(graph, Path):
-            raise WrongUseError(f"{graph}: ONNX files are converted to --format openvino alone.")
-        elif format == "onnx":
-            write_onnx(graph, files[stage], opset=opset, metadata=about)
-        elif format == "tflite":
-            write_tflite(graph, files[stage], precision=precision)
+        write_network(
+            graph, files[stage], format=format, precision=precision, opset=opset, metadata=about
+        )
     return files
+
+
+def write_network(
+    graph: Graph,
+    file: Path,
+    *,
+    format: Format,
+    precision: Literal["float32", "float16"] = "float32",
+    opset: int,
+    metadata: Mapping[str, str] = {},
+) -> None:
+    """Writes one graph in a format other than ``fast``; OpenVINO's has a .bin beside it.
+
+    Raises:
+        ModelError, WrongUseError: a graph that this format cannot hold.
+    """
+    if format == "openvino":
+        write_openvino(graph, file, precision=precision, info=metadata)
+    elif isinstance(graph, Path):
+        raise WrongUseError(f"{graph}: ONNX files are converted to --format openvino alone.")
+    elif format == "onnx":
+        write_onnx(graph, file, opset=opset, metadata=metadata)
+    elif format == "tflite":
+        write_tflite(graph, file, precision=precision)
 
 
 def quantise_networks(

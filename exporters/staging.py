@@ -38,17 +38,24 @@ def is_staging(path: Path) -> bool:
 
 
 def swap_in(
-    staged: Path, bundle: Path, *, new: Collection[str], old: Collection[str], aside: Path
+    staged: Path,
+    bundle: Path,
+    *,
+    new: Collection[str],
+    old: Collection[str],
+    aside: Path,
+    last: str = CARD_FILE,
 ) -> None:
-    """Takes the bundle's files ``old`` out, brings ``new`` in and replaces the card last.
+    """Takes the bundle's files ``old`` out, brings ``new`` in and replaces ``last``.
 
-    Whatever stops it before the card, Ctrl-C included, the files are put back as they were.
+    Whatever stops it before that, Ctrl-C included, the files are put back as they were.
 
     Args:
-        staged: holds the card and the files ``new`` under their names relative to the bundle.
+        staged: holds ``last`` and the files ``new`` under their names relative to the bundle.
         aside: a folder on the same disk; the old files end there.
+        last: with it the new bundle is whole.
     """
-    card = staged / CARD_FILE
+    final = staged / last
     leaving = [name for name in {*old, *new} if (bundle / name).is_file()]
     moves = [(bundle / name, aside / name) for name in leaving]
     moves += [(staged / name, bundle / name) for name in new]
@@ -57,10 +64,9 @@ def swap_in(
     try:
         for source, target in moves:
             os.replace(source, target)
-        os.replace(card, bundle / CARD_FILE)
+        os.replace(final, bundle / last)
     except BaseException:
-        # Once the card is in, the new bundle is whole.
-        if card.exists():
+        if final.exists():
             for source, target in reversed(moves):
                 if target.exists() and not source.exists():
                     os.replace(target, source)

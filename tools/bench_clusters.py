@@ -23,19 +23,13 @@ import keras
 import tensorflow as tf
 
 from h2g.data.augmentation import augment_patches
-from h2g.data.dataset import (
-    PREFETCHED,
-    BatchSettings,
-    PatchSource,
-    patch_dataset,
-    raw_patch_dataset,
-)
+from h2g.data.dataset import PREFETCHED, PatchSource, patch_dataset, raw_patch_dataset
 from h2g.data.patch_source import labelled_slides
 from h2g.models.deployment import load_network, scale_image
 from h2g.runs import Run, open_run
 from h2g.training.cluster_weights import open_weigher
 from h2g.training.fit import compile_network
-from h2g.training.patch import patch_network
+from h2g.training.patch import patch_network, patch_source
 
 WARM_UP = 3  # steps: traced, and the waiting batches used up
 
@@ -97,16 +91,7 @@ def trained_network(way: str, run: Run, graph: Path) -> keras.Model:
 
 def seconds_a_step(way: str, run: Run, graph: Path, steps: int) -> tuple[float, float]:
     """Wall and CPU."""
-    source = PatchSource(
-        labelled_slides(run, "train"),
-        BatchSettings(
-            batch_size=run.patch_settings.batch_size,
-            class_count=len(run.recipe.class_names),
-            seed=run.recipe.seed,
-            workers=run.patch_settings.workers,
-        ),
-        run.recipe.sampler.order,
-    )
+    source = patch_source(run, labelled_slides(run, "train"))
     network = trained_network(way, run, graph)
     clock = []
     try:

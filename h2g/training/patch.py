@@ -104,7 +104,7 @@ def training_batches(
     run: Run, slides: Sequence[SlidePatches], first_batch: int, *, weigh: Weigh | None = None
 ) -> Iterator[tf.data.Dataset]:
     """Augmented batches without end; see patch_dataset."""
-    source = _source(run, slides, first_batch=first_batch)
+    source = patch_source(run, slides, first_batch=first_batch)
     with contextlib.closing(source), source.raising_failure():
         yield patch_dataset(source, run.patch_settings.augmentation, weigh=weigh)
 
@@ -114,7 +114,7 @@ def validation_batches(
     run: Run, slides: Sequence[SlidePatches], *, weigh: Weigh | None = None
 ) -> Iterator[tf.data.Dataset]:
     """The same batches, not augmented, whenever iterated."""
-    source = _source(run, slides, first_batch=0)
+    source = patch_source(run, slides)
     with contextlib.closing(source), source.raising_failure():
         yield patch_dataset(source, weigh=weigh).take(run.patch_settings.validation_steps)
 
@@ -131,7 +131,8 @@ def _cluster_weigher(run: Run) -> Weigh | None:
     return open_weigher(file, form=loss)
 
 
-def _source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int) -> PatchSource:
+def patch_source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int = 0) -> PatchSource:
+    """The classifier's patches, drawn by the recipe's sampling tree; close it."""
     settings = BatchSettings(
         batch_size=run.patch_settings.batch_size,
         class_count=len(run.recipe.class_names),
