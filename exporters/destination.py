@@ -8,14 +8,19 @@ from pathlib import Path
 from h2g.bundle import (
     FILE_PRECISIONS,
     FORMATS,
+    Bundle,
     Card,
     Export,
     FilePrecision,
     Format,
     is_bundle,
     open_bundle,
+    verify_export,
 )
 from h2g.errors import ModelError, RunError
+from h2g.exporters.quantization_cost import why_refused
+from h2g.exporters.request import ExportRequest
+from h2g.exporters.source import ExportSource
 from h2g.exporters.staging import is_staging
 from h2g.runs import is_run
 
@@ -73,11 +78,44 @@ def refuse_other_model(card: Card, there: Card, replaced: Kinds, folder: Path) -
         )
 
 
+def made_before(
+    bundle: Bundle, source: ExportSource, request: ExportRequest
+) -> dict[Format, Export]:
+    """The exports asked for that the bundle holds, intact and as they would be made."""
+    if not _alike(source.card, bundle.card) or source.card.h2g_version != bundle.card.h2g_version:
+        return {}
+    found = {}
+    for format in request.formats:
+        export = bundle.card.find_export(format, request.precision)
+        if export is not None and _serves(export, source, request) and _is_intact(bundle, export):
+            found[format] = export
+    return found
+
+
+def _serves(export: Export, source: ExportSource, request: ExportRequest) -> bool:
+    if export.format == "onnx" and export.opset != request.opset:
+        return False
+    if not request.check:
+        return True
+    if export.check is None or (export.check.pixels == "noise" and source.run is not None):
+        return False
+    return request.force or export.cost is None or why_refused(export.cost) is None
+
+
+def _is_intact(bundle: Bundle, export: Export) -> bool:
+    try:
+        verify_export(bundle, export)
+    except ModelError:
+        return False
+    return True
+
+
 def merged(card: Card, there: Card | None, exports: Sequence[Export]) -> Card:
-    """``card`` with ``exports``, and what else the bundle there holds."""
+    """``card`` with ``exports``, and what else the bundle there holds that goes with it."""
     if there is None:
         return card.model_copy(update={"exports": tuple(exports)})
-    kept = _kept(there, {(export.format, export.precision) for export in exports})
+    replaced = {(export.format, export.precision) for export in exports}
+    kept = _kept(there, replaced) if _alike(card, there) else []
     both = sorted([*kept, *exports], key=_place)
     update = {
         "exports": tuple(both),
@@ -86,6 +124,11 @@ def merged(card: Card, there: Card | None, exports: Sequence[Export]) -> Card:
         "scores": card.scores or there.scores,
     }
     return card.model_copy(update=update)
+
+
+def _alike(card: Card, there: Card) -> bool:
+    """Whether exports of one may lie beside those of the other."""
+    return (card.name, card.preprocessing) == (there.name, there.preprocessing)
 
 
 def _kept(there: Card, replaced: Kinds) -> list[Export]:

@@ -1,16 +1,16 @@
-"""From a trained model to a bundle: written aside, reloaded, compared, and only then put in."""
+"""From a trained model to a bundle: each format written aside, reloaded, compared, then put in."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from h2g.bundle import Bundle, Card, Export, is_bundle, write_card
+from h2g.bundle import FORMATS, Bundle, Card, Export, Format, is_bundle, open_bundle, write_card
 from h2g.errors import WrongUseError
-from h2g.exporters.destination import bundle_there, merged, refuse_other_model
+from h2g.exporters.destination import bundle_there, made_before, merged, refuse_other_model
 from h2g.exporters.fast_limits import refuse_unsuited
 from h2g.exporters.fast_profile import with_fast_preprocessing
 from h2g.exporters.formats import deployed_graphs
@@ -32,8 +32,13 @@ CALIBRATION_PATCHES, CALIBRATION_FIELDS = 256, 4
 
 @dataclass(frozen=True)
 class Exported:
+    """
+    Attributes:
+        seconds: that it took; None for what the bundle held before.
+    """
+
     export: Export
-    seconds: float
+    seconds: float | None
 
 
 def export_model(
@@ -44,33 +49,49 @@ def export_model(
     recipe: str | None = None,
     name: str | None = None,
 ) -> tuple[Bundle, list[Exported]]:
-    """Exports a model into a bundle: all formats asked for, or nothing.
+    """Exports a model into a bundle, format by format: each goes in whole and checked.
+
+    What is in stays when a later format is refused or stopped, and is not made again: only what
+    the bundle lacks, or holds with other settings, is.
 
     Args:
         model: a run folder, a .keras file or, to OpenVINO alone, a bundle with ONNX networks.
         out: a new or empty folder, or a bundle of the same networks.
         recipe: of a .keras file.
         name: of the bundle; by default the one that it has, or the recipe's.
+    Returns:
+        the bundle, and the formats asked for.
     Raises:
         RunError, WrongUseError: what cannot be exported, or not to there.
         ModelError: an export that is not what it was made from.
     """
     there = bundle_there(out)
     source = _open(model, request, recipe, name or (there.name if there else None))
+    source = dataclasses.replace(source, card=_card(source, request))
+    before: dict[Format, Export] = {}
+    if there is not None:
+        asked = {(format, request.precision) for format in request.formats}
+        refuse_other_model(source.card, there, asked, out)
+        before = made_before(Bundle(out, there), source, request)
+    done = [Exported(export, None) for export in before.values()]
+    missing = [format for format in request.formats if format not in before]
+    with staging_folder(out) as staging:
+        if before:  # the run may know more by now than they do: its scores
+            there = _put_in(merged(source.card, there, []), there, (), staging / "card", out)
+        for made in _make(source, request, missing, staging):
+            new, files = made.export, staging / made.export.format / BUNDLE_FILES
+            there = _put_in(merged(source.card, there, [new]), there, new.files, files, out)
+            done.append(made)
+    return open_bundle(out), sorted(done, key=lambda each: FORMATS.index(each.export.format))
+
+
+def _card(source: ExportSource, request: ExportRequest) -> Card:
     card = source.card
     if "fast" in request.formats or request.accept_preprocessing_change:
         card = with_fast_preprocessing(card, accept_change=request.accept_preprocessing_change)
     if "fast" in request.formats:
         refuse_unsuited(card)
-    if there is not None:
-        asked = {(format, request.precision) for format in request.formats}
-        refuse_other_model(card, there, asked, out)
-    with staging_folder(out) as staging:
-        done = _make_all(source, card, request, staging)
-        exports = [each.export for each in done]
-        complete = merged(card, there, exports)
-        _put_in(complete, there, exports, staging, out)
-    return Bundle(out, complete), done
+    return card
 
 
 def _open(
@@ -95,21 +116,21 @@ def _open(
     return source
 
 
-def _make_all(
-    source: ExportSource, card: Card, request: ExportRequest, staging: Path
-) -> list[Exported]:
+def _make(
+    source: ExportSource, request: ExportRequest, formats: Sequence[Format], staging: Path
+) -> Iterator[Exported]:
+    if not formats:
+        return
     material = Material(
-        source=dataclasses.replace(source, card=card),
+        source=source,
         graphs=deployed_graphs(source),
         reference=_reference(source),
         samples=_samples(source, request),
     )
-    done = []
-    for format in request.formats:
+    for format in formats:
         start = time.perf_counter()
         export = make_export(material, request, format, staging / format)
-        done.append(Exported(export, time.perf_counter() - start))
-    return done
+        yield Exported(export, time.perf_counter() - start)
 
 
 def _reference(source: ExportSource) -> Engine:
@@ -126,17 +147,12 @@ def _samples(source: ExportSource, request: ExportRequest) -> Samples | None:
     return run_samples(source.run) if source.run is not None else noise_samples(source.card)
 
 
-def _put_in(
-    card: Card, there: Card | None, exports: list[Export], staging: Path, out: Path
-) -> None:
-    staged, aside = staging / "bundle", staging / "aside"
-    for export in exports:
-        for name in export.files:
-            (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(staging / export.format / BUNDLE_FILES / name, staged / name)
-    write_text(staged / MODEL_CARD_FILE, model_card(card))
-    write_card(staged, card)
-    new = [name for export in exports for name in export.files]
-    replaced = [there.find_export(e.format, e.precision) for e in exports] if there else []
-    old = [name for export in replaced if export is not None for name in export.files]
-    swap_in(staged, out, new=[*new, MODEL_CARD_FILE], old=old, aside=aside)
+def _put_in(card: Card, there: Card | None, new: Collection[str], folder: Path, out: Path) -> Card:
+    """Makes the bundle what ``card`` says, its ``new`` files taken from ``folder``."""
+    write_text(folder / MODEL_CARD_FILE, model_card(card))
+    write_card(folder, card)
+    before = there.exports if there else ()
+    old = [name for export in before if export not in card.exports for name in export.files]
+    aside = folder.with_name(f"{folder.name}-aside")
+    swap_in(folder, out, new=[*new, MODEL_CARD_FILE], old=old, aside=aside)
+    return card

@@ -166,7 +166,7 @@ def _cost(
     )
     reason = why_refused(cost)
     if reason and not request.force:
-        raise ModelError(f"{format}: {reason}. Nothing was written; --force exports it anyway.")
+        raise ModelError(f"{format}: {reason}. It was not written; --force exports it anyway.")
     if reason:
         logger.warning("%s: %s; exported all the same (--force).", format, reason)
     return cost

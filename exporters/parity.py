@@ -64,7 +64,7 @@ def refuse_differences(
     )
     raise ModelError(
         f"{what} gives other probabilities than {reference}; largest differences: {figures}. "
-        "Nothing was written. Another --opset or --format may do; --no-check exports it as it is."
+        "It was not written. Another --opset or --format may do; --no-check exports it as it is."
     )
 
 

@@ -79,13 +79,14 @@ def command(
     """Write the networks of RUN as a bundle: files that run without TensorFlow, and a card.
 
     RUN is a run folder or a .keras file; to --format openvino also a bundle with ONNX networks.
-    A bundle of the same networks in OUT gets the new formats added, or replaced. The graph of
+    A bundle of the same networks in OUT gets the new formats added. What it holds already, with
+    the same settings and intact, is not made again: a stopped export goes on. The graph of
     'h2g cluster', RUN/clusters/model.keras, becomes clusters.onnx, .xml or .tflite: from patch to
     cluster, the same one as with Keras.
 
     Each export is reloaded in its runtime and compared with Keras on slides of the run. float32
     that differs by more than 1e-4 (patch) or 1e-3 (refinement), and int8 that loses more than 0.01
-    of Dice on the validation slides, is refused, and OUT stays as it was.
+    of Dice on the validation slides, is refused: OUT keeps what it had of that format.
 
     \b
     Examples:
@@ -178,6 +179,7 @@ def _row(exported: Exported) -> dict[str, Any]:
         "files": list(export.files),
         "max_difference": {stage: found.get(stage) for stage in ("patch", "refinement")},
         "checked": export.check is not None,
+        "was_there": exported.seconds is None,
     }
 
 
@@ -203,7 +205,7 @@ def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> N
             export.precision,
             f"{sum(stat.st_size for stat in stats.values()) / 1e6:.1f}",
             *(_difference(check, stage) for stage in ("patch", "refinement")),
-            f"{each.seconds:.1f}",
+            "there" if each.seconds is None else f"{each.seconds:.1f}",
             f"{check.engine} on {check.pixels}" if check else "not checked",
         )
     console = results()

@@ -57,6 +57,7 @@ def test_one_json_document_on_stdout(run: Run, tmp_path: Path, capfd) -> None:
     assert document["bundle"] == str(out)
     onnx, openvino = document["formats"]
     assert (onnx["format"], onnx["precision"], onnx["checked"]) == ("onnx", "float32", True)
+    assert onnx["was_there"] is False
     assert onnx["files"] == ["patch.onnx"]
     assert sorted(openvino["files"]) == ["patch.bin", "patch.xml"]
     assert 0 <= onnx["max_difference"]["patch"] <= 1e-4
@@ -72,7 +73,9 @@ def test_a_table_with_the_differences(run: Run, tmp_path: Path) -> None:
     for words in ("tiny: largest difference", "onnx", "float32", "on slides", "bundle: "):
         assert words in result.stdout
     assert "%" not in result.stdout  # progress stays on stderr
-    result = export(run.path, "--format", "onnx", "--no-check", "--out", tmp_path / "bundle")
+    result = export(run.path, "--format", "onnx", "--out", tmp_path / "bundle")
+    assert "there" in result.stdout  # in place of the seconds
+    result = export(run.path, "--format", "onnx", "--no-check", "--out", tmp_path / "other")
     assert "not checked" in result.stdout
 
 

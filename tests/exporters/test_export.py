@@ -1,7 +1,8 @@
-"""A run becomes a bundle, whole and checked, or nothing happens."""
+"""A run becomes a bundle, each format whole and checked or not at all."""
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import shutil
@@ -16,7 +17,7 @@ from random_run import prepare, write_networks, write_run
 
 from h2g.bundle import CARD_FILE, Bundle, open_bundle, verify_export
 from h2g.errors import ModelError, RunError, WrongUseError
-from h2g.exporters import formats, making
+from h2g.exporters import formats, making, source
 from h2g.exporters.export import export_model
 from h2g.exporters.fast_profile import with_fast_preprocessing
 from h2g.exporters.model_card import MODEL_CARD_FILE
@@ -179,29 +180,89 @@ def test_what_differs_is_refused_and_nothing_is_left(
     before = hashes(bundle.path)
     for out in (bundle.path, tmp_path / "new"):
         with pytest.raises(ModelError, match=f"onnx float32 .*keras.*{figure}"):
-            export_model(shared.path, out, ExportRequest(("onnx",)))
+            export_model(shared.path, out, ExportRequest(("onnx",), opset=16))
     assert hashes(bundle.path) == before
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(
-    "stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "no space", "patch.tflite")]
-)
-def test_stopped_in_the_second_format_nothing_is_left(
-    shared: Run, bundle: Bundle, tmp_path: Path, monkeypatch, stop: BaseException
-) -> None:
-    def stopped(model: keras.Model, path: Path, **_: Any) -> None:
+STOPS = [KeyboardInterrupt(), OSError(errno.ENOSPC, "no space", "patch.tflite")]
+
+
+def stopped(stop: BaseException) -> Any:
+    """A converter that is stopped half-way."""
+
+    def write(model: keras.Model, path: Path, **_: Any) -> None:
         path.write_text("half of it")
         raise stop
 
-    monkeypatch.setattr(formats, "write_tflite", stopped)
+    return write
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_stopped_in_the_first_format_nothing_is_left(
+    shared: Run, bundle: Bundle, tmp_path: Path, monkeypatch, stop: BaseException
+) -> None:
+    monkeypatch.setattr(formats, "write_tflite", stopped(stop))
     before = hashes(bundle.path)
-    request = ExportRequest(("onnx", "tflite"), check=False)
+    request = ExportRequest(("tflite",), precision="float16", check=False)
     for out in (bundle.path, tmp_path / "new" / "below"):
         with pytest.raises(type(stop)):
             export_model(shared.path, out, request)
     assert hashes(bundle.path) == before
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_stopped_in_the_second_format_it_goes_on_there(
+    shared: Run, tmp_path: Path, monkeypatch, stop: BaseException
+) -> None:
+    out, request = tmp_path / "out", ExportRequest(("onnx", "tflite"), check=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "write_tflite", stopped(stop))
+        with pytest.raises(type(stop)):
+            export_model(shared.path, out, request)
+    (first,) = open_bundle(out).card.exports
+    verify_export(open_bundle(out), first)
+    assert set(hashes(out)) == {*first.files, CARD_FILE, MODEL_CARD_FILE}
+    written = (out / "patch.onnx").stat()
+    bundle, (onnx, tflite) = export_model(shared.path, out, request)
+    assert (onnx.export, onnx.seconds) == (first, None)
+    assert (out / "patch.onnx").stat() == written
+    assert tflite.seconds > 0
+    assert [export.format for export in bundle.card.exports] == ["onnx", "tflite"]
+
+
+def test_what_is_there_is_made_again_where_it_would_be_another(
+    bundle: Bundle, shared: Run, monkeypatch
+) -> None:
+    def is_made(request: ExportRequest) -> bool:
+        _, (done,) = export_model(shared.path, bundle.path, request)
+        verify_export(bundle, open_bundle(bundle.path).card.find_export("onnx"))
+        return done.seconds is not None
+
+    assert not is_made(ONNX)
+    assert not is_made(UNCHECKED)
+    assert is_made(ExportRequest(("onnx",), opset=14, check=False))
+    assert is_made(ExportRequest(("onnx",), opset=14))  # now checked
+    (bundle.path / "patch.onnx").write_bytes(b"damaged")
+    assert is_made(ExportRequest(("onnx",), opset=14))
+    monkeypatch.setattr(source, "__version__", "99")
+    assert is_made(ExportRequest(("onnx",), opset=14))
+
+
+def test_scores_of_a_later_evaluation_reach_a_bundle_that_lacks_nothing(
+    bundle: Bundle, run: Run
+) -> None:
+    assert bundle.card.scores == {}
+    folder = run.path / "evaluation" / "test"
+    folder.mkdir(parents=True)
+    mean = {metric: {"mean": 0.5} for metric in ("recall", "precision", "dice")}
+    (folder / "scores.json").write_text(json.dumps({"refined": mean}))
+    after, (done,) = export_model(run.path, bundle.path, ONNX)
+    assert done.seconds is None
+    assert after.card.scores["refined"]["dice"] == 0.5
+    assert after.card.exports == bundle.card.exports
+    assert "0.500" in (bundle.path / MODEL_CARD_FILE).read_text("utf-8")
 
 
 def test_slides_that_moved_away_name_no_check(run: Run, tmp_path: Path) -> None:
@@ -242,7 +303,9 @@ def test_an_onnx_bundle_becomes_openvino(bundle: Bundle, tmp_path: Path) -> None
     assert converted.card.training == bundle.card.training
     assert [e.format for e in converted.card.exports] == ["openvino"]
     # Into the same folder it is one more format.
-    same, _ = export_model(bundle.path, bundle.path, request)
+    (bundle.path / "patch.xml").unlink()
+    same, (made,) = export_model(bundle.path, bundle.path, request)
+    assert made.seconds > 0
     assert [e.format for e in same.card.exports] == ["onnx", "openvino", "tflite"]
 
 
@@ -281,6 +344,10 @@ def test_int8_that_costs_too_much_is_refused_unless_forced(
         return
     bundle, (done,) = export_model(shared.path, out, request)
     assert "loses 0.020" in caplog.text
+    _, (again,) = export_model(shared.path, out, request)
+    assert again.seconds is None
+    with pytest.raises(ModelError, match="--force"):
+        export_model(shared.path, out, dataclasses.replace(request, force=False))
     assert done.export.cost.dice == lost.dice
     assert done.export.cost.calibration_patches > 100
     # Only int8 is in the bundle, not the float32 that it was made from.
