@@ -37,6 +37,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "cross-fit": (CROSS_FIT,),
     "dice-crossentropy": (CROSS_ENTROPY,),
     "heatmap-noise": NOISE,
+    "cosine": ("refinement.schedule=cosine",),
     "all": (CROSS_FIT, CROSS_ENTROPY, *NOISE),
 }
 
