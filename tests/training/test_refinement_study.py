@@ -36,6 +36,7 @@ def test_nothing_is_trained_twice(tmp_path):
         "cross-fit": (patch,),
         "dice-crossentropy": (patch, heatmaps),
         "heatmap-noise": (patch, heatmaps),
+        "cosine": (patch, heatmaps),
         "all": (patch, crossed / "patch" / "folds", crossed / "heatmaps"),
     }
     # All alone: it trains its own folds, and what it is compared with is there.
@@ -88,7 +89,7 @@ def scored(phantom_cohort, tmp_path, monkeypatch):
 def test_tables_by_hand_and_a_failure_costs_its_row_alone(scored):
     runs = plan([Path("c.csv")], [0, 1], scored)
     failed = study(runs, scored, "demo", jobs=1)
-    assert {run.variant for run in failed} == {"heatmap-noise", "all"}
+    assert {run.variant for run in failed} == {"heatmap-noise", "cosine", "all"}
     text = (scored / "study.md").read_text()
     rows = {
         cells[0]: cells[1:]
