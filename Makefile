@@ -7,9 +7,10 @@ INSTALLED := .venv/installed
 SYSTEM_PACKAGES := libglib2.0-0 libusb-1.0-0 libopengl0 libegl1 libgl1 libxcb-xinerama0 ocl-icd-libopencl1 \
 	pocl-opencl-icd xvfb xauth libgl1-mesa-dri libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
 	libxcb-render-util0 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0
-# FAST with the version whose behaviour the pipelines are written for, in an environment of its own:
-# it must not share a process with TensorFlow.
-FAST := pyfast==4.15.1 numpy
+# The versions that h2g/fast_versions.py calls tested. FAST must not share a process with TensorFlow,
+# so each is in an environment of its own, .fast/<version>; FAST=4.10.0 makes that of another one.
+TESTED_FASTS := 4.9.2 4.15.1
+FAST := $(TESTED_FASTS)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test lint types pytest base-environment fast-environment system-packages clean
@@ -47,15 +48,19 @@ base-environment: .base/installed
 	touch $@
 
 # Where FAST cannot be had its tests are skipped with the reason, or fail with H2G_REQUIRE_FAST=1.
-fast-environment:
-	@test -e .fast/installed || { \
-	  { test -x .fast/bin/python || $(PYTHON) -m venv .fast; } && .fast/bin/pip install -q $(FAST) && \
+fast-environment: $(FAST:%=.fast/%/installed)
+
+# Up to 4.10 FAST is built for numpy 1; 4.9 does not say so, and from 4.11 on it names no numpy at all.
+.fast/%/installed:
+	@{ { test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D); } && \
+	  $(@D)/bin/pip install -q pyfast==$* '$(if $(filter 4.9.% 4.10.%,$*),numpy<2,numpy)' && \
 	  $(MAKE) -s system-packages >/dev/null && \
-	  .fast/bin/python -c 'import fast' >/dev/null && touch .fast/installed; \
-	} || echo "FAST does not run here: its tests are skipped. It needs: $(SYSTEM_PACKAGES)"
+	  $(@D)/bin/python -c 'import fast' >/dev/null && touch $@; \
+	} || echo "FAST $* does not run here: its tests are skipped. It needs: $(SYSTEM_PACKAGES)"
 
 system-packages:
-	@if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -qq -y $(SYSTEM_PACKAGES); \
+	@if dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -qq -y $(SYSTEM_PACKAGES); \
 	elif command -v sudo >/dev/null; then sudo apt-get update -qq && sudo apt-get install -qq -y $(SYSTEM_PACKAGES); \
 	else echo "As root: apt-get install $(SYSTEM_PACKAGES)"; fi
 

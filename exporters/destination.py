@@ -69,6 +69,12 @@ def refuse_other_model(card: Card, there: Card, replaced: Kinds, folder: Path) -
             f"{folder}: this bundle is named '{there.name}', and so is what is in it "
             f"({', '.join(kept)}). Leave out --name, or give another --out."
         )
+    if kept and _terms(there) != _terms(card):
+        raise RunError(
+            f"{folder}: what is there ({', '.join(kept)}) was exported with author "
+            f"'{there.author}' and licence '{there.licence}'. Leave out --author and --licence, "
+            "export these formats again together with the new ones, or give another --out."
+        )
     if kept and there.preprocessing != card.preprocessing:
         remedy = ", or --accept-preprocessing-change again" if there.preprocessing_change else ""
         raise RunError(
@@ -128,7 +134,16 @@ def merged(card: Card, there: Card | None, exports: Sequence[Export]) -> Card:
 
 def _alike(card: Card, there: Card) -> bool:
     """Whether exports of one may lie beside those of the other."""
-    return (card.name, card.preprocessing) == (there.name, there.preprocessing)
+    return (card.name, _terms(card), card.preprocessing) == (
+        there.name,
+        _terms(there),
+        there.preprocessing,
+    )
+
+
+def _terms(card: Card) -> tuple[str, str]:
+    """What stands inside the files of every export, beside the name."""
+    return card.author, card.licence
 
 
 def _kept(there: Card, replaced: Kinds) -> list[Export]:

@@ -67,7 +67,7 @@ def export_model(
     """
     there = bundle_there(out)
     source = _open(model, request, recipe, name or (there.name if there else None))
-    source = dataclasses.replace(source, card=_card(source, request))
+    source = dataclasses.replace(source, card=_card(source, there, request))
     before: dict[Format, Export] = {}
     if there is not None:
         asked = {(format, request.precision) for format in request.formats}
@@ -85,13 +85,25 @@ def export_model(
     return open_bundle(out), sorted(done, key=lambda each: FORMATS.index(each.export.format))
 
 
-def _card(source: ExportSource, request: ExportRequest) -> Card:
-    card = source.card
+def _card(source: ExportSource, there: Card | None, request: ExportRequest) -> Card:
+    card = source.card.model_copy(update=_terms(there or source.card, request))
     if "fast" in request.formats or request.accept_preprocessing_change:
-        card = with_fast_preprocessing(card, accept_change=request.accept_preprocessing_change)
+        card = with_fast_preprocessing(
+            card,
+            fast_version=request.fast_version,
+            accept_change=request.accept_preprocessing_change,
+        )
     if "fast" in request.formats:
         refuse_unsuited(card)
     return card
+
+
+def _terms(known: Card, request: ExportRequest) -> dict[str, str]:
+    """Author and licence: those asked for, else those that are known."""
+    return {
+        "author": known.author if request.author is None else request.author,
+        "licence": known.licence if request.licence is None else request.licence,
+    }
 
 
 def _open(

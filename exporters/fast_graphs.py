@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 
-from h2g.bundle import Stage
+from h2g.bundle import Card, Stage
 from h2g.exporters.source import ExportSource, deployed_patch, deployed_refinement_of
-from h2g.inference.engine import HEATMAP_INPUT
+from h2g.inference.engine import EXTENT_INPUT, HEATMAP_INPUT
+from h2g.slides.fast_patches import PIXELS_A_CELL
 
 WHITE = 255.0
 
@@ -23,20 +24,57 @@ class WhiteGlass(keras.layers.Layer):
         return image + WHITE * keras.ops.cast(is_black, image.dtype)
 
 
+@keras.saving.register_keras_serializable(package="h2g")
+class CutToExtent(keras.layers.Layer):
+    """The part of a heatmap that lies on the slide: FAST 4.9 makes heatmaps of resampled patches
+    too large, by empty cells on the right and below.
+
+    Inputs: the heatmap (1, h, w, 1), and a picture of the slide's size, (1, H, W, 1), in which a
+    cell is ``pixels_a_cell`` a side; its values do not count.
+    """
+
+    def __init__(self, pixels_a_cell: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pixels_a_cell = pixels_a_cell
+
+    def call(self, inputs: Any) -> Any:
+        heatmap, extent = inputs
+        rows, cols = (self._cells(keras.ops.shape(extent)[axis]) for axis in (1, 2))
+        return heatmap[:, :rows, :cols, :]
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        heatmap, _ = inputs
+        return keras.KerasTensor((1, None, None, heatmap.shape[-1]), dtype=heatmap.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "pixels_a_cell": self.pixels_a_cell}
+
+    def _cells(self, side: Any) -> Any:
+        """Whole cells that cover a side."""
+        return (side + self.pixels_a_cell - 1) // self.pixels_a_cell
+
+
 def fast_graphs(source: ExportSource) -> dict[Stage, keras.Model]:
     """The graphs of a source's networks: one patch a call, and one more input for the refinement,
-    which gives the result its place on the slide.
+    which gives the result its place on the slide; for FAST 4.9 another (:class:`CutToExtent`).
 
     Of a heatmap with several channels each is an input of its own: FAST 4.15.1 gives a network the
     pixels of such an image in a wrong order (TensorToImage: channel by channel where pixel by pixel
     is read), those of one channel in the right one.
     """
     graphs: dict[Stage, keras.Model] = {}
+    cuts = cuts_heatmaps(source.card)
     if source.files.patch is not None:
-        graphs["patch"] = _for_fast(deployed_patch(source, batch_size=1))
+        graphs["patch"] = _for_fast(deployed_patch(source, batch_size=1), cuts=False)
     if source.files.refinement is not None:
-        graphs["refinement"] = _for_fast(deployed_refinement_of(source, spacing_frame=True))
+        deployed = deployed_refinement_of(source, spacing_frame=True)
+        graphs["refinement"] = _for_fast(deployed, cuts=cuts)
     return graphs
+
+
+def cuts_heatmaps(card: Card) -> bool:
+    """Whether the refinement network gets the slide's extent to cut heatmaps to."""
+    return card.preprocessing.fast_version == "4.9" and card.refinement_inputs != "image"
 
 
 def heatmap_inputs(channels: int) -> list[str]:
@@ -47,19 +85,26 @@ def heatmap_inputs(channels: int) -> list[str]:
     return [f"{HEATMAP_INPUT}_{number:02}" for number in range(1, channels + 1)]
 
 
-def _for_fast(deployed: keras.Model) -> keras.Model:
+def _for_fast(deployed: keras.Model, *, cuts: bool) -> keras.Model:
     """The same graph; its first input is the picture."""
     inputs, seen = [], []
+    extent = _input((1, None, None, 1), EXTENT_INPUT) if cuts else None
     for place, each in enumerate(deployed.inputs):
         channels = each.shape[-1]
         names = heatmap_inputs(channels) if each.name == HEATMAP_INPUT else [each.name]
-        shape = (*each.shape[:-1], channels // len(names))
-        own = [keras.Input(batch_shape=shape, dtype="float32", name=name) for name in names]
+        own = [_input((*each.shape[:-1], channels // len(names)), name) for name in names]
         inputs += own
         tensor = keras.layers.Concatenate(name="join_heatmap")(own) if len(own) > 1 else own[0]
+        if each.name == HEATMAP_INPUT and extent is not None:
+            inputs.append(extent)
+            tensor = CutToExtent(PIXELS_A_CELL, name="cut_heatmap")([tensor, extent])
         seen.append(
             WhiteGlass(name="white_glass", dtype="float32")(tensor) if not place else tensor
         )
     output = deployed(seen if len(seen) > 1 else seen[0])
     named = keras.layers.Identity(name=deployed.output_names[0], dtype="float32")(output)
     return keras.Model(inputs, named, name=deployed.name)
+
+
+def _input(shape: tuple[int | None, ...], name: str) -> Any:
+    return keras.Input(batch_shape=shape, dtype="float32", name=name)

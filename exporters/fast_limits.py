@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from h2g.bundle import Card
 from h2g.errors import WrongUseError
+from h2g.recipes.recipe import CoarsestLevel
 
-# PatchGenerator takes a level within this of the wanted um/px as it is; nothing sets it.
+# From 4.10 on PatchGenerator takes a level within this of the wanted um/px as it is.
 TOLERANCE = 0.1
 # Of a patch's side: others are cut with an overlap.
 SIDE_MULTIPLE = 16
@@ -36,11 +37,11 @@ def _of_networks(card: Card) -> Iterator[str]:
                 f"the class name '{name}' holds one of {' '.join(map(repr, RESERVED))}, which mean "
                 "something else in a pipeline; rename the class in the recipe"
             )
-    level = card.preprocessing.low_resolution.level
-    if "refinement" in card.networks and level != "coarsest":
+    level, wanted = card.preprocessing.low_resolution.level, _level(card)
+    if "refinement" in card.networks and level != wanted:
         yield (
             f"the refinement network was trained on low_resolution.level '{level}', and the "
-            "pipeline takes the slide's coarsest level"
+            f"pipeline takes '{wanted}'"
         )
 
 
@@ -53,6 +54,8 @@ def _of_tissue(card: Card) -> Iterator[str]:
             f"tissue.mpp is {tissue.mpp:g}, and FAST finds tissue in the coarsest level "
             "(tissue.mpp null)"
         )
+    if tissue.level != _level(card):
+        yield f"tissue.level is '{tissue.level}', and the pipeline takes '{_level(card)}'"
     if tissue.threshold != int(tissue.threshold) or tissue.threshold < 0:
         yield f"tissue.threshold is {tissue.threshold:g}, and FAST takes whole numbers"
     sizes = tissue.closing_px
@@ -65,15 +68,20 @@ def _of_tissue(card: Card) -> Iterator[str]:
 
 def _of_patches(card: Card) -> Iterator[str]:
     patch = card.preprocessing.patch
-    if patch.rule != "fast":
+    if card.preprocessing.fast_version is None:
         yield (
             f"patch.rule is '{patch.rule}', so patches were not chosen as FAST chooses them "
-            "(patch.rule fast)"
+            "(patch.rule fast-4.9 or fast-4.15)"
         )
     if patch.size_px % SIDE_MULTIPLE:
         yield (
             f"patch.size_px is {patch.size_px}, and FAST cuts patches side by side only when their "
             f"side is a multiple of {SIDE_MULTIPLE}"
         )
-    if patch.tolerance != TOLERANCE:
+    if patch.rule == "fast-4.15" and patch.tolerance != TOLERANCE:
         yield f"patch.tolerance is {patch.tolerance:g}, and FAST's is {TOLERANCE:g}"
+
+
+def _level(card: Card) -> CoarsestLevel:
+    """What a pipeline's ``level -1`` is, as recipes name it."""
+    return "fast-4.9" if card.preprocessing.fast_version == "4.9" else "coarsest"

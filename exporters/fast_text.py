@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from h2g.annotations.colours import class_colour
 from h2g.bundle import Card, Stage
+from h2g.exporters.fast_graphs import cuts_heatmaps
 from h2g.fast_pipelines import Template, fill
+from h2g.fast_versions import FAST_VERSIONS, FastName, FastVersion
 from h2g.inference.refinement import THRESHOLD
+from h2g.slides.fast_patches import cell_pixel_mm
 
-# 4.15.1 is what h2g.slides.fast_patches repeats. From 4.16 on patches at the border of tissue are
-# tested in another way; from 4.18 on FastPathology waits for ever behind a finished heatmap.
-OLDEST_FAST, NEWEST_FAST = "4.15.1", "4.17.1"
 OTHER_PREPROCESSING = "Trained with other preprocessing than this; see its model card"
 HEADLESS: dict[Template, Template] = {
     "one_stage": "one_stage_headless",
@@ -19,13 +20,38 @@ HEADLESS: dict[Template, Template] = {
     "slide_only": "slide_only_headless",
 }
 HEADLESS_ENGINE = "@@engine=ONNXRuntime@@"
+# 4.9 has nothing but thresholds and knows no attribute to ask for them.
+TISSUE_METHOD: dict[FastName, str] = {"4.9": "", "4.15": "Attribute color-thresholding true"}
+# A path of Windows has 260 characters, and the name of a slide stands in it, too.
+LONGEST_NAME = 60
+# What Windows takes for a device, whatever follows the dot.
+DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 # The only engine whose results are those of h2g to the last digits, on every CPU.
 ENGINE = "ONNXRuntime"
 
 
+def pipeline_name(name: str) -> str:
+    """A model's name as FastPathology lists it, which is also the folder of its results.
+
+    Letters without accents, digits and a few signs; nothing that Windows refuses or cuts off. Two
+    names that give the same one give the same :func:`slug`.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    kept = " ".join(re.sub(r"[^A-Za-z0-9 ._()+-]+", " ", plain).split())[:LONGEST_NAME].strip(" .")
+    return f"{kept} model".strip() if not kept or DEVICE.fullmatch(kept) else kept
+
+
 def slug(name: str) -> str:
-    """A model's name as part of file names and as a DataHub id."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "model"
+    """A model's name as part of file names."""
+    return re.sub(r"[^a-z0-9.]+", "-", pipeline_name(name).lower()).strip("-.") or "model"
+
+
+def fast_version(card: Card) -> FastVersion:
+    """The versions of FAST that a card's preprocessing is for."""
+    name = card.preprocessing.fast_version
+    if name is None:
+        raise ValueError(f"{card.name}: preprocessing of no FAST")
+    return FAST_VERSIONS[name]
 
 
 def headless_file(card: Card) -> str:
@@ -39,7 +65,7 @@ def gui_pipeline(card: Card, models: dict[Stage, str]) -> str:
         models: the networks' files, relative to the pipeline's folder.
     """
     template = _template(models)
-    places = {"slide": "WSI", "engine": ENGINE, **_heatmap_channels(card, "finished 0")}
+    places = {"slide": "WSI", "engine": ENGINE, **_network_inputs(card, "finished 0")}
     return fill(template, {**_values(card, models), **places})
 
 
@@ -47,8 +73,8 @@ def headless_pipeline(card: Card, models: dict[Stage, str]) -> str:
     """A pipeline for ``runPipeline FILE --slide SLIDE --out PREFIX``; arguments as above."""
     template = HEADLESS[_template(models)]
     places = {"slide": "slide 0", "engine": HEADLESS_ENGINE, "file": headless_file(card)}
-    channels = _heatmap_channels(card, "reread 0")
-    return fill(template, {**_values(card, models), **places, **channels})
+    inputs = _network_inputs(card, "reread 0")
+    return fill(template, {**_values(card, models), **places, **inputs})
 
 
 def description(card: Card) -> str:
@@ -74,11 +100,13 @@ def _values(card: Card, models: dict[Stage, str]) -> dict[str, str]:
     tissue, patch = card.preprocessing.tissue, card.preprocessing.patch
     numbers = range(1, len(card.class_names))
     return {
-        "name": card.name,
+        "name": _in_quotes(card.name),
+        "pipeline_name": pipeline_name(card.name),
         "description": _in_quotes(description(card)),
-        "versions": f"{OLDEST_FAST} to {NEWEST_FAST}",
+        "versions": fast_version(card).span,
         "classes": ";".join(card.class_names),
         "colours": " ".join(f'"{number}" "{_colour(number)}"' for number in numbers),
+        "tissue_method": TISSUE_METHOD[fast_version(card).name],
         "tissue_threshold": str(int(tissue.threshold)),
         "closing_px": str(tissue.closing_px[0] if tissue.closing_px else 0),
         "patch_px": str(patch.size_px),
@@ -89,15 +117,22 @@ def _values(card: Card, models: dict[Stage, str]) -> dict[str, str]:
     }
 
 
-def _heatmap_channels(card: Card, heatmap: str) -> dict[str, str]:
-    """Each class of the heatmap as an image, and as an input of the refinement network, unless that
-    sees only the slide."""
+def _network_inputs(card: Card, heatmap: str) -> dict[str, str]:
+    """What the refinement network gets beside the slide: each class of the heatmap as an image,
+    unless it sees only the slide, the slide's extent for FAST 4.9, and the frame."""
     numbers = range(1, len(card.class_names) if card.refinement_inputs != "image" else 1)
     images = [fill("channel.part", {"number": str(each), "heatmap": heatmap}) for each in numbers]
+    names = [f"class{each} 0" for each in numbers]
+    extent = ""
+    if cuts_heatmaps(card):
+        pixel_mm = f"{cell_pixel_mm(card.preprocessing.patch):.9g}"
+        extent = fill("extent.part", {"extent_mm": pixel_mm}).rstrip()
+        names.append("extent 0")
     return {
         "channels": "\n".join(images).strip(),
-        "channel_inputs": "\n".join(f"Input {each} class{each} 0" for each in numbers),
-        "frame_input": str(len(numbers) + 1),
+        "extent": extent,
+        "heatmap_inputs": "\n".join(f"Input {port} {name}" for port, name in enumerate(names, 1)),
+        "frame_input": str(len(names) + 1),
     }
 
 

@@ -62,6 +62,11 @@ def _of_preprocessing(card: Card) -> Iterator[str]:
 
 
 def _of_exports(card: Card) -> Iterator[str]:
+    if card.preprocessing.fast_version == "4.9" and any(e.format == "fast" for e in card.exports):
+        yield (
+            "FAST 4.9 needs um/px in the slide's properties and at least two patches of tissue. On "
+            "Windows it reads levels a pixel further up and left than elsewhere."
+        )
     unchecked = [f"{e.format} {e.precision}" for e in card.exports if e.check is None]
     if unchecked:
         yield f"Exported without a check: {', '.join(unchecked)}."

@@ -182,6 +182,7 @@ def _metadata(card: Card) -> dict[str, str]:
         "patch_mpp": f"{patch.mpp:g}",
         "patch_size_px": str(patch.size_px),
         "licence": card.licence,
+        **({"author": card.author} if card.author else {}),
     }
 
 

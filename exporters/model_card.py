@@ -8,8 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from h2g.bundle import Card, Export
+from h2g.exporters.licences import licence_url
 from h2g.exporters.limitations import limitations
-from h2g.recipes.recipe import LowResolutionSettings, TissueSettings
+from h2g.fast_versions import FAST_VERSIONS
+from h2g.recipes.recipe import (
+    CoarsestLevel,
+    LowResolutionSettings,
+    PatchRule,
+    PatchSettings,
+    TissueSettings,
+)
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
 SCORES = ("dice", "recall", "precision")
@@ -17,6 +25,10 @@ SEEN = {
     "both": "low-resolution slide and heatmap",
     "heatmap": "heatmap",
     "image": "low-resolution slide",
+}
+COARSEST: dict[CoarsestLevel, str] = {
+    "coarsest": "the slide's coarsest level",
+    "fast-4.9": "the slide's coarsest level of at least 5 MiB (four bytes a pixel)",
 }
 HOW_TO_RUN = """\
 On slides, with h2g (no TensorFlow needed):
@@ -30,7 +42,10 @@ WITH_FAST = """
 In FastPathology: `h2g export ... --format fast --install` puts the pipelines where it looks for
 them (`~/fastpathology`); they are listed under this model's name. Without a window:
 `runPipeline` of FAST with the pipeline file in `fast/`, or
-`h2g predict BUNDLE slide.svs --out predictions --engine fast`."""
+`h2g predict BUNDLE slide.svs --out predictions --engine fast`.
+
+The pipelines are for FAST {versions}{program}. Other versions of FAST choose other
+patches or levels: they load the pipelines or not, and give other results."""
 
 
 def model_card(card: Card) -> str:
@@ -42,9 +57,9 @@ def model_card(card: Card) -> str:
         "Scores": _scores(card),
         "Files": _files(card),
         "From slide to networks": _preprocessing(card),
-        "How to run": HOW_TO_RUN + (WITH_FAST if _has_fast(card) else ""),
+        "How to run": HOW_TO_RUN + _with_fast(card),
         "Limitations": "\n".join(f"- {sentence}" for sentence in limitations(card)),
-        "Licence": f"{_capital(card.licence)}.",
+        "Licence": _licence(card),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
     return f"# {card.name}\n\n{_capital(card.description)}.\n\n{body}\n"
@@ -154,9 +169,8 @@ def _preprocessing(card: Card) -> str:
     if "patch" in card.networks:
         lines.append(
             f"Patches of {patch.size_px} x {patch.size_px} px at {patch.mpp:g} um/px "
-            f"({patch.size_px * patch.mpp:g} um a side), side by side; a level within "
-            f"{patch.tolerance:.0%} of that resolution is taken as it is. Those with more than "
-            f"{patch.min_tissue:.0%} tissue are classified."
+            f"({patch.size_px * patch.mpp:g} um a side), side by side; {_level_of_patches(patch)} "
+            f"is taken as it is. Those with more than {patch.min_tissue:.0%} tissue are classified."
         )
     if card.refinement_px is not None:
         lines.append(f"The refinement network sees {_low_resolution(steps.low_resolution)}.")
@@ -166,25 +180,44 @@ def _preprocessing(card: Card) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _level_of_patches(patch: PatchSettings) -> str:
+    rules: dict[PatchRule, str] = {
+        "mpp": f"a level within {patch.tolerance:.0%} of that resolution",
+        "fast-4.9": "a level of exactly that resolution",
+        "fast-4.15": f"a level of {10 / patch.mpp:g}x by the slide's objective",
+    }
+    return rules[patch.rule]
+
+
 def _tissue(tissue: TissueSettings) -> str:
     rules = {
         "saturation": f"HSV saturation (8 bits) above {tissue.threshold:g}",
         "white-distance": f"distance to white in RGB (8 bits) above {tissue.threshold:g}",
         "otsu": "HSV saturation above Otsu's threshold",
     }
-    where = f"at {tissue.mpp:g} um/px" if tissue.mpp else "in the slide's coarsest level"
+    where = f"at {tissue.mpp:g} um/px" if tissue.mpp else f"in {COARSEST[tissue.level]}"
     closings = _and([f"{side} px" for side in tissue.closing_px])
     return f"{rules[tissue.rule]}, {where}" + (f", closed with {closings}" if closings else "")
 
 
 def _low_resolution(settings: LowResolutionSettings) -> str:
-    if settings.level == "coarsest":
-        return "the slide's coarsest level"
+    if settings.level != "at-least":
+        return COARSEST[settings.level]
     return f"the coarsest level with at least {settings.min_side_px} px a side"
 
 
-def _has_fast(card: Card) -> bool:
-    return any(export.format == "fast" for export in card.exports)
+def _licence(card: Card) -> str:
+    url = licence_url(card.licence)
+    text = f"[{card.licence}]({url})." if url else f"{_capital(card.licence)}."
+    return f"Author: {card.author}.\n\n{text}" if card.author else text
+
+
+def _with_fast(card: Card) -> str:
+    name = card.preprocessing.fast_version
+    if name is None or not any(export.format == "fast" for export in card.exports):
+        return ""
+    program = ", which FastPathology 1.1.3 is built on" if name == "4.9" else ""
+    return WITH_FAST.format(versions=FAST_VERSIONS[name].span, program=program)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

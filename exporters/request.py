@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from h2g.bundle import FORMATS, FilePrecision, Format
 from h2g.errors import WrongUseError
+from h2g.fast_versions import FastName
 
 DEFAULT_OPSET = 17
 PRECISIONS: dict[Format, tuple[FilePrecision, ...]] = {
@@ -23,7 +24,10 @@ class ExportRequest:
     Attributes:
         check: reload what was written and compare it.
         force: keep int8 that loses more than it may.
+        fast_version: whose preprocessing a ``fast`` export has; None takes the one of training,
+            4.9 after training for none.
         accept_preprocessing_change: FAST's preprocessing in place of the one of training.
+        author, licence: of the weights; None leaves what the bundle says.
     """
 
     formats: tuple[Format, ...]
@@ -31,7 +35,24 @@ class ExportRequest:
     opset: int = DEFAULT_OPSET
     check: bool = True
     force: bool = False
+    fast_version: FastName | None = None
     accept_preprocessing_change: bool = False
+    author: str | None = None
+    licence: str | None = None
+
+
+def one_line(option: str, text: str | None) -> str | None:
+    """What an option says, for the card.
+
+    Raises:
+        WrongUseError: nothing but spaces, or several lines.
+    """
+    if text is None:
+        return None
+    line = text.strip()
+    if not line or len(line.splitlines()) > 1:
+        raise WrongUseError(f"{option} {text!r}: give one line of text, or leave out {option}.")
+    return line
 
 
 def wanted_formats(names: Sequence[str], precision: FilePrecision) -> tuple[Format, ...]:

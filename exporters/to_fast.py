@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from h2g.bundle import Card, Stage
-from h2g.exporters.datahub import write_model_item, write_pipeline_item
+from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
 from h2g.exporters.fast_graphs import fast_graphs
 from h2g.exporters.fast_install import install
 from h2g.exporters.fast_limits import refuse_unsuited
@@ -46,7 +46,13 @@ def write_fast(source: ExportSource, folder: Path) -> dict[Stage, Path]:
     networks: dict[Stage, Path] = {}
     for stage, graph in fast_graphs(source).items():
         networks[stage] = fast / "user" / "models" / f"{name}-{stage}.onnx"
-        about = {"name": card.name, "stage": stage, "h2g_version": card.h2g_version}
+        about = {
+            "name": card.name,
+            "stage": stage,
+            "h2g_version": card.h2g_version,
+            "author": card.author,
+            "licence": card.licence,
+        }
         write_onnx(graph, networks[stage], opset=OPSET, metadata=about)
     _write_pipelines(card, fast, networks)
     return networks
@@ -61,12 +67,13 @@ def _write_pipelines(card: Card, fast: Path, networks: dict[Stage, Path]) -> Non
     write_text(fast / headless_file(card), headless_pipeline(card, in_folder("user/models")))
     in_user_folder = fast / "user" / "pipelines" / f"{name}.fpl"
     write_text(in_user_folder, gui_pipeline(card, in_folder("../models")))
-    item = fast / "datahub" / f"{name}-model"
+    datahub = fast / "datahub"
+    item = datahub / item_id(card, "model")
     write_model_item(card, item)
     for stage, file in networks.items():
         _link(file, item / f"{stage}.onnx")
     in_item: dict[Stage, str] = {stage: f"../{item.name}/{stage}.onnx" for stage in stages}
-    write_pipeline_item(card, fast / "datahub" / name, gui_pipeline(card, in_item))
+    write_pipeline_item(card, datahub / item_id(card, "pipeline"), gui_pipeline(card, in_item))
 
 
 def _link(file: Path, other: Path) -> None:

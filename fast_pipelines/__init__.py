@@ -15,9 +15,11 @@ Template = Literal[
     "two_stage_headless",
     "slide_only_headless",
     "channel.part",
+    "extent.part",
 ]
 # {{name}} of a value that is filled in; FAST's own variables are @@name@@.
 PLACE = re.compile(r"\{\{(\w+)\}\}")
+LINE_OF_ONE = re.compile(rf"^{PLACE.pattern}\n", re.MULTILINE)
 INCLUDE = re.compile(r"^include (.+)$", re.MULTILINE)
 
 
@@ -25,9 +27,11 @@ def fill(template: Template, values: Mapping[str, str]) -> str:
     """The text of a pipeline.
 
     Args:
-        values: for every place of the template and its parts; KeyError when one is missing.
+        values: for every place of the template and its parts; KeyError when one is missing. A
+            place alone on a line may be several lines, or none.
     """
     text = INCLUDE.sub(lambda match: _read(match[1]).rstrip("\n"), _read(f"{template}.fpl"))
+    text = LINE_OF_ONE.sub(lambda match: f"{values[match[1]]}\n" if values[match[1]] else "", text)
     return PLACE.sub(lambda match: values[match[1]], text)
 
 

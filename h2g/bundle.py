@@ -114,6 +114,7 @@ class Card(Section):
         refinement_inputs: what that network takes of low-resolution slide and heatmap.
         preprocessing_change: what differs from training, where the user accepted that.
         scores: macro mean Dice, recall and precision on the test split, by variant.
+        author: whose weights these are; empty where nobody was named.
     """
 
     card_version: int = CARD_VERSION
@@ -128,6 +129,7 @@ class Card(Section):
     training: TrainingData | None = None
     scores: dict[str, dict[str, float]] = {}
     preprocessing_change: str | None = None
+    author: str = ""
     licence: str = "research use only; no licence was stated for the weights"
     exports: tuple[Export, ...] = ()
 

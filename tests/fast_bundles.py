@@ -8,27 +8,45 @@ import keras
 import numpy as np
 
 from h2g.bundle import Bundle, Card, Export, Network, Stage, write_card
+from h2g.exporters.fast_profile import PROFILE_OF
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import write_fast
+from h2g.fast_versions import FastName
 from h2g.inference.engine import NetworkFiles
 from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.onnx_engine import OnnxEngine
 from h2g.models.registry import build_refinement_model
-from h2g.recipes.recipe import PROFILES, Preprocessing
+from h2g.recipes.recipe import PROFILES, Preprocessing, RefinementInputs
 from h2g.runs import file_sha256
 
 PATCH_PX, MPP, FIELD_PX = 64, 2.0, 128
 
 
-def preprocessing(*, mpp: float = MPP, size_px: int = PATCH_PX) -> Preprocessing:
-    fast = PROFILES["fast"]
+def preprocessing(
+    version: FastName = "4.9", *, mpp: float = MPP, size_px: int = PATCH_PX
+) -> Preprocessing:
+    fast = PROFILES[PROFILE_OF[version]]
     patch = fast.patch.model_copy(update={"mpp": mpp, "size_px": size_px})
     return fast.model_copy(update={"patch": patch})
 
 
-def write_bundle(folder: Path, *, classes: tuple[str, ...], refines: bool, name: str) -> Bundle:
-    """Networks drawn anew, in FAST's format only."""
-    source = write_source(folder / "keras", classes=classes, refines=refines, name=name)
+def write_bundle(
+    folder: Path,
+    *,
+    classes: tuple[str, ...],
+    refines: bool,
+    name: str,
+    version: FastName = "4.9",
+    sees: RefinementInputs = "both",
+) -> Bundle:
+    """Networks drawn anew, in FAST's format only.
+
+    Args:
+        sees: what the refinement network does; of ``image`` there is no patch network.
+    """
+    source = write_source(
+        folder / "keras", classes=classes, refines=refines, name=name, version=version, sees=sees
+    )
     path = folder / "bundle"
     networks = write_fast(source, path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -44,13 +62,21 @@ def write_bundle(folder: Path, *, classes: tuple[str, ...], refines: bool, name:
 
 
 def write_source(
-    folder: Path, *, classes: tuple[str, ...], refines: bool, name: str
+    folder: Path,
+    *,
+    classes: tuple[str, ...],
+    refines: bool,
+    name: str,
+    version: FastName = "4.9",
+    sees: RefinementInputs = "both",
 ) -> ExportSource:
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(3)
-    networks: dict[Stage, keras.Model] = {"patch": varied_classifier(len(classes))}
+    networks: dict[Stage, keras.Model] = {}
+    if sees == "both":
+        networks["patch"] = varied_classifier(len(classes))
     if refines:
-        networks["refinement"] = varied_refinement(len(classes))
+        networks["refinement"] = varied_refinement(len(classes), sees)
     files = {stage: folder / f"{stage}.keras" for stage in networks}
     for stage, network in networks.items():
         network.save(files[stage])
@@ -59,13 +85,16 @@ def write_source(
         description="Drawn, not trained.",
         h2g_version="0",
         class_names=classes,
-        preprocessing=preprocessing(),
+        preprocessing=preprocessing(version),
         refinement_px=FIELD_PX if refines else None,
+        refinement_inputs=sees,
         networks={
             stage: Network(architecture="drawn", parameters=1, sha256="0") for stage in files
         },
     )
-    paths = NetworkFiles(files["patch"], files.get("refinement"), card.refinement_px, len(classes))
+    paths = NetworkFiles(
+        files.get("patch"), files.get("refinement"), card.refinement_px, len(classes)
+    )
     return ExportSource(card, paths, run=None)
 
 
@@ -102,13 +131,13 @@ def varied_classifier(classes: int) -> keras.Model:
     return model
 
 
-def varied_refinement(classes: int) -> keras.Model:
+def varied_refinement(classes: int, sees: RefinementInputs = "both") -> keras.Model:
     model = build_refinement_model(
-        "unet", input_px=FIELD_PX, num_classes=classes, options={"filters": [4, 8]}
+        "unet", input_px=FIELD_PX, num_classes=classes, inputs=sees, options={"filters": [4, 8]}
     )
     rng = np.random.default_rng(1)
     heatmaps = rng.random((2, 8, 8, classes - 1), np.float32).repeat(16, 1).repeat(16, 2)
-    _spread(model, [_pictures(2, FIELD_PX), heatmaps])
+    _spread(model, [_pictures(2, FIELD_PX), *([heatmaps] if sees == "both" else [])])
     return model
 
 

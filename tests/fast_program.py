@@ -13,35 +13,35 @@ from typing import NoReturn
 
 import pytest
 
-from h2g.errors import WrongUseError
-from h2g.inference.fast_process import fast_version, find_fast
+from h2g.fast_versions import FAST_VERSIONS, FastName
+from h2g.inference.fast_process import failed_fasts, installed_fasts
 
-# What these tests hold to; another version chooses other patches.
-VERSION = "4.15.1"
 # A segmentation fault, of the process itself and through xvfb-run.
 CRASHED = (-signal.SIGSEGV, 128 + signal.SIGSEGV)
 
 
-def need_fast() -> Path:
-    """FAST's runPipeline."""
-    runner, reason = _fast()
+def need_fast(name: FastName = "4.15") -> Path:
+    """runPipeline of the tested version of a group; others treat slides alike, or nearly so."""
+    runner, reason = _tested_fast(name)
     if runner is None:
         give_up(reason)
     return runner
 
 
-def need_fast_python() -> Path:
+def need_fast_python(name: FastName = "4.15") -> Path:
     """The Python of FAST's environment, which has ``fast`` and numpy."""
     # .../lib/python3.x/site-packages/fast/bin/runPipeline
-    python = need_fast().parents[5] / "bin" / "python"
+    python = need_fast(name).parents[5] / "bin" / "python"
     if not python.is_file():
         give_up(f"no Python beside FAST ({python})")
     return python
 
 
-def run_in_fast(script: Path, *arguments: str | Path, display: bool = False) -> str:
+def run_in_fast(
+    script: Path, *arguments: str | Path, name: FastName = "4.15", display: bool = False
+) -> str:
     """Runs a script with ``fast`` in a process of its own; gives what it printed."""
-    command = [str(need_fast_python()), str(script), *map(str, arguments)]
+    command = [str(need_fast_python(name)), str(script), *map(str, arguments)]
     if display:
         xvfb = shutil.which("xvfb-run")
         if xvfb is None:
@@ -65,13 +65,11 @@ def give_up(reason: str) -> NoReturn:
 
 
 @functools.cache
-def _fast() -> tuple[Path | None, str]:
-    try:
-        runner, version = find_fast(), fast_version()
-    except WrongUseError as error:
-        return None, str(error)
-    if runner is None:
-        return None, "FAST is not installed; 'make fast-environment' does"
-    if version != VERSION:
-        return None, f"FAST {version} is here, and the tests are for {VERSION}"
-    return runner, ""
+def _tested_fast(name: FastName) -> tuple[Path | None, str]:
+    wanted = FAST_VERSIONS[name].tested
+    fasts = installed_fasts()
+    for fast in fasts:
+        if fast.version == wanted:
+            return fast.runner, ""
+    found = "; ".join([*map(str, fasts), *failed_fasts()]) or "none"
+    return None, f"FAST {wanted} is not installed, 'make fast-environment' does; found: {found}"

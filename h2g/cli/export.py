@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from h2g.bundle import Bundle, Check, FilePrecision
     from h2g.exporters.export import Exported
     from h2g.exporters.request import ExportRequest
+    from h2g.fast_versions import FastName
 
 FAST_FOLDER = "~/fastpathology"
 
@@ -54,12 +55,24 @@ FAST_FOLDER = "~/fastpathology"
     help=f"With --format fast: put the pipelines where FastPathology looks.  [{FAST_FOLDER}]",
 )
 @click.option(
+    "--fast-version",
+    type=click.Choice(["4.9", "4.15"]),
+    help="With --format fast: 4.9 is what FastPathology 1.1.3 has, 4.15 is for newer ones and "
+    "runPipeline.  [default: the one that the run was trained for, else 4.9]",
+)
+@click.option(
     "--accept-preprocessing-change",
     is_flag=True,
     help="Export for FAST what was trained with another preprocessing profile.",
 )
 @click.option("--recipe", help="Of a single .keras file: a name or a YAML file.")
 @click.option("--name", help="Of the bundle, as FastPathology lists it.  [default: the recipe's]")
+@click.option("--author", metavar="TEXT", help="Whose weights these are, for the model card.")
+@click.option(
+    "--licence",
+    metavar="TEXT",
+    help="Of the weights, by its SPDX name or in words.  [default: none was stated]",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @common
 def command(
@@ -71,9 +84,12 @@ def command(
     check: bool,
     force: bool,
     install: str | None,
+    fast_version: FastName | None,
     accept_preprocessing_change: bool,
     recipe: str | None,
     name: str | None,
+    author: str | None,
+    licence: str | None,
     as_json: bool,
 ) -> None:
     """Write the networks of RUN as a bundle: files that run without TensorFlow, and a card.
@@ -93,6 +109,7 @@ def command(
       h2g export run --format onnx --format openvino --out bundle
       h2g export run --format openvino --precision int8 --out bundle
       h2g export run --format fast --out bundle --install
+      h2g export run --format fast --out bundle --author "Jane Doe" --licence CC-BY-4.0
       h2g export run --format fast --out bundle --accept-preprocessing-change
       h2g export model.keras --recipe demo --format tflite --out bundle
       h2g export bundle --format openvino --out converted
@@ -102,7 +119,7 @@ def command(
     Then:
       h2g predict bundle slide.svs --out predictions
     """
-    from h2g.exporters.request import ExportRequest, wanted_formats
+    from h2g.exporters.request import ExportRequest, one_line, wanted_formats
 
     request = ExportRequest(
         formats=wanted_formats(formats, precision),
@@ -110,10 +127,15 @@ def command(
         opset=opset,
         check=check,
         force=force,
+        fast_version=fast_version,
         accept_preprocessing_change=accept_preprocessing_change,
+        author=one_line("--author", author),
+        licence=one_line("--licence", licence),
     )
     if install is not None and "fast" not in request.formats:
         raise WrongUseError("--install puts FAST pipelines in place; add --format fast.")
+    if fast_version is not None and "fast" not in request.formats:
+        raise WrongUseError("--fast-version says which FAST pipelines are for; add --format fast.")
 
     from h2g.models.startup import start_keras
 
@@ -122,7 +144,13 @@ def command(
     from h2g.exporters.export import export_model
 
     if is_cluster_graph(run):
-        options = {"--install": install, "--recipe": recipe, "--name": name}
+        options = {
+            "--install": install,
+            "--recipe": recipe,
+            "--name": name,
+            "--author": author,
+            "--licence": licence,
+        }
         given = [option for option, value in options.items() if value is not None]
         _export_clusters(run, out, formats, request, given, as_json)
         return

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.command("tissue")
 @click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--profile", type=click.Choice(["paper", "fast"]), help="Whose rule. [paper]")
+@click.option(
+    "--profile", type=click.Choice(["paper", "fast", "fast-4.15"]), help="Whose rule. [paper]"
+)
 @click.option("--recipe", help="Take the rule from this recipe (a name or a YAML file).")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="um/px of level 0.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -80,12 +82,17 @@ def _refuse_same_names(slides: tuple[Path, ...]) -> None:
 def _write_one(
     path: Path, out: Path, settings: TissueSettings, mpp: float | None
 ) -> dict[str, Any]:
-    from h2g.slides.reading import open_slide, read_plane
-    from h2g.slides.tissue import tissue_of_plane, write_preview, write_tissue
+    from h2g.slides.reading import open_slide
+    from h2g.slides.tissue import (
+        read_tissue_plane,
+        tissue_of_plane,
+        write_preview,
+        write_tissue,
+    )
 
     try:
         with open_slide(path, mpp=mpp) as slide:
-            plane = read_plane(slide, settings.mpp)
+            plane = read_tissue_plane(slide, settings)
     except SlideError as error:
         return {"slide": str(path), "status": "failed", "reason": str(error)}
     tissue = tissue_of_plane(plane, settings)

@@ -19,9 +19,11 @@ Key = TypeVar("Key")
 PATCH_INPUT = "input_0_patch"
 IMAGE_INPUT = "input_0_image"
 HEATMAP_INPUT = "input_1_heatmap"
-# Only in refinement graphs for FAST: the frame, without effect and fed with zeros; and in place of
-# a heatmap of several classes, one input for each, numbered from 1.
+# Only in refinement graphs for FAST: the frame, without effect and fed with zeros; the extent, of
+# which only the size counts (PIXELS_A_CELL for a cell of the heatmap); and in place of a heatmap
+# of several classes, one input for each, numbered from 1.
 FRAME_INPUT = "input_2_frame"
+EXTENT_INPUT = "input_2_extent"
 CHANNEL_INPUT = re.compile(rf"{HEATMAP_INPUT}_(\d+)")
 
 

@@ -6,7 +6,9 @@ or takes seconds to load does so there.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from h2g.errors import WrongUseError
+from h2g.fast_versions import FAST_VERSIONS
 from h2g.inference.devices import version
 
 CHILD = ("-m", "h2g.inference.engine_status")
@@ -137,20 +140,34 @@ def _look_at_tflite() -> dict[str, Any]:
 
 
 def _look_at_fast() -> dict[str, Any]:
-    from h2g.inference.fast_process import INSTALL, fast_version, find_fast
+    from h2g.inference.fast_process import VARIABLE, failed_fasts, install_command, installed_fasts
 
-    try:
-        number = fast_version()
-    except WrongUseError as error:
-        return {"status": "failed", "note": str(error)}
-    if number is None:
-        return {"status": "missing", "note": INSTALL}
+    found = [*map(str, installed_fasts()), *failed_fasts()]
+    if not found:
+        commands = [install_command(group.tested) for group in FAST_VERSIONS.values()]
+        return {"status": "missing", "note": "\n".join(commands)}
+    if os.environ.get(VARIABLE):
+        found.insert(0, f"${VARIABLE} is set, so only the FAST that it names is used.")
+    numbers = _fasts_that_run_bundles()
+    if not numbers:
+        return {"status": "failed", "note": "\n".join(found)}
     return {
-        "versions": {"FAST": number},
+        "versions": {"FAST": ", ".join(numbers)},
         "devices": {"CPU": ""},
         "precisions": ["float32"],
-        "note": str(find_fast()),
+        "note": "\n".join(found),
     }
+
+
+def _fasts_that_run_bundles() -> list[str]:
+    """The version for each group that has one, e.g. 4.9.2 and 4.15.1."""
+    from h2g.inference.fast_process import need_fast
+
+    numbers = []
+    for group in FAST_VERSIONS.values():
+        with contextlib.suppress(WrongUseError):
+            numbers.append(need_fast(group).version)
+    return numbers
 
 
 PROBES: dict[str, Probe] = {
@@ -172,7 +189,7 @@ PROBES: dict[str, Probe] = {
         install="pip install 'h2g[tflite]'",
         look=_look_at_tflite,
     ),
-    # A program, found by its path.
+    # Programs, found by their paths.
     "fast": Probe(packages=(), install="", look=_look_at_fast),
 }
 

@@ -10,8 +10,9 @@ from typing import cast
 
 from h2g.bundle import open_bundle
 from h2g.errors import RunError
+from h2g.fast_versions import FAST_VERSIONS
 from h2g.inference.engine import Engine
-from h2g.inference.fast_process import fast_version, need_fast
+from h2g.inference.fast_process import need_fast
 from h2g.inference.fast_slide import FastModel, segment_with_fast
 from h2g.inference.folder import Row, open_folder
 from h2g.inference.loaded_model import LoadedModel
@@ -46,7 +47,7 @@ def predict_slides_with_fast(
     Raises:
         RunError: ``out`` is something else or holds another model's predictions, or the bundle has
             no FAST pipelines.
-        WrongUseError: FAST is not installed.
+        WrongUseError: the FAST that the bundle is for is not installed.
     """
     fast = _open(model)
     folder = open_folder(out, model)
@@ -55,7 +56,7 @@ def predict_slides_with_fast(
     if len(todo) < len(slides):
         logger.info("%d of %d slides were done before.", len(slides) - len(todo), len(slides))
     if todo:
-        noted = {"runner": str(fast.runner), "fast": fast_version()}
+        noted = {"runner": str(fast.fast.runner), "fast": fast.fast.version}
         folder.note_run(model, cast(Engine, FastEngine()), **noted)
     with progress("FAST", len(todo)) as advance:
         for slide in todo:
@@ -75,5 +76,11 @@ def _open(model: LoadedModel) -> FastModel:
         raise RunError(
             f"{model.path}: this bundle has no FAST pipelines. Export the run with --format fast."
         )
+    version = bundle.card.preprocessing.fast_version
+    if version is None:
+        raise RunError(
+            f"{model.path}: the FAST pipelines of this bundle are for no version of FAST that h2g "
+            "knows. Export the run again."
+        )
     (pipeline,) = (name for name in export.files if name.endswith(HEADLESS))
-    return FastModel(need_fast(), bundle.path / pipeline, bundle.card)
+    return FastModel(need_fast(FAST_VERSIONS[version]), bundle.path / pipeline, bundle.card)

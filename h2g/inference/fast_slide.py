@@ -19,14 +19,16 @@ import numpy as np
 
 from h2g.bundle import Card
 from h2g.errors import SlideError
-from h2g.inference.fast_process import run_pipeline
+from h2g.inference.fast_process import Fast, run_pipeline
 from h2g.inference.one_slide import Failure
 from h2g.inference.outputs import Seconds, Segmented
 from h2g.inference.patchwise import Located, locate_patches
 from h2g.inference.refinement import labels_at, patchwise_labels
 from h2g.inference.requests import SlideRequest
 from h2g.recipes.recipe import PatchSettings
+from h2g.slides.fast_levels import BYTES_A_PIXEL, LEAST_BYTES, misplaced_level
 from h2g.slides.heatmap import Heatmap
+from h2g.slides.planes import LARGEST_PLANE_PX
 from h2g.slides.reading import Plane, open_slide, read_low_resolution
 
 # FAST tells nothing but the whole.
@@ -37,9 +39,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FastModel:
-    """FAST's program, and the pipeline that it runs a model by."""
+    """A FAST, and the pipeline that it runs a model by."""
 
-    runner: Path
+    fast: Fast
     pipeline: Path
     card: Card
 
@@ -58,8 +60,11 @@ def segment_with_fast(request: SlideRequest, fast: FastModel) -> Segmented | Fai
             reason = located.why_none(settings)
             if reason:
                 return Failure(f"{name}: {reason}", located.info, located.tissue)
+            if settings.fast_version == "4.9":
+                _refuse_what_4_9_misreads(located)
             _warn_of_scale(located, settings.patch)
             plane = read_low_resolution(slide, settings.low_resolution)
+            _warn_of_reduction(located, plane)
     except SlideError as error:
         return Failure(str(error))
     except OSError as error:
@@ -68,6 +73,33 @@ def segment_with_fast(request: SlideRequest, fast: FastModel) -> Segmented | Fai
         return _through_fast(request, fast, located, plane)
     except SlideError as error:
         return Failure(str(error), located.info, located.tissue)
+
+
+def _refuse_what_4_9_misreads(located: Located) -> None:
+    """SlideError for slides that FAST 4.9 reads wrongly, or waits on for ever."""
+    info, plan = located.info, located.grid.plan
+    width, height = info.field_level0
+    other = "Use another engine, or a bundle for FAST 4.15."
+    if info.mpp_source == "objective power":
+        raise SlideError(
+            f"{info.path.name}: no um/px in the slide's properties, and FAST 4.9 goes by nothing "
+            f"else. {other}"
+        )
+    if width * height * BYTES_A_PIXEL < LEAST_BYTES:
+        raise SlideError(
+            f"{info.path.name}: {width} x {height} px are too few for FAST 4.9, which leaves out "
+            f"levels below 5 MiB. {other}"
+        )
+    if located.classified and misplaced_level(info, plan.level):
+        raise SlideError(
+            f"{info.path.name}: FAST 4.9 reads level {plan.level} in wrong places, since its size "
+            f"was rounded up. {other}"
+        )
+    if located.classified and len(located.cells) == 1:
+        raise SlideError(
+            f"{info.path.name}: a single patch holds tissue, and FAST 4.9 waits for ever for a "
+            f"second one. {other}"
+        )
 
 
 def _warn_of_scale(located: Located, settings: PatchSettings) -> None:
@@ -80,6 +112,17 @@ def _warn_of_scale(located: Located, settings: PatchSettings) -> None:
             located.info.objective_power or math.nan,
             mpp,
             settings.mpp,
+        )
+
+
+def _warn_of_reduction(located: Located, plane: Plane) -> None:
+    height, width = plane.rgb.shape[:2]
+    if (width, height) not in [level.size_px for level in located.info.levels]:
+        logger.warning(
+            "%s: its coarsest level is larger than %d px a side; h2g reduces it and FAST does not, "
+            "so results may differ.",
+            located.info.path.name,
+            LARGEST_PLANE_PX,
         )
 
 
@@ -108,7 +151,7 @@ def _through_fast(
     with tempfile.TemporaryDirectory(prefix="h2g-fast-") as folder:
         prefix = Path(folder) / "slide"
         variables = {"slide": str(request.path.resolve()), "out": str(prefix)}
-        failure = run_pipeline(fast.runner, fast.pipeline, variables)
+        failure = run_pipeline(fast.fast.runner, fast.pipeline, variables)
         total = time.perf_counter() - start
         if failure:
             raise SlideError(f"{name}: FAST stopped: {failure}")
@@ -131,7 +174,7 @@ def _as_classified(located: Located, heatmap: Heatmap) -> Located:
     found = dataclasses.replace(located, cells=np.argwhere(heatmap.values.any(axis=2)))
     if not np.array_equal(found.cells, located.cells):
         logger.warning(
-            "%s: FAST classified %d patches and h2g would %d; FAST 4.15.1 chooses the same.",
+            "%s: FAST classified %d patches and h2g would %d.",
             located.info.path.name,
             len(found.cells),
             len(located.cells),
@@ -151,10 +194,13 @@ def _tensor(prefix: Path, what: str, name: str) -> np.ndarray:
 
 def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
     grid, info = located.grid, located.info
+    if grid.plan.rule == "fast-4.9":
+        # Its heatmaps of resampled patches have empty cells beyond the slide (fast_patches).
+        values = values[: grid.rows, : grid.cols]
     if values.shape != (grid.rows, grid.cols, class_count):
         raise SlideError(
             f"{info.path.name}: FAST's heatmap has the shape {values.shape}, not "
-            f"{(grid.rows, grid.cols, class_count)}; h2g's pipelines are for FAST 4.15.1."
+            f"{(grid.rows, grid.cols, class_count)}; this bundle is for another FAST."
         )
     return Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
 

@@ -11,12 +11,14 @@ from h2g.bundle import Stage
 from h2g.errors import ModelError, RunError
 from h2g.inference.engine import (
     CHANNEL_INPUT,
+    EXTENT_INPUT,
     FRAME_INPUT,
     HEATMAP_INPUT,
     IMAGE_INPUT,
     PATCH_INPUT,
     NetworkFiles,
 )
+from h2g.slides.fast_patches import PIXELS_A_CELL
 
 # A refinement network may lack one of the two, not both.
 INPUTS: dict[Stage, set[str]] = {
@@ -45,7 +47,7 @@ def check_inputs(file: Path, stage: Stage, names: Collection[str]) -> None:
     """ModelError when a network's inputs are not those of the deployed graphs."""
     known = {HEATMAP_INPUT if CHANNEL_INPUT.fullmatch(name) else name for name in names}
     if stage == "refinement":
-        known.discard(FRAME_INPUT)
+        known -= {FRAME_INPUT, EXTENT_INPUT}
     if not known or not known <= INPUTS[stage]:
         raise ModelError(
             f"{file}: not a {stage} network of h2g: its inputs are named "
@@ -88,6 +90,9 @@ def _refinement_input(
         return np.zeros(shape, np.float32)
     if heatmap is None:
         raise RunError("This refinement network takes a heatmap, and there is no patch network.")
+    if name == EXTENT_INPUT:
+        rows, cols = heatmap.shape[:2]
+        return np.zeros((1, rows * PIXELS_A_CELL, cols * PIXELS_A_CELL, 1), np.float32)
     channel = CHANNEL_INPUT.fullmatch(name)
     if channel:
         heatmap = heatmap[..., int(channel[1]) - 1 : int(channel[1])]

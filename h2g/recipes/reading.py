@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from h2g.errors import RecipeError
-from h2g.recipes.recipe import PROFILES, PaperRow, Recipe
+from h2g.recipes.recipe import PROFILES, PaperRow, Recipe, with_fast_named
 
 PROFILE_KEY = "preprocessing.profile"
 
@@ -85,7 +85,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _with_profile(document: dict[str, Any]) -> dict[str, Any]:
     """``preprocessing: {profile: fast, ...}`` starts from that profile's values."""
-    section = document.get("preprocessing") or {}
+    section = with_fast_named(document.get("preprocessing") or {})
     name = section.get("profile", "paper") if isinstance(section, dict) else "paper"
     if name not in PROFILES or not isinstance(section, dict):
         return document

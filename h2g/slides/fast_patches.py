@@ -1,7 +1,15 @@
 """Patches as FAST's PatchGenerator cuts them: from which level, where, and which hold tissue.
 
-A model for FAST is trained on the patches that it meets there. The rules are those of FAST 4.15.1,
-found by comparing what it cuts from slides of odd sizes; tests compare them again.
+A model for FAST is trained on the patches that it meets there. The rules were found by comparing
+what FAST 4.9.2 and 4.15.1 cut from slides of odd sizes; tests compare them again.
+
+- ``fast-4.9`` goes by um/px alone: it reads the coarsest level that is not coarser than wanted, and
+  resamples unless that level has exactly the wanted um/px. Levels below 5 MiB do not exist, the
+  first row and column of levels but level 0 are left out (h2g.slides.fast_levels).
+- ``fast-4.15`` goes by the objective: a level of the wanted magnification is read as it is,
+  whatever its um/px. Without one it resamples by um/px, unless a level is within 10 %.
+
+Both test tissue in the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +21,7 @@ import numpy as np
 
 from h2g.errors import SlideError
 from h2g.recipes.recipe import PatchSettings
+from h2g.slides.fast_levels import fast_level_count, first_pixel
 from h2g.slides.info import SlideInfo
 from h2g.slides.plan import PatchPlan
 from h2g.slides.slide import Slide
@@ -22,20 +31,27 @@ WHITE = 255
 EDGE = 1e-6
 # Resized pixels are cut off to whole numbers, those that rounding left just below one not.
 CUT = 1e-4
+# A slide is measured in pixels of this part of a cell to cut FAST 4.9's heatmaps to size.
+PIXELS_A_CELL = 32
 
 
 def plan_fast_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
-    """The level that has the wanted magnification by the slide's objective, else a finer one,
-    resampled by um/px.
+    """From which level patches are read, and how many.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
     """
-    level, factor = _level_by_objective(info, settings.mpp), 1.0
-    if level is None:
-        level, factor = _level_by_mpp(info, settings)
+    is_4_9 = settings.rule == "fast-4.9"
+    level, factor = (_by_exact_mpp if is_4_9 else _by_objective)(info, settings)
     downsample = round(_scale(info, level))
     step_level0 = settings.size_px * factor * downsample
+    width, height = info.levels[level].size_px
+    if is_4_9:
+        cols, rows = _cells_of_4_9(info, settings, level)
+    else:
+        cols, rows = (
+            _cells_over(side, size_px=settings.size_px, factor=factor) for side in (width, height)
+        )
     return PatchPlan(
         level=level,
         read_px=int(settings.size_px * factor + EDGE),
@@ -43,22 +59,13 @@ def plan_fast_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
         mpp=step_level0 * info.known_mpp / settings.size_px,
         step_level0=step_level0,
         downsample=downsample,
-        rule="fast",
+        rule=settings.rule,
         factor=factor,
-        level_width=info.levels[level].size_px[0],
-        level_height=info.levels[level].size_px[1],
+        level_width=width,
+        level_height=height,
+        cols=cols,
+        rows=rows,
     )
-
-
-def field_px(plan: PatchPlan) -> tuple[int, int]:
-    """(width, height) of the slide in patch pixels; patches beyond it are padded."""
-    return round(plan.level_width / plan.factor), round(plan.level_height / plan.factor)
-
-
-def fast_patch_counts(plan: PatchPlan) -> tuple[int, int]:
-    """(columns, rows) of the grid."""
-    width, height = field_px(plan)
-    return math.ceil(width / plan.size_px), math.ceil(height / plan.size_px)
 
 
 def fast_origin_level0(plan: PatchPlan, number: int) -> int:
@@ -72,6 +79,8 @@ def read_fast_patch(slide: Slide, plan: PatchPlan, xy_level0: tuple[int, int]) -
         min(plan.read_px, _left_of(plan, start, level_px))
         for start, level_px in zip(xy_level0, (plan.level_width, plan.level_height), strict=True)
     )
+    if plan.rule == "fast-4.9":
+        xy_level0 = _without_first_pixel(plan, xy_level0)
     patch = slide.read_level(level=plan.level, xy_level0=xy_level0, size_px=(width, height))
     if (width, height) != (plan.read_px, plan.read_px):
         inside, patch = patch, np.full((plan.read_px, plan.read_px, 3), WHITE, np.uint8)
@@ -98,11 +107,9 @@ def fast_tissue_cells(
     Returns:
         (rows, columns) bool.
     """
-    cols, rows = fast_patch_counts(plan)
-    width, height = field_px(plan)
     to_mask = _PixelsOfMask(plan, mask.shape[1], field_width_level0, slide_mpp)
-    left, right = to_mask.spans(cols, width)
-    top, bottom = to_mask.spans(rows, height)
+    left, right = to_mask.spans(plan.cols, plan.level_width)
+    top, bottom = to_mask.spans(plan.rows, plan.level_height)
     sizes = np.outer(bottom - top, right - left)
     integral = cv2.integral(mask.astype(np.uint8))
     left, right = (np.minimum(edges, mask.shape[1]) for edges in (left, right))
@@ -119,6 +126,12 @@ def _left_of(plan: PatchPlan, start_level0: int, level_px: int) -> int:
     return max(1, math.floor(level_px - number * step_px + EDGE))
 
 
+def _without_first_pixel(plan: PatchPlan, xy_level0: tuple[int, int]) -> tuple[int, int]:
+    """Where FAST 4.9 reads what starts at a position."""
+    x, y = (start or first_pixel(plan.level) * round(plan.downsample) for start in xy_level0)
+    return x, y
+
+
 class _PixelsOfMask:
     """From pixels of the level to pixels of the mask, in the single precision that FAST does it in:
     without it, one column or row of a large slide is tested one pixel off."""
@@ -130,10 +143,10 @@ class _PixelsOfMask:
         self._spacing = np.float32(mpp) / np.float32(1000)
         self._mask_spacing = self._spacing * (width / np.float32(mask_width))
 
-    def spans(self, count: int, field_px: int) -> tuple[np.ndarray, np.ndarray]:
-        """First pixel and the one after the last, of each of ``count`` cells."""
+    def spans(self, count: int, level_px: int) -> tuple[np.ndarray, np.ndarray]:
+        """First pixel and the one after the last, of each of ``count`` cells along a side."""
         starts = np.arange(count) * self._plan.size_px
-        sides = np.minimum(self._plan.size_px, field_px - starts)
+        sides = np.minimum(self._plan.size_px, _patch_pixels(level_px, self._plan.factor) - starts)
         first = self._of_level(np.floor(starts * self._plan.factor + EDGE))
         size = self._of_level(np.floor(sides * self._plan.factor + EDGE))
         return first, first + np.maximum(size, 1)
@@ -147,18 +160,34 @@ def _scale(info: SlideInfo, level: int) -> float:
     return info.field_level0[0] / info.levels[level].size_px[0]
 
 
-def _level_by_objective(info: SlideInfo, mpp: float) -> int | None:
+def _patch_pixels(level_px: int, factor: float) -> int:
+    """A side of the level in pixels of the patches; those beyond it are padded."""
+    return round(level_px / factor)
+
+
+def _cells_over(level_px: int, *, size_px: int, factor: float) -> int:
+    return math.ceil(_patch_pixels(level_px, factor) / size_px)
+
+
+# -- which level: by the objective (4.15), by um/px alone (4.9)
+
+
+def _by_objective(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
+    """The level, and its pixels a patch pixel."""
+    level = _level_of_magnification(info, 10 / settings.mpp)
+    return _by_mpp(info, settings) if level is None else (level, 1.0)
+
+
+def _level_of_magnification(info: SlideInfo, wanted: float) -> int | None:
     if info.objective_power is None:
         return None
-    wanted = 10 / mpp
     for level in range(len(info.levels)):
         if math.isclose(info.objective_power / round(_scale(info, level)), wanted, rel_tol=1e-6):
             return level
     return None
 
 
-def _level_by_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
-    """The level, and its pixels a patch pixel."""
+def _by_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
     factors = [
         settings.mpp / (info.known_mpp * _scale(info, level)) for level in range(len(info.levels))
     ]
@@ -166,8 +195,54 @@ def _level_by_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]
     if abs(factors[level] - 1) < settings.tolerance:
         return level, 1.0
     if factors[level] < 1:
-        raise SlideError(
-            f"{info.path.name}: its finest level has {info.known_mpp:.4g} um/px, too coarse for "
-            f"patches at {settings.mpp:g} um/px."
-        )
+        raise _too_coarse(info, settings)
     return level, factors[level]
+
+
+def _by_exact_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
+    """As :func:`_by_objective`, in the single precision that FAST compares in: it decides whether
+    a level is exactly of the wanted um/px."""
+    wanted = np.float32(0.00025) * (np.float32(40) / np.float32(10 / settings.mpp))
+    spacing = np.float32(info.known_mpp) / np.float32(1000)
+    width = np.float32(info.field_level0[0])
+    factors = [
+        float(wanted / (width / np.float32(info.levels[level].size_px[0]) * spacing))
+        for level in range(fast_level_count(info))
+    ]
+    if factors[0] < 1:
+        raise _too_coarse(info, settings)
+    level = max(number for number, factor in enumerate(factors) if factor >= 1)
+    return level, factors[level]
+
+
+def _too_coarse(info: SlideInfo, settings: PatchSettings) -> SlideError:
+    return SlideError(
+        f"{info.path.name}: its finest level has {info.known_mpp:.4g} um/px, too coarse for "
+        f"patches at {settings.mpp:g} um/px."
+    )
+
+
+# -- the grid of 4.9
+
+
+def _cells_of_4_9(info: SlideInfo, settings: PatchSettings, level: int) -> tuple[int, int]:
+    """(columns, rows) that pipelines for FAST 4.9 keep of its heatmap.
+
+    Where patches are resampled, FAST 4.9 makes the heatmap as large as the level that they come
+    from has patches. The refinement graph cuts off what is too much by the size of the tissue
+    mask, resampled to ``PIXELS_A_CELL`` a cell; this is the same count.
+    """
+    count = fast_level_count(info)
+    coarsest, fine = info.levels[count - 1].size_px, info.levels[level].size_px
+    spacing = np.float32(info.known_mpp) / np.float32(1000)
+    spacing *= np.float32(info.field_level0[0]) / np.float32(coarsest[0])
+    scale = spacing / np.float32(cell_pixel_mm(settings))
+    sides = (math.floor(float(scale * np.float32(side)) + 0.5) for side in coarsest)
+    cells = [max(1, math.ceil(side / PIXELS_A_CELL)) for side in sides]
+    largest = [math.ceil(side / settings.size_px) for side in fine]
+    return min(cells[0], largest[0]), min(cells[1], largest[1])
+
+
+def cell_pixel_mm(settings: PatchSettings) -> float:
+    """The pixel, in mm, that pipelines for FAST 4.9 resample the tissue mask to."""
+    return float(f"{settings.mpp * settings.size_px / PIXELS_A_CELL / 1000:.9g}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from h2g.recipes.recipe import PatchSettings
-from h2g.slides.fast_patches import fast_origin_level0, fast_patch_counts, fast_tissue_cells
+from h2g.slides.fast_patches import fast_origin_level0, fast_tissue_cells
 from h2g.slides.info import SlideInfo
 from h2g.slides.patches import plan_patches
 from h2g.slides.plan import PatchPlan
@@ -29,7 +29,7 @@ class PatchGrid:
 
     def xy_level0(self, row: int, col: int) -> tuple[int, int]:
         """Where the patch of a cell starts, on a pixel of the level that it is read from."""
-        if self.plan.rule == "fast":
+        if self.plan.is_fast:
             return fast_origin_level0(self.plan, col), fast_origin_level0(self.plan, row)
         read_px, downsample = self.plan.read_px, self.plan.downsample
         return round(col * read_px * downsample), round(row * read_px * downsample)
@@ -38,9 +38,8 @@ class PatchGrid:
 def patch_grid(info: SlideInfo, settings: PatchSettings) -> PatchGrid:
     """The grid of a slide's patches; SlideError as :func:`plan_patches` raises it."""
     plan = plan_patches(info, settings)
-    if plan.rule == "fast":
-        cols, rows = fast_patch_counts(plan)
-        return PatchGrid(plan, rows, cols, info.field_level0)
+    if plan.is_fast:
+        return PatchGrid(plan, plan.rows, plan.cols, info.field_level0)
     width, height = info.field_level0
     cols, rows = (math.ceil(side / plan.step_level0 - ROUNDING) for side in (width, height))
     return PatchGrid(plan, rows, cols, info.field_level0)
@@ -66,9 +65,9 @@ def cell_shares(grid: PatchGrid, raster: np.ndarray) -> np.ndarray:
 
 
 def tissue_cells(grid: PatchGrid, tissue: TissueMask, settings: PatchSettings) -> np.ndarray:
-    """(rows, cols) bool: the cells with more tissue than the settings' share; by rule ``fast``
-    those with as much at least."""
-    if grid.plan.rule == "fast":
+    """(rows, cols) bool: the cells with more tissue than the settings' share; by FAST's
+    rules those with as much at least."""
+    if grid.plan.is_fast:
         return fast_tissue_cells(
             grid.plan,
             tissue.mask,

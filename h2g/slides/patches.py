@@ -15,12 +15,12 @@ from h2g.slides.slide import Slide
 
 def plan_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
     """By rule ``mpp``, a level within the tolerance is read as it is, else the next finer one is
-    resampled; rule ``fast`` is :mod:`h2g.slides.fast_patches`.
+    resampled; the rules of FAST are :mod:`h2g.slides.fast_patches`.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
     """
-    if settings.rule == "fast":
+    if settings.rule != "mpp":
         return plan_fast_patches(info, settings)
     ratios = [info.level_mpp(level) / settings.mpp for level in range(len(info.levels))]
     nearest = min(range(len(ratios)), key=lambda level: abs(ratios[level] - 1))
@@ -55,7 +55,7 @@ def _source_px(size_px: int, factor: float) -> int:
 
 def read_patch(slide: Slide, plan: PatchPlan, xy_level0: tuple[int, int]) -> np.ndarray:
     """(size_px, size_px, 3) uint8; white beyond the slide; SlideError when it cannot be read."""
-    if plan.rule == "fast":
+    if plan.is_fast:
         return read_fast_patch(slide, plan, xy_level0)
     patch = slide.read_level(
         level=plan.level, xy_level0=xy_level0, size_px=(plan.read_px, plan.read_px)

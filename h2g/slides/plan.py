@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+
+from h2g.recipes.recipe import PatchRule
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,12 @@ class PatchPlan:
         mpp: um/px that the patch really has.
         step_level0: side of the patch in level-0 pixels.
         downsample: of the level.
-        rule: that made the plan; what follows is for rule ``fast`` alone.
+        rule: that made the plan; what follows is for the rules of FAST alone.
         factor: pixels of the level per pixel of the patch.
         level_width: of the level, in its pixels.
         level_height: likewise.
+        cols: columns of the grid.
+        rows: likewise.
     """
 
     level: int
@@ -29,7 +32,14 @@ class PatchPlan:
     mpp: float
     step_level0: float
     downsample: float
-    rule: Literal["mpp", "fast"] = "mpp"
+    rule: PatchRule = "mpp"
     factor: float = 1.0
     level_width: int = 0
     level_height: int = 0
+    cols: int = 0
+    rows: int = 0
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether patches are cut as FAST cuts them."""
+        return self.rule != "mpp"

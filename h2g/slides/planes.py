@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from h2g.recipes.recipe import LowResolutionSettings
+from h2g.recipes.recipe import CoarsestLevel, LowResolutionSettings
+from h2g.slides.fast_levels import fast_level_count, first_pixel
 from h2g.slides.info import SlideInfo
 from h2g.slides.slide import Slide
 
@@ -46,19 +47,22 @@ class Plane:
         return shrink * self.slide_mpp
 
 
-def read_plane(slide: Slide, mpp: float | None) -> Plane:
+def read_plane(slide: Slide, mpp: float | None, *, coarsest: CoarsestLevel = "coarsest") -> Plane:
     """The whole field at about ``mpp`` um/px; None takes the coarsest level as it is.
 
     A level within 10 % is taken as it is, else the next finer one is averaged over areas. A slide
     that is coarser everywhere is given at level 0: nothing is magnified.
 
+    Args:
+        coarsest: which level that is; ``fast-4.9`` reads it as FAST 4.9 does.
     Raises:
         SlideError: a part cannot be read.
     """
     info = slide.info
     if mpp is None:
-        level = len(info.levels) - 1
-        return _plane(slide, level, _reduced(info.levels[level].size_px, LARGEST_PLANE_PX))
+        level = _coarsest_level(info, coarsest)
+        size_px = _reduced(info.levels[level].size_px, LARGEST_PLANE_PX)
+        return _plane(slide, level, size_px, first=_first_pixel(level, coarsest))
     ratios = [info.level_mpp(level) / mpp for level in range(len(info.levels))]
     nearest = min(range(len(ratios)), key=lambda level: abs(ratios[level] - 1))
     if abs(ratios[nearest] - 1) <= NEAR:
@@ -77,12 +81,21 @@ def low_resolution_size(info: SlideInfo, settings: LowResolutionSettings) -> tup
 def read_low_resolution(slide: Slide, settings: LowResolutionSettings) -> Plane:
     """The refinement network's picture of the slide; SlideError when it cannot be read."""
     level = _low_level(slide.info, settings)
-    return _plane(slide, level, low_resolution_size(slide.info, settings))
+    size_px = low_resolution_size(slide.info, settings)
+    return _plane(slide, level, size_px, first=_first_pixel(level, settings.level))
+
+
+def _coarsest_level(info: SlideInfo, coarsest: CoarsestLevel) -> int:
+    return (fast_level_count(info) if coarsest == "fast-4.9" else len(info.levels)) - 1
+
+
+def _first_pixel(level: int, rule: str) -> int:
+    return first_pixel(level) if rule == "fast-4.9" else 0
 
 
 def _low_level(info: SlideInfo, settings: LowResolutionSettings) -> int:
-    if settings.level == "coarsest":
-        return len(info.levels) - 1
+    if settings.level != "at-least":
+        return _coarsest_level(info, settings.level)
     large = (lv for lv, v in enumerate(info.levels) if min(v.size_px) >= settings.min_side_px)
     return max(large, default=0)
 
@@ -92,13 +105,15 @@ def _reduced(size_px: tuple[int, int], largest_px: int) -> tuple[int, int]:
     return max(1, round(size_px[0] / factor)), max(1, round(size_px[1] / factor))
 
 
-def _plane(slide: Slide, level: int, size_px: tuple[int, int]) -> Plane:
+def _plane(slide: Slide, level: int, size_px: tuple[int, int], *, first: int = 0) -> Plane:
+    """A level as a plane, read as it is from pixel ``first`` on, or averaged as a whole."""
     info = slide.info
     if size_px == info.levels[level].size_px:
         rgb = np.empty((size_px[1], size_px[0], 3), np.uint8)
         for y in range(0, size_px[1], BLOCK_PX):
             for x in range(0, size_px[0], BLOCK_PX):
-                rgb[y : y + BLOCK_PX, x : x + BLOCK_PX] = _read_block(slide, level, x, y)
+                block = _read_block(slide, level, x, y, first=first)
+                rgb[y : y + BLOCK_PX, x : x + BLOCK_PX] = block
     else:
         rgb = _area_mean(slide, level, size_px)
     return Plane(rgb, info.field_level0, info.known_mpp)
@@ -131,12 +146,12 @@ def _area_mean(slide: Slide, level: int, size_px: tuple[int, int]) -> np.ndarray
     return rgb
 
 
-def _read_block(slide: Slide, level: int, x: int, y: int) -> np.ndarray:
+def _read_block(slide: Slide, level: int, x: int, y: int, *, first: int = 0) -> np.ndarray:
     width, height = slide.info.levels[level].size_px
     downsample = slide.info.levels[level].downsample
     return slide.read_level(
         level=level,
-        xy_level0=(round(x * downsample), round(y * downsample)),
+        xy_level0=(round((x + first) * downsample), round((y + first) * downsample)),
         size_px=(min(BLOCK_PX, width - x), min(BLOCK_PX, height - y)),
     )
 

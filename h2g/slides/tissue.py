@@ -50,7 +50,12 @@ class TissueMask:
 
 def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:
     """The tissue of a slide; SlideError when a part cannot be read."""
-    return tissue_of_plane(read_plane(slide, settings.mpp), settings)
+    return tissue_of_plane(read_tissue_plane(slide, settings), settings)
+
+
+def read_tissue_plane(slide: Slide, settings: TissueSettings) -> Plane:
+    """The picture that tissue is found in; SlideError when a part cannot be read."""
+    return read_plane(slide, settings.mpp, coarsest=settings.level)
 
 
 def tissue_of_plane(plane: Plane, settings: TissueSettings) -> TissueMask:

@@ -100,9 +100,42 @@ def test_pipelines_are_installed(run: Run, tmp_path: Path) -> None:
     assert all(path.is_file() for path in installed)
 
 
+def test_author_and_licence_stay_in_a_bundle(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    named = ("--author", "Jane Doe", "--licence", "MIT")
+    onnx = ("--format", "onnx", "--no-check", "--out", out)
+    tflite = ("--format", "tflite", "--no-check", "--out", out)
+
+    def terms() -> tuple[str, str]:
+        card = open_bundle(out).card
+        assert card.author in (out / "MODEL_CARD.md").read_text("utf-8")
+        return card.author, card.licence
+
+    assert export(run.path, *onnx, *named).exit_code == 0
+    assert terms() == ("Jane Doe", "MIT")
+    # Without the options, what is there stays, and nothing is made again.
+    again = export(run.path, *onnx, "--json")
+    assert json.loads(again.stdout)["formats"][0]["was_there"] is True
+    assert export(run.path, *tflite).exit_code == 0
+    assert terms() == ("Jane Doe", "MIT")
+    # Files in there would say another author than the card.
+    result = export(run.path, *tflite, "--author", "John Doe")
+    assert result.exit_code == 2, result.output
+    assert "(onnx float32) was exported with author 'Jane Doe' and licence 'MIT'" in result.stderr
+    assert terms() == ("Jane Doe", "MIT")
+    both = export(run.path, *onnx, "--format", "tflite", "--author", "John Doe", "--json")
+    assert [row["was_there"] for row in json.loads(both.stdout)["formats"]] == [False, False]
+    assert terms() == ("John Doe", "MIT")
+    bundle = open_bundle(out)
+    for each in bundle.card.exports:
+        verify_export(bundle, each)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["--format", "onnx", "--author", " "], 2, "--author ' ': give one line of text"),
+        (["--format", "onnx", "--licence", "a\nb"], 2, "leave out --licence"),
         (["--format", "onnx", "--precision", "float16"], 2, "onnx has no --precision float16"),
         (["--format", "fast", "--precision", "int8"], 2, "fast has no --precision int8"),
         (["--format", "onnx", "--opset", "99"], 2, "99"),

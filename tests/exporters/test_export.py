@@ -386,7 +386,7 @@ def test_fast_wants_what_was_trained_for_it(shared: Run, tmp_path: Path) -> None
     with pytest.raises(WrongUseError, match=r"profile 'paper'.*tissue\.threshold 20 -> 85.*--acc"):
         export_model(shared.path, tmp_path / "out", ExportRequest(("fast",)))
     card = open_source(shared.path).card
-    changed = with_fast_preprocessing(card, accept_change=True)
+    changed = with_fast_preprocessing(card, fast_version=None, accept_change=True)
     fast = PROFILES["fast"]
     assert changed.preprocessing.tissue == fast.tissue
     assert changed.preprocessing.low_resolution == fast.low_resolution
@@ -396,7 +396,16 @@ def test_fast_wants_what_was_trained_for_it(shared: Run, tmp_path: Path) -> None
     assert changed.preprocessing.patch.size_px == 32
     assert "trained with profile 'paper'" in changed.preprocessing_change
     trained_for_it = card.model_copy(update={"preprocessing": fast})
-    assert with_fast_preprocessing(trained_for_it, accept_change=False) == trained_for_it
+    for version in (None, "4.9"):
+        same = with_fast_preprocessing(trained_for_it, fast_version=version, accept_change=False)
+        assert same == trained_for_it
+    with pytest.raises(
+        WrongUseError, match=r"FAST 4.15 does its own.*with --fast-version 4.9, for"
+    ):
+        with_fast_preprocessing(trained_for_it, fast_version="4.15", accept_change=False)
+    other = with_fast_preprocessing(trained_for_it, fast_version="4.15", accept_change=True)
+    assert other.preprocessing.patch.rule == "fast-4.15"
+    assert "that of FAST 4.15: tissue.level fast-4.9 -> coarsest" in other.preprocessing_change
 
 
 def test_a_bundle_has_one_preprocessing(bundle: Bundle, shared: Run) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from h2g.bundle import Card, Check, Export, Network, QuantisationCost, TrainingData
+from h2g.exporters.licences import licence_url
 from h2g.exporters.model_card import model_card
 from h2g.recipes.recipe import PROFILES, PatchSettings
 
@@ -67,6 +68,25 @@ def test_what_it_is_and_what_it_is_for() -> None:
     assert "research use only" in section(text, "Licence").lower()
 
 
+def test_author_and_licence() -> None:
+    licence = section(model_card(card(licence="MIT", author="Jane Doe")), "Licence")
+    assert licence.strip() == "Author: Jane Doe.\n\n[MIT](https://spdx.org/licenses/MIT.html)."
+    assert "Author" not in section(model_card(card()), "Licence")
+
+
+@pytest.mark.parametrize(
+    ("licence", "page"),
+    [
+        ("CC BY-NC 4.0", "CC-BY-NC-4.0"),
+        ("apache-2.0", "Apache-2.0"),
+        ("Apache", None),
+        ("research use only", None),
+    ],
+)
+def test_pages_of_licences(licence: str, page: str | None) -> None:
+    assert licence_url(licence) == (f"https://spdx.org/licenses/{page}.html" if page else "")
+
+
 def test_training_data_and_scores() -> None:
     text = model_card(card())
     assert "| train | 40 | 38 |" in section(text, "Training data")
@@ -109,15 +129,17 @@ def test_preprocessing_in_words_with_units() -> None:
     assert "256 x 256 px at 1 um/px (256 um a side)" in text
     assert "more than 25% tissue" in text
     assert "at least 1024 px a side" in text
+    assert "a level within 10% of that resolution is taken as it is" in text
     fast = PROFILES["fast"].model_copy(
-        update={"patch": PatchSettings(mpp=0.5, size_px=512, min_tissue=0.5)}
+        update={"patch": PatchSettings(rule="fast-4.9", mpp=0.5, size_px=512, min_tissue=0.5)}
     )
     changed = card(preprocessing=fast, preprocessing_change="trained with profile 'paper'.")
     text = model_card(changed)
     steps = section(text, "From slide to networks")
-    assert "distance to white in RGB (8 bits) above 85, in the slide's coarsest level" in steps
+    assert "distance to white in RGB (8 bits) above 85, in the slide's coarsest level of" in steps
+    assert "a level of exactly that resolution is taken as it is" in steps
     assert "512 x 512 px at 0.5 um/px (256 um a side)" in steps
-    assert "the slide's coarsest level." in steps
+    assert "sees the slide's coarsest level of at least 5 MiB" in steps
     assert "**Other than in training:** trained with profile 'paper'." in steps
     assert "scores do not hold" in section(text, "Limitations")
 
@@ -125,7 +147,13 @@ def test_preprocessing_in_words_with_units() -> None:
 def test_fast_pathology_only_where_there_are_pipelines() -> None:
     assert "FastPathology" not in model_card(card())
     fast = ONNX.model_copy(update={"format": "fast"})
-    assert "FastPathology" in section(model_card(card(exports=(fast,))), "How to run")
+    for profile, sentence in (
+        ("fast", "for FAST 4.9.0 to 4.9.2, which FastPathology 1.1.3 is built on."),
+        ("fast-4.15", "for FAST 4.15.0 to 4.15.1."),
+    ):
+        text = model_card(card(exports=(fast,), preprocessing=PROFILES[profile]))
+        assert sentence in section(text, "How to run")
+        assert ("On Windows" in section(text, "Limitations")) == (profile == "fast")
 
 
 @pytest.mark.parametrize(

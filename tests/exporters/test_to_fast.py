@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from fast_bundles import FIELD_PX, PATCH_PX, onnx_model, preprocessing
+from fast_bundles import FIELD_PX, PATCH_PX, onnx_model, preprocessing, write_bundle
 
 from h2g.bundle import Bundle, Card, Network, open_bundle, write_card
 from h2g.errors import ModelError, RunError, WrongUseError
+from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
 from h2g.exporters.fast_limits import refuse_unsuited
-from h2g.exporters.fast_text import gui_pipeline, headless_pipeline, slug
+from h2g.exporters.fast_text import gui_pipeline, headless_pipeline, pipeline_name, slug
 from h2g.exporters.to_fast import install
+from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 
 MODELS = {"patch": "p.onnx", "refinement": "r.onnx"}
@@ -29,10 +32,12 @@ def card_of(
     refines: bool = True,
     tissue: dict[str, Any] = {},  # noqa: B006
     patch: dict[str, Any] = {},  # noqa: B006
-    level: str = "coarsest",
+    level: str | None = None,
+    version: FastName = "4.9",
     **more: Any,
 ) -> Card:
-    base = preprocessing()
+    base = preprocessing(version)
+    level = level or base.low_resolution.level
     changed = base.model_copy(
         update={
             "tissue": base.tissue.model_copy(update=tissue),
@@ -69,15 +74,25 @@ def objects(text: str) -> dict[str, list[str]]:
     return found
 
 
-def test_every_value_is_the_cards() -> None:
+@pytest.mark.parametrize("version", FAST_VERSIONS)
+def test_every_value_is_the_cards(version: FastName) -> None:
     card = card_of(
         tissue={"threshold": 70, "closing_px": (5,)},
         patch={"mpp": 4.0, "size_px": 96, "min_tissue": 0.3},
         classes=("glass", "invasive", "in situ"),
+        version=version,
     )
+    # 4.9 stops at the attribute.
+    method = {"4.9": [], "4.15": ["Attribute color-thresholding true"]}[version]
+    extents = {"4.9": ["Input 3 extent 0"], "4.15": []}[version]
     for text in (gui_pipeline(card, MODELS), headless_pipeline(card, MODELS)):
         found = objects(text)
-        assert found["tissue"][1:4] == [
+        assert (
+            f"# For {'FastPathology with' if 'WSI' in text else 'runPipeline of'} FAST {version}"
+            in text
+        )
+        assert found["tissue"][:-1] == [
+            *method,
             "Attribute threshold 70",
             "Attribute dilate-kernel-size 5",
             "Attribute erode-kernel-size 5",
@@ -95,8 +110,12 @@ def test_every_value_is_the_cards() -> None:
             "Input 0 lowres 0",
             "Input 1 class1 0",
             "Input 2 class2 0",
-            "Input 3 lowres 0",
+            *extents,
+            f"Input {3 + len(extents)} lowres 0",
         ]
+        # 96 px of 4 um are 384 um, of which 32nd parts are 12.
+        extent = ["Attribute spacing-x 0.012", "Attribute spacing-y 0.012"]
+        assert found.get("extent", [])[:2] == (extent if extents else [])
         assert found["labels"][0] == "Attribute threshold 0.5"
         assert "{{" not in text
     colours = '"1" "200;0;0" "2" "0;150;60"'
@@ -148,12 +167,103 @@ def test_descriptions_cannot_break_a_line() -> None:
     assert "Trained with other preprocessing" in gui_pipeline(changed, MODELS)
 
 
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [("A model", "a-model"), ("H2G Net v1.2", "h2g-net-v1.2"), ("...", "model"), ("x_y", "x-y")],
-)
-def test_names_of_files(name: str, part: str) -> None:
+NAMES = [
+    # name, FastPathology's, in files
+    ("A model", "A model", "a-model"),
+    ("H2G Net v1.2", "H2G Net v1.2", "h2g-net-v1.2"),
+    ("x_y", "x_y", "x-y"),
+    ("...", "model", "model"),
+    ('a/b\\c: "d" <e>|f*?\n', "a b c d e f", "a-b-c-d-e-f"),
+    (" Modèle (2). ", "Modele (2)", "modele-2"),
+    ("\u7532", "model", "model"),
+    ("con", "con model", "con-model"),
+    ("Aux.v2", "Aux.v2 model", "aux.v2-model"),
+    ("long " * 40, ("long " * 12).strip(), ("long-" * 12).strip("-")),
+]
+
+
+@pytest.mark.parametrize(("name", "shown", "part"), NAMES)
+def test_names_in_menus_and_of_files(name: str, shown: str, part: str) -> None:
+    assert pipeline_name(name) == shown
     assert slug(name) == part
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in NAMES])
+def test_a_name_cannot_break_a_pipeline(name: str) -> None:
+    card = card_of(name=f"{name} @@x@@ $CURRENT_PATH$")
+    text = gui_pipeline(card, MODELS)
+    assert text.startswith("# Written by h2g from the model ")
+    lines = text.splitlines()
+    assert lines[2] == f'PipelineName "{pipeline_name(card.name)}"'
+    assert "@@" not in text
+    assert text.count("$CURRENT_PATH$") == len(MODELS)
+
+
+def test_what_fastpathology_saves_can_be_opened_again() -> None:
+    """Outputs become folders below the pipeline's name. A tensor comes back as a heatmap, an image
+    as a segmentation, with the attributes of the one renderer that shows it."""
+    wanted = {
+        ("patch",): {"heatmap": "HeatmapRenderer"},
+        ("patch", "refinement"): {
+            "heatmap": "HeatmapRenderer",
+            "segmentation": "SegmentationRenderer",
+        },
+        ("refinement",): {"segmentation": "SegmentationRenderer"},
+    }
+    for stages, outputs in wanted.items():
+        image = {} if "patch" in stages else {"refinement_inputs": "image"}
+        card = card_of(refines="refinement" in stages, **image)
+        text = gui_pipeline(card, {stage: MODELS[stage] for stage in stages})
+        kept = [line.split() for line in text.splitlines() if line.startswith("PipelineOutputData")]
+        assert {name for _, name, _, _ in kept} == set(outputs)
+        kinds = dict(line.split()[1:] for line in text.splitlines() if line.startswith("Renderer"))
+        for _, name, producer, port in kept:
+            shown = [
+                kinds[view]
+                for view, lines in objects(text).items()
+                if view in kinds and f"Input 0 {producer} {port}" in lines
+            ]
+            assert shown == [outputs[name]]
+        # An empty list of hidden channels would not be read again.
+        hidden = [line for line in text.splitlines() if "hidden-channels" in line]
+        assert all(line.split()[2:] == ["0", "255"] for line in hidden if line[0] != "#")
+        assert 'Attribute classes "background;tumour"' in text
+
+
+# -- items of the DataHub
+
+
+def test_items_with_an_author_and_a_licence(tmp_path: Path) -> None:
+    card = card_of(name="H2G Net v1.2", author="Jane Doe", licence="CC BY 4.0")
+    folders = {kind: tmp_path / item_id(card, kind) for kind in ("pipeline", "model")}
+    # The DataHub takes letters, digits, - and _ alone.
+    assert [folder.name for folder in folders.values()] == ["h2g-net-v1-2", "h2g-net-v1-2-model"]
+    write_pipeline_item(card, folders["pipeline"], "text")
+    write_model_item(card, folders["model"])
+    items = {
+        kind: json.loads((folder / "METADATA.json").read_text("utf-8"))
+        for kind, folder in folders.items()
+    }
+    # Needs are whole items: of a mere id FAST makes an item without one.
+    assert items["pipeline"]["needs"] == [items["model"]]
+    for kind, item in items.items():
+        assert (item["id"], item["type"]) == (folders[kind].name, kind)
+        assert item["author"] == "Jane Doe"
+        assert re.fullmatch(r"20\d\d Jane Doe", item["copyright"])
+        assert item["license_name"] == "CC BY 4.0"
+        assert item["license_url"] == "https://spdx.org/licenses/CC-BY-4.0.html"
+        for version in (item["min_fast_version"], item["max_fast_version"]):
+            assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+        licence = (folders[kind] / "LICENSE.txt").read_text("utf-8").splitlines()
+        assert licence == ["CC BY 4.0", item["license_url"], f"Copyright {item['copyright']}"]
+
+
+def test_items_of_nobody(tmp_path: Path) -> None:
+    card = card_of(licence="ask Jane")
+    write_model_item(card, tmp_path)
+    item = json.loads((tmp_path / "METADATA.json").read_text("utf-8"))
+    assert (item["author"], item["copyright"], item["license_url"]) == ("", "", "")
+    assert (tmp_path / "LICENSE.txt").read_text("utf-8") == "ask Jane\n"
 
 
 # -- what FAST cannot do
@@ -169,7 +279,19 @@ def test_names_of_files(name: str, part: str) -> None:
         (card_of(tissue={"closing_px": (4,)}), r"tissue.closing_px is \[4\]"),
         (card_of(patch={"rule": "mpp"}), "patch.rule is 'mpp'"),
         (card_of(patch={"size_px": 100}), "patch.size_px is 100, .* multiple of 16"),
-        (card_of(patch={"tolerance": 0.2}), "patch.tolerance is 0.2, and FAST's is 0.1"),
+        (card_of(patch={"tolerance": 0.2}, version="4.15"), "patch.tolerance is 0.2, and FAST's"),
+        (
+            card_of(tissue={"level": "coarsest"}),
+            "tissue.level is 'coarsest', and the pipeline takes",
+        ),
+        (
+            card_of(level="coarsest"),
+            "low_resolution.level 'coarsest', and the pipeline takes 'fast-",
+        ),
+        (
+            card_of(level="fast-4.9", version="4.15"),
+            "'fast-4.9', and the pipeline takes 'coarsest'",
+        ),
         (card_of(level="at-least"), "low_resolution.level 'at-least'"),
         (card_of(classes=("background", "a;b")), "class name 'a;b'"),
         (card_of(networks={"refinement": NETWORK}), "no patch network"),
@@ -207,11 +329,46 @@ def test_networks_as_fast_wants_them(fast_bundle: Bundle, fast_bundle_of_three: 
         }
         names = [each.name for each in refinement.graph.input]
         # FAST numbers inputs by their sorted names.
-        assert sorted(names) == ["input_0_image", *heatmaps, "input_2_frame"]
+        assert sorted(names) == ["input_0_image", *heatmaps, "input_2_extent", "input_2_frame"]
         sizes = {each.name: _sizes(each) for each in refinement.graph.input}
         assert sizes["input_0_image"] == [1, None, None, 3]
-        assert all(sizes[name] == [1, None, None, 1] for name in heatmaps)
+        assert all(sizes[name] == [1, None, None, 1] for name in (*heatmaps, "input_2_extent"))
         assert sizes["input_2_frame"] == [1, FIELD_PX, FIELD_PX, 3]
+
+
+def test_4_15_needs_no_extent(tmp_path: Path) -> None:
+    bundle = write_bundle(
+        tmp_path, classes=("glass", "tumour"), refines=True, name="New", version="4.15"
+    )
+    file = bundle.network_file(bundle.card.exports[0], "refinement")
+    names = {each.name for each in onnx.load(file).graph.input}
+    assert names == {"input_0_image", "input_1_heatmap", "input_2_frame"}
+
+
+def test_heatmaps_are_cut_to_the_extent(fast_bundle: Bundle) -> None:
+    """FAST 4.9's empty cells beyond the slide go; a cell that lies on it in part stays."""
+    rng = np.random.default_rng(0)
+    heatmap = rng.random((1, 5, 7, 1), np.float32)
+    fed = {
+        "input_0_image": rng.integers(1, 256, (1, 90, 70, 3)).astype(np.float32),
+        "input_2_frame": np.zeros((1, FIELD_PX, FIELD_PX, 3), np.float32),
+    }
+    session = onnxruntime.InferenceSession(
+        fast_bundle.network_file(fast_bundle.card.exports[0], "refinement")
+    )
+
+    def refine(heatmap: np.ndarray, extent_px: tuple[int, int]) -> np.ndarray:
+        extent = np.ones((1, *extent_px, 1), np.float32)
+        return session.run(None, {**fed, "input_1_heatmap": heatmap, "input_2_extent": extent})[0]
+
+    expected = refine(heatmap, (5 * 32, 7 * 32))
+    larger = np.zeros((1, 20, 28, 1), np.float32)
+    larger[:, :5, :7] = heatmap
+    np.testing.assert_array_equal(refine(larger, (5 * 32, 7 * 32)), expected)
+    np.testing.assert_array_equal(refine(larger, (4 * 32 + 1, 6 * 32 + 16)), expected)
+    # Never larger than what is there.
+    np.testing.assert_array_equal(refine(heatmap, (6 * 32, 9 * 32)), expected)
+    assert np.abs(refine(larger, (20 * 32, 28 * 32)) - expected).max() > 1e-3
 
 
 def _sizes(tensor: onnx.ValueInfoProto) -> list[int | None]:

@@ -8,46 +8,76 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from fast_bundles import fast_model, onnx_model
+from fast_bundles import fast_model, onnx_model, write_bundle
 from fast_program import need_fast
 from odd_slides import write_odd_slide
 
 from h2g.bundle import Bundle
 from h2g.cohort import read_cohort
+from h2g.data.phantom import Anatomy
+from h2g.data.phantom.slide import SlideOptions, make_slide
+from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.inference.fast_engine import predict_slides_with_fast
 from h2g.inference.fast_process import run_pipeline
 from h2g.inference.predict import predict_slides
 from h2g.inference.refinement import labels_of
 from h2g.inference.requests import SlideRequest
+from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap
 
 HEATMAP_LIMIT = 1e-3
 LABEL_LIMIT = 0.999
+TWO = ("background", "tumour")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def slides(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> list[SlideRequest]:
-    """Of the generated cohort; with levels that fit no grid; without a level to read as it is; and
-    without an objective, where FAST resamples whatever there is."""
+    """Phantoms whose coarsest level is below and above 5 MiB; with levels that fit no grid; without
+    a level to read as it is; without an objective, where FAST resamples whatever there is."""
     folder = tmp_path_factory.mktemp("odd_slides")
     odd = {"size_px": (5003, 4007), "mpp": 0.25, "objective": 40}
     bare = {"size_px": (1511, 1301), "mpp": 1.07, "objective": None}
     files = [
         read_cohort(phantom_cohort).split("test")[0].slide,
+        write_phantom(folder / "larger.svs", size_px=(2816, 2048)),
         write_odd_slide(folder / "native.svs", downsamples=(2, 8, 16), seed=1, **odd),
         write_odd_slide(folder / "resampled.svs", downsamples=(4, 16), seed=2, **odd),
         write_odd_slide(folder / "no objective.svs", downsamples=(2, 4), seed=3, **bare),
     ]
+    assert coarsest_mib(files[0]) < 5 < coarsest_mib(files[1])
     return [SlideRequest(file) for file in files]
+
+
+def write_phantom(path: Path, *, size_px: tuple[int, int]) -> Path:
+    options = SlideOptions(
+        path.stem, 0, seed=8, grade=2, size_px=size_px, mpp=1.0, suffix="svs", anatomy=Anatomy()
+    )
+    make_slide(options, slide=path, annotation=path.with_suffix(".geojson"))
+    return path
+
+
+def coarsest_mib(slide: Path) -> float:
+    """As FAST counts: four bytes a pixel."""
+    with open_slide(slide) as opened:
+        width, height = opened.info.levels[-1].size_px
+    return width * height * 4 / 1024**2
+
+
+@pytest.fixture(scope="module", params=list(FAST_VERSIONS))
+def version(request: pytest.FixtureRequest) -> FastName:
+    name: FastName = request.param
+    need_fast(name)
+    return name
 
 
 @pytest.fixture(scope="module")
 def both(
-    fast_bundle: Bundle, slides: list[SlideRequest], tmp_path_factory: pytest.TempPathFactory
+    version: FastName, slides: list[SlideRequest], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """Prediction folders: FAST's and that of h2g with ONNX Runtime."""
-    need_fast()
-    return predict_both(fast_bundle, slides, tmp_path_factory.mktemp("both"))
+    """Prediction folders of two stages: FAST's and that of h2g with ONNX Runtime."""
+    folder = tmp_path_factory.mktemp("both")
+    bundle = write_bundle(folder / "bundle", classes=TWO, refines=True, name="Two", version=version)
+    return predict_both(bundle, slides, folder)
 
 
 def predict_both(bundle: Bundle, slides: list[SlideRequest], folder: Path) -> tuple[Path, Path]:
@@ -60,7 +90,15 @@ def predict_both(bundle: Bundle, slides: list[SlideRequest], folder: Path) -> tu
     return fast, ours
 
 
-@pytest.mark.parametrize("number", range(4))
+def label_pair(folders: tuple[Path, Path], name: str) -> tuple[np.ndarray, np.ndarray]:
+    first, second = (
+        tifffile.imread(folder / "segmentations" / f"{name}.tiff") for folder in folders
+    )
+    assert first.shape == second.shape
+    return first, second
+
+
+@pytest.mark.parametrize("number", range(5))
 def test_fast_and_h2g_agree(
     number: int, both: tuple[Path, Path], slides: list[SlideRequest], record_property
 ) -> None:
@@ -74,8 +112,7 @@ def test_fast_and_h2g_agree(
     assert difference <= HEATMAP_LIMIT
     assert expected.values[wanted, 1].std() > 0.1  # a heatmap of one value would agree too easily
 
-    labels, ours = (tifffile.imread(folder / "segmentations" / f"{name}.tiff") for folder in both)
-    assert labels.shape == ours.shape
+    labels, ours = label_pair(both, name)
     agreement = (labels == ours).mean()
     assert agreement >= LABEL_LIMIT
     assert 0.02 < (ours > 0).mean() < 0.98
@@ -97,28 +134,37 @@ def test_the_tables_agree(both: tuple[Path, Path], slides: list[SlideRequest]) -
             assert len(list((both[0] / kind).glob(f"{slide.name}.*"))) == 1
 
 
-def test_three_classes(
-    fast_bundle_of_three: Bundle, slides: list[SlideRequest], tmp_path: Path
-) -> None:
+def test_three_classes(version: FastName, slides: list[SlideRequest], tmp_path: Path) -> None:
     """One pipeline for any number of classes; the heatmap's channels reach the network in order."""
-    need_fast()
-    fast, ours = predict_both(fast_bundle_of_three, slides[1:2], tmp_path)
-    labels, wanted = (
-        tifffile.imread(folder / "segmentations" / "native.tiff") for folder in (fast, ours)
+    bundle = write_bundle(
+        tmp_path / "b", classes=(*TWO, "immune"), refines=True, name="Three", version=version
     )
-    assert (labels == wanted).mean() >= LABEL_LIMIT
-    assert min(np.bincount(wanted.ravel(), minlength=3)) > 0.01 * wanted.size
+    labels, ours = label_pair(predict_both(bundle, slides[2:3], tmp_path), "native")
+    assert (labels == ours).mean() >= LABEL_LIMIT
+    assert min(np.bincount(ours.ravel(), minlength=3)) > 0.01 * ours.size
 
 
-def test_one_stage(
-    fast_bundle_of_one_stage: Bundle, slides: list[SlideRequest], tmp_path: Path
-) -> None:
-    need_fast()
-    fast, ours = predict_both(fast_bundle_of_one_stage, slides[1:2], tmp_path)
-    labels, wanted = (
-        tifffile.imread(folder / "segmentations" / "native.tiff") for folder in (fast, ours)
+def test_one_stage(version: FastName, slides: list[SlideRequest], tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", classes=TWO, refines=False, name="One", version=version)
+    some = [slides[0], slides[1], slides[3]]
+    folders = predict_both(bundle, some, tmp_path)
+    shares = []
+    for slide in some:
+        labels, ours = label_pair(folders, slide.name)
+        np.testing.assert_array_equal(labels, ours)
+        shares.append((ours > 0).mean())
+    assert 0.02 < max(shares) < 0.98
+
+
+def test_the_slide_alone(version: FastName, slides: list[SlideRequest], tmp_path: Path) -> None:
+    bundle = write_bundle(
+        tmp_path / "b", classes=TWO, refines=True, name="Slide", version=version, sees="image"
     )
-    np.testing.assert_array_equal(labels, wanted)
+    folders = predict_both(bundle, slides[:2], tmp_path)
+    for slide in slides[:2]:
+        labels, ours = label_pair(folders, slide.name)
+        assert (labels == ours).mean() >= LABEL_LIMIT
+        assert 0 < (ours > 0).mean() < 1
 
 
 def test_files_of_the_headless_pipeline(
@@ -126,7 +172,7 @@ def test_files_of_the_headless_pipeline(
 ) -> None:
     """What is written with either of FAST's engines; the pyramid lacks a border, the other not."""
     h5py = pytest.importorskip("h5py")
-    runner, (pipeline,) = need_fast(), (fast_bundle.path / "fast").glob("*-headless.fpl")
+    runner, (pipeline,) = need_fast("4.9"), (fast_bundle.path / "fast").glob("*-headless.fpl")
     probabilities = {}
     for engine in ("ONNXRuntime", "OpenVINO"):
         out = tmp_path / f"with {engine}"

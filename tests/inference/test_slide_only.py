@@ -78,7 +78,7 @@ def test_every_engine_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_
 
 
 def test_fast_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
-    need_fast()
+    need_fast("4.9")
     predict_slides(load_model(run.path), [slide], tmp_path / "keras")
     export_model(run.path, tmp_path / "bundle", ExportRequest(("fast",)))
     model = load_model(tmp_path / "bundle", engine="fast")

@@ -5,7 +5,7 @@ import yaml
 
 from h2g.errors import RecipeError
 from h2g.recipes.reading import dump_recipe, load_recipe, recipe_names, validate_recipe
-from h2g.recipes.recipe import PROFILES
+from h2g.recipes.recipe import PROFILES, Preprocessing
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -37,7 +37,8 @@ def test_a_profile_gives_what_the_recipe_leaves_out(tmp_path):
     text = "preprocessing:\n  profile: fast\n  patch: {mpp: 2.0}\n"
     preprocessing = load_recipe(write(tmp_path, text)).preprocessing
     assert preprocessing.tissue.rule == "white-distance"
-    assert preprocessing.low_resolution.level == "coarsest"
+    assert preprocessing.low_resolution.level == "fast-4.9"
+    assert preprocessing.fast_version == "4.9"
     assert (preprocessing.patch.mpp, preprocessing.patch.min_tissue) == (2.0, 0.5)
 
 
@@ -85,5 +86,19 @@ def test_another_profile_changes_all_but_size_and_resolution_of_patches():
     assert recipe.preprocessing.low_resolution == fast.low_resolution
     changed = {"mpp": 2.0, "size_px": 256, "min_tissue": 0.4}
     assert recipe.preprocessing.patch == fast.patch.model_copy(update=changed)
-    with pytest.raises(RecipeError, match=r"preprocessing\.profile: input should be 'paper' or"):
+    with pytest.raises(RecipeError, match=r"preprocessing\.profile: input should be 'paper', 'f"):
         load_recipe("mob-pw", ("preprocessing.profile=fsat",))
+
+
+def test_what_was_called_fast_before_is_fast_4_15(tmp_path: Path) -> None:
+    """Runs and bundles from before FAST's versions were told apart keep their meaning."""
+    old = {
+        "profile": "fast",
+        "tissue": {"rule": "white-distance", "threshold": 85, "closing_px": [9], "mpp": None},
+        "patch": {"rule": "fast", "min_tissue": 0.5},
+        "low_resolution": {"level": "coarsest"},
+    }
+    expected = PROFILES["fast-4.15"]
+    assert Preprocessing.model_validate(old) == expected
+    recipe = write(tmp_path, yaml.safe_dump({"preprocessing": old}))
+    assert load_recipe(recipe).preprocessing == expected

@@ -13,9 +13,7 @@ import numpy as np
 def main(slide: str, magnification: str, side_px: str, out: str) -> None:
     fast.Reporter.setGlobalReportMethod(fast.Reporter.NONE)
     image = fast.WholeSlideImageImporter.create(slide).runAndGetOutputData()
-    # By colour, at 85 from white, dilated and eroded by 9, black being glass: as in the pipelines.
-    tissue = fast.TissueSegmentation.create(True, -1, 1.25, 85, 9, 9, True)
-    mask = tissue.connect(image).runAndGetOutputData()
+    mask = tissue().connect(image).runAndGetOutputData()
 
     def generator() -> fast.PatchGenerator:
         size = int(side_px)
@@ -31,6 +29,14 @@ def main(slide: str, magnification: str, side_px: str, out: str) -> None:
     np.savez(out, patches=patches, cells=cells, kept=kept, mask=np.asarray(mask)[..., 0])
     sys.stdout.flush()
     os._exit(0)  # FAST's objects crash when Python takes them down
+
+
+def tissue() -> fast.TissueSegmentation:
+    """By colour, 85 from white, dilated and eroded by 9, black being glass: as in the pipelines."""
+    try:
+        return fast.TissueSegmentation.create(True, -1, 1.25, 85, 9, 9, True)
+    except TypeError:  # 4.9 has no other method and no levels
+        return fast.TissueSegmentation.create(85, 9, 9, True)
 
 
 def cell(patch: fast.Image) -> tuple[int, int]:

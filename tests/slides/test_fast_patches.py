@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,15 +9,17 @@ from fast_program import run_in_fast
 from odd_slides import write_odd_slide
 
 from h2g.errors import SlideError
-from h2g.recipes.recipe import PROFILES, PatchSettings
+from h2g.fast_versions import FastName
+from h2g.recipes.recipe import PROFILES, PatchRule, PatchSettings
+from h2g.slides.fast_levels import misplaced_level
 from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
 from h2g.slides.info import Level, slide_info
 from h2g.slides.reading import open_slide, plan_patches, read_patch
 from h2g.slides.tissue import TissueMask, find_tissue
 
 
-def settings(**values: float) -> PatchSettings:
-    return PatchSettings(**{"rule": "fast", "size_px": 64, "min_tissue": 0.5, **values})
+def settings(**values: Any) -> PatchSettings:
+    return PatchSettings(**{"rule": "fast-4.15", "size_px": 64, "min_tissue": 0.5, **values})
 
 
 def grid_of(
@@ -25,6 +28,7 @@ def grid_of(
     *,
     mpp: float,
     objective: int | None,
+    rule: PatchRule = "fast-4.15",
     wanted_mpp: float = 1.0,
 ) -> PatchGrid:
     """Levels of sizes rounded down, as scanners write them."""
@@ -34,10 +38,10 @@ def grid_of(
     ]
     properties = {"openslide.objective-power": str(objective)} if objective else {}
     info = slide_info(Path("a.svs"), properties, levels, mpp=mpp)
-    return patch_grid(info, settings(mpp=wanted_mpp))
+    return patch_grid(info, settings(rule=rule, mpp=wanted_mpp))
 
 
-# -- which level
+# -- which level, 4.15
 
 
 def test_the_objective_chooses_the_level() -> None:
@@ -82,6 +86,53 @@ def test_the_other_rule_is_another() -> None:
     assert plan_patches(info, settings()).read_px == 64
 
 
+# -- which level, 4.9
+
+
+def test_4_9_goes_by_um_px_alone() -> None:
+    # 0.2208 * 4 = 0.8832, resampled by 1 / 0.8832 = 1.1322: 64 * 1.1322 = 72.46 pixels.
+    grid = grid_of((16000, 12000), (1, 4), mpp=0.2208, objective=40, rule="fast-4.9")
+    assert (grid.plan.level, grid.plan.read_px) == (1, 72)
+    assert grid.plan.mpp == pytest.approx(1.0)
+    # 16000 * 0.2208 = 3532.8 um; a cell is 64 um: 55.2; 12000 * 0.2208 / 64 = 41.4.
+    assert (grid.cols, grid.rows) == (56, 42)
+    # The third column starts at 2 * 64 * 1.1322 = 144.9 pixels of the level.
+    assert grid.xy_level0(0, 2) == (144 * 4, 0)
+    # Exactly 1.0 um/px is read as it is, 0.03 % more is not.
+    exact = grid_of((16000, 12000), (1, 4), mpp=0.25, objective=None, rule="fast-4.9")
+    assert (exact.plan.level, exact.plan.factor) == (1, 1.0)
+    above = grid_of((16001, 12000), (1, 4), mpp=0.25, objective=40, rule="fast-4.9")
+    assert (above.plan.level, above.plan.factor) == (0, 4.0)
+    with pytest.raises(SlideError, match="its finest level has 2 um/px, too coarse"):
+        grid_of((8000, 6000), (1, 4), mpp=2.0, objective=None, rule="fast-4.9")
+
+
+def test_4_9_knows_no_level_below_5_mib() -> None:
+    # 1000 * 1000 * 4 bytes are 3.8 MiB, so 0.5 um/px is the coarsest for it.
+    grid = grid_of((4000, 4000), (1, 2, 4), mpp=0.25, objective=40, rule="fast-4.9")
+    assert (grid.plan.level, grid.plan.factor) == (1, 2.0)
+    plan = grid_of((4000, 4000), (1, 2, 4), mpp=0.25, objective=40).plan
+    assert (plan.level, plan.factor) == (2, 1.0)
+
+
+def test_4_9_measures_the_slide_by_its_coarsest_level() -> None:
+    # Of 10001 columns level 2 keeps 1250, of 10001 / 1250 * 0.25 = 2.0002 um; a cell of 64 um is
+    # 32 pixels of 2 um: 1250 * 2.0002 / 2 = 1250.1 are 1250, so 39.06 cells. Of 9984 rows 1248 are
+    # left: 1248.1, 1248 pixels, 39.0 cells.
+    grid = grid_of((10001, 9984), (1, 4, 8), mpp=0.25, objective=40, rule="fast-4.9")
+    assert (grid.cols, grid.rows) == (40, 39)
+
+
+@pytest.mark.parametrize(
+    ("size_px", "misplaced"), [((1000, 900), False), ((999, 900), False), ((1001, 900), True)]
+)
+def test_levels_rounded_up_are_misplaced(size_px: tuple[int, int], misplaced: bool) -> None:
+    # 4000 / 999 = 4.004 is cut off to 4, 4000 / 1001 = 3.996 to 3.
+    levels = [Level((4000, 3600), 1.0), Level(size_px, 4000 / size_px[0])]
+    info = slide_info(Path("a.svs"), {}, levels, mpp=0.25)
+    assert misplaced_level(info, 1) == misplaced
+
+
 # -- which cells
 
 
@@ -111,17 +162,32 @@ def test_as_much_as_the_share_is_enough() -> None:
 
 # -- FAST itself
 
+# Levels as they are, sizes that do not fit; none of 10x: every second pixel of level 0; no
+# objective: a factor of 1.87; 1.33 of level 1, and a last row under a mask pixel.
+SLIDES = [
+    ((3003, 2507), (4, 16), 0.5, 20, 5, True),
+    ((2009, 1503), (4, 16), 0.5, 20, 10, True),
+    ((1511, 1301), (2, 4), 1.07, None, 5, False),
+    ((1475, 942), (3,), 0.5, 20, 5, False),
+]
+# Exactly 10x; a level that is not quite 10x; level 1, resampled; 40x that is not quite 40x.
+SLIDES_OF_4_9 = [
+    ((5032, 4504), (4,), 0.25, 40, 10, True),
+    ((5007, 4511), (4,), 0.25, 40, 10, True),
+    ((5002, 4506), (2, 8), 0.25, 40, 10, True),
+    ((5004, 4504), (2, 4), 0.2208, 40, 5, False),
+]
+
 
 @pytest.mark.parametrize(
-    ("size_px", "downsamples", "mpp", "objective", "magnification", "exact"),
+    ("rule", "size_px", "downsamples", "mpp", "objective", "magnification", "exact"),
     [
-        ((3003, 2507), (4, 16), 0.5, 20, 5, True),  # a level as it is; sizes that do not fit
-        ((2009, 1503), (4, 16), 0.5, 20, 10, True),  # none of 10x: every second pixel of level 0
-        ((1511, 1301), (2, 4), 1.07, None, 5, False),  # no objective: a factor of 1.87
-        ((1475, 942), (3,), 0.5, 20, 5, False),  # 1.33 of level 1; a last row under a mask pixel
+        *(("fast-4.15", *each) for each in SLIDES),
+        *(("fast-4.9", *each) for each in (SLIDES[0], SLIDES[2], *SLIDES_OF_4_9)),
     ],
 )
 def test_fast_cuts_the_same_patches(
+    rule: PatchRule,
     size_px: tuple[int, int],
     downsamples: tuple[int, ...],
     mpp: float,
@@ -135,13 +201,15 @@ def test_fast_cuts_the_same_patches(
         path, size_px=size_px, downsamples=downsamples, mpp=mpp, objective=objective, seed=7
     )
     script = Path(__file__).parent / "cut_in_fast.py"
-    run_in_fast(script, path, str(magnification), "64", tmp_path / "cut.npz")
+    name: FastName = "4.9" if rule == "fast-4.9" else "4.15"
+    run_in_fast(script, path, str(magnification), "64", tmp_path / "cut.npz", name=name)
     fast = np.load(tmp_path / "cut.npz")
 
-    patch = settings(mpp=10 / magnification)
+    patch = settings(rule=rule, mpp=10 / magnification)
+    profile = PROFILES["fast" if name == "4.9" else "fast-4.15"]
     with open_slide(path) as slide:
         grid = patch_grid(slide.info, patch)
-        tissue = find_tissue(slide, PROFILES["fast"].tissue)
+        tissue = find_tissue(slide, profile.tissue)
         assert len(fast["cells"]) == grid.rows * grid.cols
         largest = different = 0
         for (row, col), pixels in zip(fast["cells"].tolist(), fast["patches"], strict=True):
