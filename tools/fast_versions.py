@@ -1,0 +1,308 @@
+"""What a bundle's pipelines do in many versions of FAST, beside h2g's own prediction of a slide.
+
+    python tools/fast_versions.py bundle slide.svs --fast 4.9.2 --readme fast_pipelines/README.md
+
+The versions lie in .fast/<version>; one that is missing is installed there. The table is Markdown.
+h2g predicts with the bundle's ONNX or OpenVINO files when it has some, else with those for FAST.
+4.12 and 4.13 start only with libjpeg.so.8, which Ubuntu has and Debian has not: a folder with a
+copy of the one in .fast/4.11.0 and nothing else, named in LD_LIBRARY_PATH, will do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import tifffile
+from fast_versions_table import Comparison, Outcome, table, title, with_section
+
+from h2g.bundle import Bundle, Format, open_bundle
+from h2g.errors import H2GError, RunError, SlideError
+from h2g.inference.engine import NetworkFiles
+from h2g.inference.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
+from h2g.inference.folder import PredictionFolder, SlideFiles
+from h2g.inference.loaded_model import LoadedModel
+from h2g.inference.loading import load_model
+from h2g.inference.onnx_engine import OnnxEngine
+from h2g.inference.predict import predict_slides
+from h2g.inference.refinement import labels_at, patchwise_labels
+from h2g.inference.requests import SlideRequest
+from h2g.runs import write_text
+from h2g.slides.reading import open_slide
+from h2g.slides.writing import read_heatmap
+
+TOOLS = Path(__file__).parent
+# The last of most minor versions.
+VERSIONS = (
+    *("4.9.1", "4.9.2", "4.10.0", "4.11.0", "4.12.0"),
+    *("4.13.1", "4.14.1", "4.15.1", "4.17.1", "4.18.0"),
+)
+ENGINE_OF_FORMAT: dict[Format, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
+TIMEOUT_S = 300.0
+# FAST in Python crashes now and then; a segmentation fault, of itself and through xvfb-run.
+TRIES = 5
+CRASHED = (-signal.SIGSEGV, 128 + signal.SIGSEGV)
+# An exception's line; what it says may go on below.
+RAISED = re.compile(r"\w*Error: ")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every version is tried with.
+
+    Attributes:
+        expected: the files of h2g's own prediction.
+    """
+
+    bundle: Bundle
+    slide: Path
+    expected: SlideFiles
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("slide", type=Path)
+    parser.add_argument("--fast", action="append", metavar="VERSION", help="default: ten of them")
+    parser.add_argument("--readme", type=Path, help="also put the table in this file")
+    arguments = parser.parse_args()
+    bundle = open_bundle(arguments.bundle)
+    if bundle.card.find_export("fast") is None:
+        raise RunError(f"{bundle.path}: no FAST pipelines. Export the run with --format fast.")
+    with open_slide(arguments.slide) as slide:
+        heading = title(str(bundle.card.preprocessing.fast_version), slide.info)
+    with tempfile.TemporaryDirectory() as temporary:
+        expected = predict(bundle, arguments.slide, Path(temporary))
+        trial = Trial(bundle, arguments.slide.resolve(), expected)
+        section = table(heading, [look(each, trial) for each in arguments.fast or VERSIONS])
+    print(section)
+    if arguments.readme:
+        text = arguments.readme.read_text("utf-8")
+        write_text(arguments.readme, with_section(text, section))
+
+
+def tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# -- h2g
+
+
+def predict(bundle: Bundle, slide: Path, out: Path) -> SlideFiles:
+    """h2g's own prediction of the slide; SlideError when it has none."""
+    request = SlideRequest(slide)
+    model = own_model(bundle)
+    tell(f"h2g: predicts {slide.name} with {model.engine}")
+    (row,) = predict_slides(model, [request], out)
+    if row["status"] != "ok":
+        raise SlideError(row["reason"])
+    return PredictionFolder(out, []).files(request.name)
+
+
+def own_model(bundle: Bundle) -> LoadedModel:
+    for format, engine in ENGINE_OF_FORMAT.items():
+        if bundle.card.find_export(format):
+            return load_model(bundle.path, engine=engine)
+    return model_of_fasts_files(bundle)
+
+
+def model_of_fasts_files(bundle: Bundle) -> LoadedModel:
+    """The ONNX files in the bundle's folder fast, run by h2g."""
+    card, export = bundle.card, bundle.card.find_export("fast")
+    assert export is not None
+    files = NetworkFiles(
+        patch=bundle.network_file(export, "patch"),
+        refinement=bundle.network_file(export, "refinement"),
+        input_px=card.refinement_px,
+        class_count=len(card.class_names),
+    )
+    return LoadedModel(
+        path=bundle.path,
+        recipe=card.name,
+        class_names=card.class_names,
+        preprocessing=card.preprocessing,
+        sha256=dict(export.files),
+        open_engine=lambda batch_size: OnnxEngine(files, batch_size=batch_size),
+        has_patch="patch" in card.networks,
+        engine="onnxruntime, FAST's files",
+    )
+
+
+# -- FAST
+
+
+def look(version: str, trial: Trial) -> Outcome:
+    """Tries one version of FAST, each step in a process of its own."""
+    fast = find_fast(version)
+    if isinstance(fast, str):
+        tell(f"{version}: {fast}")
+        return Outcome(version, start=fast)
+    with tempfile.TemporaryDirectory() as temporary:
+        tell(f"{version}: runs headless")
+        headless, comparison = run_headless(fast, trial, Path(temporary) / "slide")
+        tell(f"{version}: {headless or 'ran'}; draws")
+        parses, draws = draw(fast, trial, Path(temporary))
+        tell(f"{version}: {parses or draws or 'drew'}")
+    return Outcome(version, "", headless, parses, draws, comparison)
+
+
+def find_fast(version: str) -> Fast | str:
+    """The FAST of a version, installed when it is missing, or why there is none."""
+    found = fast_that_is_here(version)
+    if found is None:
+        tell(f"{version}: is installed")
+        command = ["make", "-C", str(TOOLS.parent), "fast-environment", f"FAST={version}"]
+        subprocess.run(command, stdout=sys.stderr, check=False)
+        found = fast_that_is_here(version)
+    return found or "it is not installed"
+
+
+def fast_that_is_here(version: str) -> Fast | str | None:
+    """The FAST of a version, or why it does not start; None where it is not installed."""
+    for fast in installed_fasts():
+        if fast.version == version:
+            return fast
+    place = f"{TOOLS.parent / '.fast' / version}/"
+    # Without the path at its beginning, which is of no use to others.
+    return next(
+        (said.partition(": ")[2] for said in failed_fasts() if said.startswith(place)), None
+    )
+
+
+def run_headless(fast: Fast, trial: Trial, prefix: Path) -> tuple[str, Comparison | None]:
+    """Why the headless pipeline failed, "" when it did not, and what it wrote."""
+    (pipeline,) = (trial.bundle.path / "fast").glob("*-headless.fpl")
+    variables = {"slide": str(trial.slide), "out": str(prefix)}
+    failure = run_pipeline(fast.runner, pipeline, variables, timeout_s=TIMEOUT_S)
+    if failure:
+        return in_short(failure, trial), None
+    try:
+        return "", compare(trial, prefix)
+    except OSError as error:
+        return f"it ended without its files ({in_short(str(error), trial)})", None
+
+
+def draw(fast: Fast, trial: Trial, folder: Path) -> tuple[str, str | None]:
+    """Why the pipeline for FastPathology is not parsed, and not drawn; "" where it is."""
+    (pipeline,) = (trial.bundle.path / "fast" / "user" / "pipelines").glob("*.fpl")
+    xvfb, python = shutil.which("xvfb-run"), fast.runner.parents[5] / "bin" / "python"
+    if xvfb is None or not python.is_file():
+        return "there is no xvfb-run, or no Python beside this FAST", None
+    script, png = TOOLS / "fast_gui.py", folder / "drawn.png"
+    command = [xvfb, "-a", python, script, pipeline.resolve(), trial.slide, png]
+    said, failure = "", ""
+    for _ in range(TRIES):
+        code, said = run_killable([str(part) for part in command])
+        failure = why_ended(code, said)
+        if code not in CRASHED:
+            break
+    failure = in_short(failure, trial)
+    if "PARSED" not in said:
+        return failure, None
+    return "", "" if "DRAWN" in said and png.is_file() else failure
+
+
+def run_killable(command: list[str]) -> tuple[int | None, str]:
+    """The exit code, None of what was killed for its time, and all that was said.
+
+    Killed with its children: xvfb-run would leave FAST running.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+        )
+        try:
+            code: int | None = process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            code = None
+        said.seek(0)
+        return code, said.read()
+
+
+def why_ended(code: int | None, said: str) -> str:
+    if code is None:
+        return f"it did not end within {TIMEOUT_S:g} seconds"
+    if code in CRASHED:
+        return f"it crashed {TRIES} times"
+    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    raised = [line for line in lines if RAISED.match(line)]
+    return (raised or lines or [f"it ended with code {code}"])[-1]
+
+
+def in_short(reason: str, trial: Trial) -> str:
+    """One line, 300 characters at most, with names in place of this machine's paths."""
+    for path, name in ((trial.bundle.path.resolve(), "BUNDLE"), (trial.slide.parent, "SLIDES")):
+        reason = reason.replace(str(path), name)
+    return " ".join(reason.split())[:300]
+
+
+# -- both
+
+
+def compare(trial: Trial, prefix: Path) -> Comparison:
+    """FAST's files beside those of h2g; OSError when one of FAST's is missing or broken."""
+    wanted = tifffile.imread(trial.expected.segmentation, key=0)
+    size_px = (wanted.shape[1], wanted.shape[0])
+    difference = lone = None
+    if "patch" in trial.bundle.card.networks:
+        expected = read_heatmap(trial.expected.heatmap)
+        values = tensor(prefix, "heatmap")
+        difference, lone = compare_heatmaps(values, expected.values)
+    if trial.bundle.card.refinement_px is None:
+        rows, cols, _ = expected.values.shape
+        found = on_grid(values, rows, cols)[:rows, :cols]
+        labels = patchwise_labels(dataclasses.replace(expected, values=found), size_px)
+    else:
+        labels = labels_at(tensor(prefix, "probabilities"), size_px)
+    return Comparison(difference, lone, float((labels == wanted).mean()))
+
+
+def compare_heatmaps(values: np.ndarray, expected: np.ndarray) -> tuple[float | None, int]:
+    """The largest difference in cells that both classified, and how many only one did.
+
+    The two may differ in size: FAST 4.9 has empty rows and columns beyond the slide where it
+    resamples patches, and another version may choose another grid.
+    """
+    rows, cols = (max(values.shape[axis], expected.shape[axis]) for axis in (0, 1))
+    values, expected = on_grid(values, rows, cols), on_grid(expected, rows, cols)
+    kept, wanted = values.any(axis=2), expected.any(axis=2)
+    both = kept & wanted
+    difference = float(np.abs(values - expected)[both].max()) if both.any() else None
+    return difference, int((kept ^ wanted).sum())
+
+
+def on_grid(values: np.ndarray, rows: int, cols: int) -> np.ndarray:
+    """(rows, cols, C) or larger, with empty cells added behind the others."""
+    missing = [(0, max(0, rows - values.shape[0])), (0, max(0, cols - values.shape[1])), (0, 0)]
+    return np.pad(values, missing)
+
+
+def tensor(prefix: Path, what: str) -> np.ndarray:
+    """float32 of a file that the pipeline exports."""
+    with h5py.File(prefix.with_name(f"{prefix.name}_{what}.hdf5")) as stream:
+        try:
+            return np.asarray(stream["tensor"], np.float32)
+        except KeyError as error:
+            raise OSError(f"{what}: no dataset 'tensor'") from error
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except H2GError as error:
+        sys.exit(f"fast_versions: {error}")

@@ -1,0 +1,143 @@
+"""What tools/fast_versions.py found, as Markdown, and as a section of a README."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from h2g.errors import H2GError
+from h2g.slides.info import SlideInfo
+
+BEGIN, END = "<!-- fast_versions: begin -->", "<!-- fast_versions: end -->"
+HEADING = "## Versions"
+COLUMNS = (
+    "FAST",
+    "headless runs",
+    "FastPathology's parses",
+    "and draws",
+    "largest difference of the heatmap",
+    "cells that one alone classified",
+    "equal labels",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """FAST's files beside h2g's own prediction.
+
+    Attributes:
+        heatmap_difference: the largest of a class's probability in cells that both classified; None
+            without such cells.
+        lone_cells: how many cells one of the two alone classified; None without a patch stage.
+        equal_labels: share of the segmentation's pixels with the same label.
+    """
+
+    heatmap_difference: float | None
+    lone_cells: int | None
+    equal_labels: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one version of FAST did, of each step "" when it went well, else why not; None when it
+    was not tried.
+
+    Attributes:
+        start: it is installed and starts.
+        headless: the pipeline for runPipeline parses, runs and writes its files.
+        parses: FAST reads the pipeline for FastPathology.
+        draws: its renderers draw the slide, and its outputs are there.
+        comparison: None where headless failed.
+    """
+
+    version: str
+    start: str = ""
+    headless: str | None = None
+    parses: str | None = None
+    draws: str | None = None
+    comparison: Comparison | None = None
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """By step, why it failed."""
+        steps = {
+            "start": self.start,
+            "headless": self.headless,
+            "FastPathology's, parsing": self.parses,
+            "FastPathology's, drawing": self.draws,
+        }
+        return {step: reason for step, reason in steps.items() if reason}
+
+
+def title(group: str, info: SlideInfo) -> str:
+    width, height = info.field_level0
+    objective = f"{info.objective_power:g}x" if info.objective_power else "no objective"
+    levels = ", ".join(f"{level.downsample:.4g}" for level in info.levels)
+    return (
+        f"Bundle for FAST {group}, {info.path.name}: {width} x {height} px at "
+        f"{info.known_mpp:.4g} um/px ({objective}), levels {levels}"
+    )
+
+
+def table(heading: str, outcomes: Sequence[Outcome]) -> str:
+    """A section of Markdown: the heading, a row a version, and below why steps failed."""
+    lines = [f"### {heading}", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
+    lines += [_row(_cells(outcome)) for outcome in outcomes]
+    reasons = [
+        f"- {outcome.version}, {step}: {reason}"
+        for outcome in outcomes
+        for step, reason in outcome.failures.items()
+    ]
+    if reasons:
+        lines += ["", *reasons]
+    return "\n".join(lines) + "\n"
+
+
+def with_section(text: str, section: str) -> str:
+    """A README in which a section replaces that of the same heading, or is added behind the others
+    between the markers.
+
+    Raises:
+        H2GError: there are neither markers nor a place for them.
+    """
+    if BEGIN not in text:
+        text = _with_markers(text)
+    before, _, rest = text.partition(BEGIN)
+    inside, _, after = rest.partition(END)
+    sections = [each.strip() for each in re.split(r"^(?=### )", inside, flags=re.M) if each.strip()]
+    by_heading = {each.splitlines()[0]: each for each in sections}
+    by_heading[section.splitlines()[0]] = section.strip()
+    body = "\n\n".join(by_heading.values())
+    return f"{before}{BEGIN}\n\n{body}\n\n{END}{after}"
+
+
+def _with_markers(text: str) -> str:
+    """The markers at the end of the section ``## Versions``."""
+    found = re.search(rf"^{HEADING}$.*?(?=^## |\Z)", text, flags=re.M | re.S)
+    if found is None:
+        raise H2GError(
+            f"The README has no section '{HEADING}' for the table. Add it, or the lines "
+            f"{BEGIN} and {END}."
+        )
+    end = found.end()
+    return f"{text[:end].rstrip()}\n\n{BEGIN}\n{END}\n\n{text[end:]}".rstrip("\n") + "\n"
+
+
+def _cells(outcome: Outcome) -> list[str]:
+    steps = (outcome.headless, outcome.parses, outcome.draws)
+    done = ["-" if step is None else "no" if step else "yes" for step in steps]
+    return [outcome.version, *done, *_figures(outcome.comparison)]
+
+
+def _figures(comparison: Comparison | None) -> list[str]:
+    if comparison is None:
+        return ["-"] * 3
+    difference, lone = comparison.heatmap_difference, comparison.lone_cells
+    return [
+        "-" if difference is None else f"{difference:.1e}" if difference else "0",
+        "-" if lone is None else str(lone),
+        f"{100 * comparison.equal_labels:.4f} %",
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
