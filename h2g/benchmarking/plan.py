@@ -60,10 +60,9 @@ def network_files(choice: Choice) -> dict[str, NetworkFile]:
     """
     if is_run(choice.model):
         run = open_run(choice.model, slides_must_exist=False)
-        stages = ["patch", *(["refinement"] if run.recipe.refinement else [])]
         return {
             f"{stage}/{file.name}": NetworkFile(file_sha256(file), file.stat().st_size)
-            for stage, file in run.trained_models(stages).items()
+            for stage, file in run.trained_models(run.recipe.network_stages).items()
         }
     bundle = open_bundle(choice.model)
     for format in FORMATS_OF_ENGINE.get(choice.engine, ()):

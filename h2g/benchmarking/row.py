@@ -62,8 +62,10 @@ def _measure_engine(settings: RowSettings, out: Path) -> dict[str, Any]:
         pass  # said before an engine is opened for it
     start = time.perf_counter()
     engine = model.open_engine(settings.batch_size)
-    side = model.preprocessing.patch.size_px
-    engine.classify(np.zeros((1, side, side, 3), np.uint8))
+    engine.load()
+    if model.has_patch:  # the first call is part of starting
+        side = model.preprocessing.patch.size_px
+        engine.classify(np.zeros((1, side, side, 3), np.uint8))
     open_s = time.perf_counter() - start
     request = SlideRequest(settings.slide, settings.mpp)
     repeats, patches = [], 0

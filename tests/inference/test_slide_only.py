@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from click.testing import CliRunner
 from fast_program import need_fast
 
 from h2g.bundle import open_bundle
+from h2g.cli.main import main
 from h2g.cohort import read_cohort
 from h2g.evaluation.evaluate import evaluate_run
 from h2g.exporters.export import export_model
@@ -87,6 +89,15 @@ def test_fast_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Pa
     np.testing.assert_array_equal(segmentation(tmp_path / "fast", slide), expected)
     files = open_bundle(tmp_path / "bundle").card.exports[0].files
     assert not [name for name in files if "patch" in name]
+
+
+def test_it_is_benchmarked(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
+    arguments = ["benchmark", str(run.path), "--slide", str(slide.path), "--repeats", "2"]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "times"), "--json"])
+    assert result.exit_code == 0, result.stderr
+    (row,) = json.loads(result.stdout)["rows"]
+    assert (row["status"], row["engine"], row["patches"]) == ("ok", "keras", 0), row["reason"]
+    assert row["mean_s"]["refinement"] > 0
 
 
 def segmentation(folder: Path, slide: SlideRequest) -> np.ndarray:
