@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("prepare")
 @click.argument("cohort", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run folder.")
-@click.option("--recipe", default="mob-pw-unet", show_default=True, help="A name or a YAML file.")
+@click.option("--recipe", required=True, help="A name ('h2g recipes' lists them) or a YAML file.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -41,7 +41,7 @@ def command(
     \b
     Examples:
       h2g prepare cohort/cohort.csv --out run --recipe demo
-      h2g prepare cohort.csv --out run --set preprocessing.patch.min_tissue=0.5
+      h2g prepare cohort.csv --out run --recipe mob-pw --set preprocessing.patch.min_tissue=0.5
     """
     from h2g.cohort import read_cohort
     from h2g.data.patch_index import check_counts, count_patches, index_cohort
