@@ -9,13 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnxruntime
-import openvino
 from ai_edge_litert.interpreter import Interpreter
 
 from h2g.clustering.graph import OUTPUT, centre_distances
 from h2g.errors import ModelError
 from h2g.exporters.samples import noise_patches, run_patches
 from h2g.inference.engine import PATCH_INPUT
+from h2g.inference.openvino_library import openvino
 from h2g.models.startup import without_chatter
 from h2g.runs import is_run, open_run
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import keras
 import onnx
 import onnxruntime.quantization as ort_quantization
-import openvino
 import tensorflow as tf
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -23,6 +22,7 @@ from h2g.exporters.quiet import quiet
 from h2g.exporters.samples import Samples
 from h2g.exporters.to_openvino import save_network
 from h2g.exporters.tracing import saved_model
+from h2g.inference.openvino_library import openvino
 from h2g.runs import replacing
 
 # Dense layers stay in float32, and so does the batch norm after them, or before them and taken into

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 import keras
-import openvino
-from openvino._offline_transformations import apply_moc_transformations
 
 from h2g.errors import ModelError
 from h2g.exporters.tracing import saved_model
+from h2g.inference.openvino_library import openvino
 from h2g.models.startup import without_chatter
 
 INFO = "h2g"
@@ -70,6 +69,8 @@ def _read_onnx(file: Path) -> openvino.Model:
 
 def _write(network: openvino.Model, path: Path, precision: str, info: Mapping[str, str]) -> None:
     # Folds constants and batch norms, which halves the time that an engine takes to load it.
+    from openvino._offline_transformations import apply_moc_transformations
+
     apply_moc_transformations(network, cf=False, smart_reshape=True)
     for key, value in info.items():
         network.set_rt_info(value, [INFO, key])

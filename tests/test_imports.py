@@ -128,3 +128,12 @@ def test_help_loads_nothing_heavy(verb: list[str]) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith("LOADED []")
     assert "Usage:" in result.stdout
+
+
+def test_openvino_is_imported_without_its_usage_reports() -> None:
+    """From one module, and so only where it is used: importing h2g changes no other package."""
+    importers = {name for name, file in MODULES.items() if "openvino" in imported(file)}
+    assert importers == {"h2g.inference.openvino_library"}
+    code = "import sys, h2g; assert 'openvino_telemetry' not in sys.modules; "
+    code += "import h2g.inference.openvino_engine; assert not sys.modules['openvino_telemetry']"
+    subprocess.run([sys.executable, "-c", code], check=True)

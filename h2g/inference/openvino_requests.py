@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-import openvino
+
+from h2g.inference.openvino_library import openvino
 
 
 class Requests:
