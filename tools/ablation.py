@@ -168,7 +168,8 @@ def count_parameters(run: Run) -> tuple[dict[str, int], dict[str, int]]:
     models = {"patch": run.recipe.patch, "refinement": run.recipe.refinement}
     stages = {stage: settings.model for stage, settings in models.items() if settings is not None}
     ours = {stage: int(load_network(run.model_file(stage)).count_params()) for stage in stages}
-    return ours, {s: find_architecture(name).paper_parameters for s, name in stages.items()}
+    papers = {s: find_architecture(name).paper_parameters for s, name in stages.items()}
+    return ours, {stage: count for stage, count in papers.items() if count is not None}
 
 
 def main() -> int:

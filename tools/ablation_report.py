@@ -109,7 +109,7 @@ def report_table(
         row |= ours.pop(recipe.name, {}) | _paper_columns(recipe.paper)
         for stage, count in record.parameters.items():
             row[f"parameters_{stage}"] = count
-            row[f"paper_parameters_{stage}"] = record.paper_parameters[stage]
+            row[f"paper_parameters_{stage}"] = record.paper_parameters.get(stage)
         rows.append(row | _seconds(folder, record))
     rows += [{"status": "done", **row} for row in ours.values()]
     return pd.DataFrame(rows)

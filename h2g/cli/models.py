@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from h2g.cli.options import common
+
+if TYPE_CHECKING:
+    from h2g.models.registry import Architecture
 
 
 @click.command("models")
@@ -27,25 +31,24 @@ def command(name: str | None, as_json: bool) -> None:
     from h2g.models.registry import MODELS, build_default, find_architecture
 
     names = [name] if name else list(MODELS)
-    rows = []
-    for each in names:
-        architecture, network = find_architecture(each), build_default(each)
-        rows.append(
-            {
-                "name": each,
-                "kind": architecture.kind,
-                "parameters": network.count_params(),
-                "paper_parameters": architecture.paper_parameters,
-                "source": architecture.source,
-            }
-        )
+    rows = [_row(each, find_architecture(each)) for each in names]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif name:
-        network.summary(print_fn=lambda line, **_: click.echo(line))
+        build_default(name).summary(print_fn=lambda line, **_: click.echo(line))
         click.echo(f"Source: {rows[0]['source']}")
     else:
         _print_table(rows)
+
+
+def _row(name: str, architecture: Architecture) -> dict[str, object]:
+    return {
+        "name": name,
+        "kind": architecture.kind,
+        "parameters": architecture.parameters,
+        "paper_parameters": architecture.paper_parameters,
+        "source": architecture.source,
+    }
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:
@@ -59,7 +62,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
             str(row["name"]),
             str(row["kind"]),
             f"{row['parameters']:,}",
-            f"{row['paper_parameters']:,}",
+            "" if row["paper_parameters"] is None else f"{row['paper_parameters']:,}",
             str(row["source"]),
         )
     results().print(table)

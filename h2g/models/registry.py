@@ -37,7 +37,10 @@ class Architecture:
         builder: patch: (input_shape, num_classes, **options); refinement: (image_shape,
             heatmap_shape, num_classes, batch_norm_momentum=, inputs=, **options), the output that
             is kept first, those for training alone after it.
-        paper_parameters: as the paper prints it, rounded to 10,000.
+        parameters: of the network with its defaults and two classes; a test builds and counts it.
+        paper_parameters: as the paper prints it, rounded to 10,000; None where it prints none.
+        published_parameters: as the authors' public code counts them; None where that is the same.
+        least_px: the smallest side of its input that tests may use.
         batch_renormalised: the published network has batch renormalisation, which keeps 2 C + 2
             more values in every norm of C channels than batch norm does; the paper counts them.
         pretrained: where ImageNet weights of the backbone come from.
@@ -47,8 +50,11 @@ class Architecture:
 
     builder: Callable[..., keras.Model]
     kind: Kind
-    paper_parameters: int
+    parameters: int
     source: str
+    paper_parameters: int | None = None
+    published_parameters: int | None = None
+    least_px: int = 32
     batch_renormalised: bool = False
     pretrained: Pretrained | None = None
     inputs: str = "both"
@@ -59,6 +65,7 @@ PATCH_MODELS: dict[str, Architecture] = {
     "mobilenet_v2": Architecture(
         builder=mobilenet_v2.mobilenet_v2,
         kind="patch",
+        parameters=2_386_686,
         paper_parameters=2_390_000,
         source="Sandler et al. 2018; head of Pedersen et al. 2022 (H2G-Net)",
         pretrained=Pretrained(
@@ -70,7 +77,9 @@ PATCH_MODELS: dict[str, Architecture] = {
     "inception_v3": Architecture(
         builder=inception_v3.inception_v3,
         kind="patch",
+        parameters=22_008_286,
         paper_parameters=22_000_000,
+        least_px=75,
         source="Szegedy et al. 2016; head of Pedersen et al. 2022 (H2G-Net)",
         pretrained=Pretrained(
             features=inception_v3.FEATURES,
@@ -84,33 +93,42 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
     "unet": Architecture(
         builder=unet.unet,
         kind="refinement",
+        parameters=11_572_562,
         paper_parameters=11_580_000,
+        published_parameters=11_581_782,
         source="Ronneberger et al. 2015; as in Pedersen et al. 2022 (H2G-Net)",
         batch_renormalised=True,
     ),
     "agu_net": Architecture(
         builder=agu_net.agu_net,
         kind="refinement",
+        parameters=7_668_537,
         paper_parameters=7_680_000,
+        published_parameters=7_677_275,
         source="Bouget et al. 2021; as in Pedersen et al. 2022 (H2G-Net)",
         batch_renormalised=True,
     ),
     "dagu_net": Architecture(
         builder=dagu_net.dagu_net,
         kind="refinement",
+        parameters=10_074_600,
         paper_parameters=9_990_000,
+        published_parameters=9_992_680,
         source="Bouget et al. 2021; as in Pedersen et al. 2022 (H2G-Net)",
     ),
     "doubleu_net": Architecture(
         builder=doubleu_net.doubleu_net,
         kind="refinement",
+        parameters=16_025_076,
         paper_parameters=16_040_000,
+        published_parameters=16_040_204,
         source="Jha et al. 2020; as in Pedersen et al. 2022 (H2G-Net)",
         batch_renormalised=True,
     ),
     "otsu": Architecture(
         builder=otsu.otsu,
         kind="refinement",
+        parameters=0,
         paper_parameters=0,
         source="Otsu 1979; as in Pedersen et al. 2022 (H2G-Net)",
         inputs="image",

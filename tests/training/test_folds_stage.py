@@ -65,7 +65,7 @@ def tiny(input_shape, num_classes) -> keras.Model:
 @pytest.fixture(scope="module", autouse=True)
 def tiny_model():
     with pytest.MonkeyPatch.context() as patch:
-        architecture = Architecture(tiny, "patch", paper_parameters=0, source="this test")
+        architecture = Architecture(tiny, "patch", parameters=0, source="this test")
         for models in (PATCH_MODELS, MODELS):
             patch.setitem(models, "tiny", architecture)
         yield
