@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
-Key = TypeVar("Key")
+from h2g.concurrency import Key
 
 # Inputs of the deployed graphs; engines look them up by these names.
 PATCH_INPUT = "input_0_patch"

@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 
+from h2g.concurrency import Stopwatch
 from h2g.errors import SlideError
 from h2g.inference.engine import Engine
 from h2g.inference.folder import SlideFiles
@@ -26,7 +27,6 @@ from h2g.inference.patchwise import (
 )
 from h2g.inference.refinement import labels_at, patchwise_labels, refine_plane
 from h2g.inference.requests import SlideRequest
-from h2g.inference.stopwatch import Stopwatch
 from h2g.slides.reading import Plane, SlideInfo, SlidePool, read_low_resolution
 from h2g.slides.tissue import TissueMask
 

@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime
 
 from h2g.bundle import Stage
+from h2g.concurrency import several_at_once
 from h2g.errors import WrongUseError
 from h2g.inference.devices import has_onnxruntime_gpu, usable_cores
 from h2g.inference.engine import PATCH_INPUT, Key, NetworkFiles, in_parts
-from h2g.inference.in_flight import several_at_once
 from h2g.inference.network_files import check_inputs, refinement_inputs, stage_file, unreadable
 
 # The first that the package has. TensorRT comes last: it builds an engine for every new shape, for

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from h2g.bundle import Stage
+from h2g.concurrency import several_at_once
 from h2g.errors import WrongUseError
 from h2g.inference.engine import IMAGE_INPUT, PATCH_INPUT, Key, NetworkFiles
-from h2g.inference.in_flight import several_at_once
 from h2g.inference.network_files import check_inputs, refinement_inputs, stage_file, unreadable
 from h2g.inference.openvino_library import openvino
 from h2g.inference.openvino_requests import Requests

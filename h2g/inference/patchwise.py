@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from h2g.concurrency import ReadAhead, Stopwatch
 from h2g.errors import SlideError
-from h2g.inference.ahead import Ahead
 from h2g.inference.engine import Engine
-from h2g.inference.stopwatch import Stopwatch
 from h2g.progress import progress
 from h2g.recipes.recipe import Preprocessing
 from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
@@ -28,7 +27,7 @@ WAITING_BYTES = 128 << 20
 # h2g.benchmarking.bound listens for it.
 FIRST_READ = "%s: the first patches are read."
 # (n, 2) cells -> (n, S, S, 3) uint8
-PatchBatches = Ahead[np.ndarray, np.ndarray]
+PatchBatches = ReadAhead[np.ndarray, np.ndarray]
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +158,7 @@ def read_batches(
 
     batches = [cells[start : start + batch_size] for start in range(0, len(cells), batch_size)]
     waiting = WAITING_BYTES // (batch_size * grid.plan.size_px**2 * 3)
-    return Ahead(read, batches, threads=threads, ahead=max(2 * threads, waiting))
+    return ReadAhead(read, batches, threads=threads, ahead=max(2 * threads, waiting))
 
 
 def read_cell(slide: Slide, grid: PatchGrid, cell: np.ndarray) -> np.ndarray:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from h2g.inference.ahead import Ahead
-from h2g.inference.behind import Behind
+from h2g.concurrency import ReadAhead, WriteBehind
 from h2g.inference.devices import usable_cores
 from h2g.inference.engine import Engine
 from h2g.inference.folder import PredictionFolder, Row, open_folder
@@ -73,11 +72,14 @@ def _predict(
             return prepare_slide(pool, slide, model, threads=threads, batch_size=batch_size)
 
         # Starts on the first slide at once, so that it is read while the engine opens.
-        with Ahead(prepare, slides, threads=1, ahead=1, drop=_drop) as ahead, Behind() as behind:
+        with (
+            ReadAhead(prepare, slides, threads=1, ahead=1, drop=_drop) as reader,
+            WriteBehind() as writer,
+        ):
             engine = _open_engine(model, folder, threads=threads, batch_size=batch_size)
-            for slide, prepared in ahead:
+            for slide, prepared in reader:
                 outcome = _segment(prepared, model, engine)
-                behind.hand_over(partial(record_outcome, folder, slide, outcome, model.class_names))
+                writer.hand_over(partial(record_outcome, folder, slide, outcome, model.class_names))
 
 
 def _drop(prepared: Prepared | Failure) -> None:

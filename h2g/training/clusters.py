@@ -21,10 +21,10 @@ from h2g.clustering.features import (
 )
 from h2g.clustering.fit import fit_clusters
 from h2g.clustering.graph import cluster_network, feature_network, on_pixels, save_clusters
+from h2g.concurrency import ReadAhead
 from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.data.sampler import SlidePatches
 from h2g.errors import RunError
-from h2g.inference.ahead import Ahead
 from h2g.recipes.recipe import ClusteringSettings
 from h2g.runs import Run, file_sha256, replacing, write_text
 from h2g.training.cluster_tables import cluster_table, describe_clusters, draw_pictures
@@ -134,7 +134,7 @@ def _extract(
     source = PatchSource(slides, batches, run.recipe.sampler.order)
     read = partial(_read, source)
     try:
-        with Ahead(read, numbers, threads=workers, ahead=workers + AHEAD) as drawn:
+        with ReadAhead(read, numbers, threads=workers, ahead=workers + AHEAD) as drawn:
             keep_features(cache, drawn, extract, count=len(numbers))
     finally:
         source.close()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from h2g.inference.ahead import Ahead
+from h2g.concurrency import ReadAhead
 
 
 def test_results_come_in_order_whatever_takes_long() -> None:
@@ -13,14 +13,14 @@ def test_results_come_in_order_whatever_takes_long() -> None:
         time.sleep(0.02 if number % 2 else 0)
         return number * number
 
-    with Ahead(square, range(20), threads=4, ahead=6) as ahead:
+    with ReadAhead(square, range(20), threads=4, ahead=6) as ahead:
         assert list(ahead) == [(number, number * number) for number in range(20)]
     assert ahead.seconds >= 10 * 0.02
 
 
 def test_starts_at_once_and_waits_at_the_bound() -> None:
     started: list[int] = []
-    with Ahead(started.append, range(100), threads=2, ahead=5) as ahead:
+    with ReadAhead(started.append, range(100), threads=2, ahead=5) as ahead:
         wait_for(lambda: len(started) == 5)
         time.sleep(0.05)
         assert len(started) == 5
@@ -35,7 +35,7 @@ def test_starts_at_once_and_waits_at_the_bound() -> None:
 def test_threads_work_at_once() -> None:
     meeting = threading.Barrier(3, timeout=10)  # passes only when three are in it together
 
-    with Ahead(lambda _: meeting.wait() >= 0, range(3), threads=3, ahead=3) as ahead:
+    with ReadAhead(lambda _: meeting.wait() >= 0, range(3), threads=3, ahead=3) as ahead:
         assert [met for _, met in ahead] == [True] * 3
 
 
@@ -43,7 +43,7 @@ def test_an_exception_surfaces_where_its_result_is_taken() -> None:
     def invert(number: int) -> float:
         return 1 / number
 
-    with Ahead(invert, [2, 1, 0, 1], threads=1, ahead=4) as ahead:
+    with ReadAhead(invert, [2, 1, 0, 1], threads=1, ahead=4) as ahead:
         iterator = iter(ahead)
         assert [next(iterator), next(iterator)] == [(2, 0.5), (1, 1.0)]
         with pytest.raises(ZeroDivisionError):
@@ -53,7 +53,7 @@ def test_an_exception_surfaces_where_its_result_is_taken() -> None:
 def test_closing_drops_what_nobody_took_and_ends_the_threads() -> None:
     dropped: list[int] = []
     before = threading.active_count()
-    with Ahead(lambda n: n, range(100), threads=2, ahead=4, drop=dropped.append) as ahead:
+    with ReadAhead(lambda n: n, range(100), threads=2, ahead=4, drop=dropped.append) as ahead:
         taken = next(iter(ahead))
         wait_for(lambda: all(future.done() for _, future in ahead._waiting))
     assert taken == (0, 0)

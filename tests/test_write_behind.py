@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from h2g.inference.behind import Behind
+from h2g.concurrency import WriteBehind
 
 
 def test_pieces_run_in_order_beside_the_caller() -> None:
@@ -17,7 +17,7 @@ def test_pieces_run_in_order_beside_the_caller() -> None:
         threads.add(threading.current_thread().name)
         done.append(number)
 
-    with Behind() as behind:
+    with WriteBehind() as behind:
         for number in range(3):
             behind.hand_over(lambda number=number: piece(number))
             # The one before is done, this one may still run.
@@ -31,7 +31,7 @@ def test_an_exception_surfaces_at_the_next_piece() -> None:
     started: list[int] = []
 
     def hand_over_two() -> None:
-        with Behind() as behind:
+        with WriteBehind() as behind:
             behind.hand_over(_fail)
             behind.hand_over(lambda: started.append(1))
 
@@ -41,7 +41,7 @@ def test_an_exception_surfaces_at_the_next_piece() -> None:
 
 
 def test_an_exception_of_the_last_piece_surfaces_at_the_end() -> None:
-    with pytest.raises(OSError, match="disk full"), Behind() as behind:
+    with pytest.raises(OSError, match="disk full"), WriteBehind() as behind:
         behind.hand_over(_fail)
 
 
@@ -53,7 +53,7 @@ def test_the_piece_in_hand_is_finished_when_the_caller_is_stopped() -> None:
         done.append(1)
 
     def stopped() -> None:
-        with Behind() as behind:
+        with WriteBehind() as behind:
             behind.hand_over(piece)
             raise KeyboardInterrupt
 
