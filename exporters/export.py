@@ -10,9 +10,15 @@ from pathlib import Path
 
 from h2g.bundle import FORMATS, Bundle, Card, Export, Format, is_bundle, open_bundle, write_card
 from h2g.errors import WrongUseError
-from h2g.exporters.destination import bundle_there, made_before, merged, refuse_other_model
-from h2g.exporters.fast_limits import refuse_unsuited
-from h2g.exporters.fast_profile import with_fast_preprocessing
+from h2g.exporters.bundle_folder import (
+    bundle_there,
+    made_before,
+    merged,
+    refuse_other_model,
+    staging_folder,
+    swap_in,
+)
+from h2g.exporters.fast_limits import refuse_unsuited, with_fast_preprocessing
 from h2g.exporters.formats import deployed_graphs
 from h2g.exporters.making import BUNDLE_FILES, Material, make_export
 from h2g.exporters.model_card import MODEL_CARD_FILE, model_card
@@ -20,7 +26,6 @@ from h2g.exporters.onnx_bundle import open_onnx_bundle
 from h2g.exporters.request import ExportRequest
 from h2g.exporters.samples import Samples, noise_samples, run_samples
 from h2g.exporters.source import ExportSource, open_source
-from h2g.exporters.staging import staging_folder, swap_in
 from h2g.inference.engine import Engine
 from h2g.inference.keras_engine import KerasEngine
 from h2g.inference.onnx_engine import OnnxEngine

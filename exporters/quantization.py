@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import onnx
 import onnxruntime.quantization as ort_quantization
 import tensorflow as tf
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from h2g.bundle import Stage
-from h2g.exporters.calibration import Feed, feed, feeds, stage_samples
 from h2g.exporters.quiet import quiet
 from h2g.exporters.samples import Samples
 from h2g.exporters.to_openvino import save_network
 from h2g.exporters.tracing import saved_model
+from h2g.inference.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 from h2g.inference.openvino_library import openvino
+from h2g.recipes.recipe import RefinementInputs
 from h2g.runs import replacing
 
 # Dense layers stay in float32, and so does the batch norm after them, or before them and taken into
@@ -49,6 +53,8 @@ ONNX_INT8_TYPES = (
     "Unsqueeze",
 )
 ONNX_WITH_WEIGHTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+# The inputs of a deployed graph by name, of batch size 1.
+Feed = dict[str, np.ndarray]
 
 
 def quantise_openvino(float_file: Path, path: Path, samples: Samples, *, stage: Stage) -> None:
@@ -176,3 +182,36 @@ def _take_over_names(network: onnx.ModelProto, original: onnx.ModelProto) -> Non
     kept = [each for each in network.opset_import if each.domain in used]
     del network.opset_import[:]
     network.opset_import.extend(kept)
+
+
+def stage_samples(samples: Samples, stage: Stage) -> Sequence[Any]:
+    """The samples of a stage, as small as they are kept: patches, or images with heatmaps."""
+    found: Sequence[Any] = list(samples.patches) if stage == "patch" else samples.fields
+    if not found:
+        raise ValueError(f"no samples for the {stage} network")
+    return found
+
+
+def feed(sample: Any, stage: Stage, *, takes: RefinementInputs = "both") -> Feed:
+    """One sample in float32.
+
+    Args:
+        takes: what the refinement network has inputs for.
+    """
+    if stage == "patch":
+        return {PATCH_INPUT: sample[np.newaxis].astype(np.float32)}
+    image, heatmap = sample
+    fed = {}
+    if takes != "heatmap":
+        fed[IMAGE_INPUT] = image[np.newaxis].astype(np.float32)
+    if takes != "image":
+        fed[HEATMAP_INPUT] = heatmap[np.newaxis].astype(np.float32)
+    return fed
+
+
+def feeds(samples: Samples, stage: Stage) -> Iterator[Feed]:
+    """One at a time: all in float32 would be a gigabyte of large fields."""
+    return (
+        feed(sample, stage, takes=samples.refinement_inputs)
+        for sample in stage_samples(samples, stage)
+    )

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from h2g.bundle import Bundle, Card, Export, Network, Stage, write_card
-from h2g.exporters.fast_profile import PROFILE_OF
+from h2g.exporters.fast_limits import PROFILE_OF
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import write_fast
 from h2g.fast_versions import FastName
@@ -170,4 +170,5 @@ def _loaded(bundle: Bundle, open_engine) -> LoadedModel:
         preprocessing=bundle.card.preprocessing,
         sha256=dict(bundle.card.exports[0].files),
         open_engine=open_engine,
+        has_patch="patch" in bundle.card.networks,
     )

@@ -37,8 +37,8 @@ from h2g.inference.loading import load_model
 from h2g.inference.onnx_engine import OnnxEngine
 from h2g.inference.predict import predict_slides
 from h2g.inference.refinement import labels_at, patchwise_labels
-from h2g.inference.requests import SlideRequest
 from h2g.runs import write_text
+from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap
 

@@ -98,7 +98,7 @@ def command(
       h2g predict bundle slide.svs --engine openvino --precision bfloat16 --out predictions
     """
     from h2g.inference.loading import load_model
-    from h2g.inference.requests import find_slides
+    from h2g.slides.find_slides import find_slides
 
     loaded = load_model(model, engine=engine, device=device, precision=precision)
     requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)

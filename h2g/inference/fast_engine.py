@@ -18,8 +18,8 @@ from h2g.inference.folder import Row, open_folder
 from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.one_slide import Failure
 from h2g.inference.predict import record_outcome
-from h2g.inference.requests import SlideRequest
 from h2g.progress import progress
+from h2g.slides.find_slides import SlideRequest
 
 HEADLESS = "-headless.fpl"
 

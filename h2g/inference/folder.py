@@ -17,8 +17,8 @@ from typing import Any
 from h2g.errors import RunError
 from h2g.inference.engine import Engine
 from h2g.inference.loaded_model import LoadedModel
-from h2g.inference.requests import SlideRequest
 from h2g.runs import is_run, provenance, replacing, write_text
+from h2g.slides.find_slides import SlideRequest
 
 TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file")
 # Of one slide; areas are of the level-0 field. tumour is every class but background, and

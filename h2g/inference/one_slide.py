@@ -26,7 +26,7 @@ from h2g.inference.patchwise import (
     read_batches,
 )
 from h2g.inference.refinement import labels_at, patchwise_labels, refine_plane
-from h2g.inference.requests import SlideRequest
+from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import Plane, SlideInfo, SlidePool, read_low_resolution
 from h2g.slides.tissue import TissueMask
 

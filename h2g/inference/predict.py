@@ -24,7 +24,7 @@ from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.one_slide import Failure, Prepared, prepare_slide, segment_slide, write_slide
 from h2g.inference.outputs import Segmented, summary_row
 from h2g.inference.patchwise import BATCH_SIZE
-from h2g.inference.requests import SlideRequest
+from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import SlidePool
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from random_run import PATCH_PX, prepare, write_run
 from h2g.cli.main import main
 from h2g.clustering.graph import open_clusters
 from h2g.errors import ModelError
-from h2g.exporters.cluster_parity import clear_patches, refuse_other_clusters
-from h2g.exporters.clusters import is_cluster_graph
+from h2g.exporters.clusters import clear_patches, is_cluster_graph, refuse_other_clusters
 from h2g.exporters.samples import noise_patches, run_patches
 from h2g.models.deployment import load_network
 from h2g.models.registry import build_patch_model

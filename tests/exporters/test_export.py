@@ -19,7 +19,7 @@ from h2g.bundle import CARD_FILE, Bundle, open_bundle, verify_export
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters import formats, making, source
 from h2g.exporters.export import export_model
-from h2g.exporters.fast_profile import with_fast_preprocessing
+from h2g.exporters.fast_limits import with_fast_preprocessing
 from h2g.exporters.model_card import MODEL_CARD_FILE
 from h2g.exporters.parity import LIMITS
 from h2g.exporters.quantization_cost import MeasuredCost

@@ -21,7 +21,7 @@ from h2g.inference.fast_engine import predict_slides_with_fast
 from h2g.inference.fast_process import run_pipeline
 from h2g.inference.predict import predict_slides
 from h2g.inference.refinement import labels_of
-from h2g.inference.requests import SlideRequest
+from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap
 

@@ -78,6 +78,7 @@ def test_the_table() -> None:
         vendor="aperio",
         field_level0=(4000, 3000),
         mpp=0.25,
+        mpp_xy=(0.5, 0.5),
         mpp_source="slide",
         objective_power=40.0,
         levels=(Level((4000, 3000), 1.0), Level((999, 750), 4.002)),

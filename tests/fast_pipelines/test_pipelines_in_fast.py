@@ -18,7 +18,7 @@ from h2g.cohort import read_cohort
 from h2g.exporters.fast_text import fast_version, pipeline_name
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.inference.predict import predict_slides
-from h2g.inference.requests import SlideRequest
+from h2g.slides.find_slides import SlideRequest
 
 HERE = Path(__file__).parent
 SIDE_PX = 512

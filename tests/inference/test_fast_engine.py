@@ -24,7 +24,7 @@ from h2g.inference import fast_process
 from h2g.inference.fast_engine import predict_slides_with_fast
 from h2g.inference.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
 from h2g.inference.folder import COLUMNS
-from h2g.inference.requests import SlideRequest
+from h2g.slides.find_slides import SlideRequest
 
 
 @pytest.fixture

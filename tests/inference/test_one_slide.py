@@ -11,7 +11,7 @@ from h2g.errors import SlideError
 from h2g.inference import one_slide, patchwise
 from h2g.inference.folder import open_folder
 from h2g.inference.one_slide import predict_slide
-from h2g.inference.requests import SlideRequest
+from h2g.slides.find_slides import SlideRequest
 
 SQUARE = np.array([[128, 128], [383, 128], [383, 255], [128, 255]])
 

@@ -27,7 +27,7 @@ from h2g.inference import patchwise
 from h2g.inference import predict as predict_module
 from h2g.inference.folder import COLUMNS
 from h2g.inference.predict import predict_slides
-from h2g.inference.requests import SlideRequest
+from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import describe_slide
 from h2g.slides.writing import read_heatmap
 
@@ -333,7 +333,7 @@ def test_the_first_patches_are_read_before_pandas_is_there() -> None:
 
 def test_prediction_loads_no_deep_learning_library() -> None:
     code = (
-        "import sys, h2g.inference.predict, h2g.inference.loading, h2g.inference.requests\n"
+        "import sys, h2g.inference.predict, h2g.inference.loading, h2g.slides.find_slides\n"
         "print([m for m in ('tensorflow', 'keras', 'torch', 'matplotlib', 'sklearn', 'scipy')"
         " if m in sys.modules])"
     )

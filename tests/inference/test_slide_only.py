@@ -23,9 +23,9 @@ from h2g.inference.fast_engine import predict_slides_with_fast
 from h2g.inference.keras_engine import open_keras_engine
 from h2g.inference.loading import load_model
 from h2g.inference.predict import predict_slides
-from h2g.inference.requests import SlideRequest
 from h2g.recipes.reading import load_recipe
 from h2g.runs import Run, start_run
+from h2g.slides.find_slides import SlideRequest
 from h2g.training.stages import train_run
 
 SIDE_PX = 64

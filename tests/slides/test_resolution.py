@@ -1,6 +1,6 @@
 import pytest
 
-from h2g.slides.resolution import find_resolution
+from h2g.slides.info import find_resolution
 
 APERIO = {
     "openslide.vendor": "aperio",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from h2g.bundle import CARD_FILE
-from h2g.exporters import staging
-from h2g.exporters.staging import staging_folder, swap_in
+from h2g.exporters import bundle_folder
+from h2g.exporters.bundle_folder import staging_folder, swap_in
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -67,7 +67,7 @@ def test_stopped_at_any_rename_the_bundle_is_as_it_was(
         if len(calls) == stop_at:
             raise stop
 
-    monkeypatch.setattr(staging.os, "replace", replace)
+    monkeypatch.setattr(bundle_folder.os, "replace", replace)
     with pytest.raises(stop), staging_folder(bundle) as folder:
         swap(bundle, folder)
     if (stop_at, when) == (5, "after"):
@@ -97,7 +97,7 @@ def test_leftovers_of_killed_exports_go_and_young_ones_stay(bundle: Path) -> Non
     old, young = bundle / ".export-old", bundle / ".export-young"
     write(old, {"patch.onnx": "half"})
     write(young, {"patch.onnx": "half"})
-    before = time.time() - 2 * staging.LEFTOVER_SECONDS
+    before = time.time() - 2 * bundle_folder.LEFTOVER_SECONDS
     os.utime(old, (before, before))
     with staging_folder(bundle):
         pass

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from h2g.errors import WrongUseError
-from h2g.inference.requests import SlideRequest, find_slides
-from h2g.slides import folders
+from h2g.slides.find_slides import SlideRequest, find_slides
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_one_file_of_each_dicom_series(tmp_path: Path, monkeypatch: pytest.Monke
     series = {"1.dcm": "s1", "2.dcm": "s1", "3.dcm": "s2", "4.dcm": None, "5.dcm": None}
     for name in series:
         (tmp_path / name).touch()
-    monkeypatch.setattr(folders, "_dicom_series", lambda file: series[file.name])
+    monkeypatch.setattr("h2g.slides.find_slides._dicom_series", lambda file: series[file.name])
     assert [r.name for r in find_slides([tmp_path])] == ["1", "3", "4", "5"]
 
 
