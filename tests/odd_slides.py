@@ -19,11 +19,17 @@ def write_odd_slide(
     downsamples: Sequence[int],
     objective: int | None,
     mpp: float,
+    mpp_y: float | None = None,
     seed: int = 0,
 ) -> Path:
-    """Blotches of stain on glass, lossless; the Aperio format, sizes of levels rounded down."""
+    """Blotches of stain on glass, lossless; the Aperio format, sizes of levels rounded down.
+
+    Args:
+        mpp_y: along y, where it is another; the slide is then a plain TIFF with resolution tags.
+    """
     rgb = draw_blotches(size_px, seed=seed)
     told = f"|AppMag = {objective}" if objective else ""
+    dots = (10_000 / mpp, 10_000 / (mpp_y or mpp))
     options = {
         "photometric": "rgb",
         "tile": (256, 256),
@@ -31,6 +37,8 @@ def write_odd_slide(
         "metadata": None,
         "description": f"Aperio Test{told}|MPP = {mpp:g}",
     }
+    if mpp_y:
+        options |= {"description": None, "resolution": dots, "resolutionunit": "CENTIMETER"}
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(rgb, **options)
         for downsample in downsamples:

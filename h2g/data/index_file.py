@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -81,7 +82,7 @@ def read_patch_index(path: Path) -> PatchIndex:
         about = json.loads(table.schema.metadata[METADATA_KEY])
         width, height = about["field_level0"]
         grid = PatchGrid(
-            plan=PatchPlan(**about["plan"]),
+            plan=_read_plan(about["plan"]),
             rows=about["rows"],
             cols=about["cols"],
             field_level0=(width, height),
@@ -93,3 +94,8 @@ def read_patch_index(path: Path) -> PatchIndex:
             f"{path}: not a patch index that h2g wrote, or damaged ({error}). Delete it and run "
             "'h2g prepare' again."
         ) from error
+
+
+def _read_plan(values: dict[str, Any]) -> PatchPlan:
+    x, y = values.get("spacing_mm", (0.0, 0.0))
+    return PatchPlan(**{**values, "spacing_mm": (x, y)})

@@ -19,14 +19,15 @@ import numpy as np
 
 from h2g.bundle import Card
 from h2g.errors import SlideError
+from h2g.fast_versions import FastName
 from h2g.inference.fast_process import Fast, run_pipeline
 from h2g.inference.one_slide import Failure
 from h2g.inference.outputs import Seconds, Segmented
 from h2g.inference.patchwise import Located, locate_patches
 from h2g.inference.refinement import labels_at, patchwise_labels
-from h2g.inference.requests import SlideRequest
 from h2g.recipes.recipe import PatchSettings
 from h2g.slides.fast_levels import BYTES_A_PIXEL, LEAST_BYTES, misplaced_level
+from h2g.slides.find_slides import SlideRequest
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.planes import LARGEST_PLANE_PX
 from h2g.slides.reading import Plane, open_slide, read_low_resolution
@@ -51,7 +52,7 @@ def segment_with_fast(request: SlideRequest, fast: FastModel) -> Segmented | Fai
     name, settings = request.path.name, fast.card.preprocessing
     try:
         with open_slide(request.path, mpp=request.mpp) as slide:
-            _refuse_other_mpp(request)
+            _refuse_other_mpp(request, settings.fast_version)
             if slide.is_image:
                 return Failure(
                     f"{name}: a plain image, and FAST reads slides. Use another engine.", slide.info
@@ -126,7 +127,7 @@ def _warn_of_reduction(located: Located, plane: Plane) -> None:
         )
 
 
-def _refuse_other_mpp(request: SlideRequest) -> None:
+def _refuse_other_mpp(request: SlideRequest, version: FastName | None) -> None:
     """SlideError when um/px are given that are not the slide's own, which FAST goes by."""
     if request.mpp is None:
         return
@@ -135,7 +136,9 @@ def _refuse_other_mpp(request: SlideRequest) -> None:
             own = slide.info.known_mpp
     except SlideError:
         own = None
-    if own is None or not math.isclose(own, request.mpp, rel_tol=0.01):
+    # FAST 4.9 resamples whatever is not exactly at the wanted um/px.
+    tolerance = 1e-6 if version == "4.9" else 0.01
+    if own is None or not math.isclose(own, request.mpp, rel_tol=tolerance):
         has = f"which has {own:.4g}" if own else "which has none"
         raise SlideError(
             f"{request.path.name}: {request.mpp:g} um/px were given, but FAST goes by the slide, "

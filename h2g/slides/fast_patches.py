@@ -65,6 +65,7 @@ def plan_fast_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
         level_height=height,
         cols=cols,
         rows=rows,
+        spacing_mm=_spacing_mm(info),
     )
 
 
@@ -97,7 +98,6 @@ def fast_tissue_cells(
     mask: np.ndarray,
     *,
     field_width_level0: int,
-    slide_mpp: float,
     min_tissue: float,
 ) -> np.ndarray:
     """Which cells hold at least ``min_tissue`` tissue, counted in whole pixels of the mask.
@@ -107,9 +107,9 @@ def fast_tissue_cells(
     Returns:
         (rows, columns) bool.
     """
-    to_mask = _PixelsOfMask(plan, mask.shape[1], field_width_level0, slide_mpp)
-    left, right = to_mask.spans(plan.cols, plan.level_width)
-    top, bottom = to_mask.spans(plan.rows, plan.level_height)
+    to_mask = _PixelsOfMask(plan, mask.shape[1], field_width_level0)
+    left, right = to_mask.spans(plan.cols, plan.level_width, axis=0)
+    top, bottom = to_mask.spans(plan.rows, plan.level_height, axis=1)
     sizes = np.outer(bottom - top, right - left)
     integral = cv2.integral(mask.astype(np.uint8))
     left, right = (np.minimum(edges, mask.shape[1]) for edges in (left, right))
@@ -134,26 +134,33 @@ def _without_first_pixel(plan: PatchPlan, xy_level0: tuple[int, int]) -> tuple[i
 
 class _PixelsOfMask:
     """From pixels of the level to pixels of the mask, in the single precision that FAST does it in:
-    without it, one column or row of a large slide is tested one pixel off."""
+    without it, one column or row of a large slide is tested one pixel off.
 
-    def __init__(self, plan: PatchPlan, mask_width: int, field_width: int, mpp: float) -> None:
+    FAST divides where a patch starts by the mask's spacing along x on both axes, and its size by
+    that of each axis.
+    """
+
+    def __init__(self, plan: PatchPlan, mask_width: int, field_width: int) -> None:
         width = np.float32(field_width)
         self._plan = plan
         self._level_scale = width / np.float32(plan.level_width)
-        self._spacing = np.float32(mpp) / np.float32(1000)
-        self._mask_spacing = self._spacing * (width / np.float32(mask_width))
+        self._mask_scale = width / np.float32(mask_width)
 
-    def spans(self, count: int, level_px: int) -> tuple[np.ndarray, np.ndarray]:
-        """First pixel and the one after the last, of each of ``count`` cells along a side."""
+    def spans(self, count: int, level_px: int, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """First pixel and the one after the last, of each of ``count`` cells along an axis."""
         starts = np.arange(count) * self._plan.size_px
         sides = np.minimum(self._plan.size_px, _patch_pixels(level_px, self._plan.factor) - starts)
-        first = self._of_level(np.floor(starts * self._plan.factor + EDGE))
-        size = self._of_level(np.floor(sides * self._plan.factor + EDGE))
+        own, along_x = (np.float32(self._plan.spacing_mm[each]) for each in (axis, 0))
+        first = self._of_level(starts, own, along_x)
+        size = self._of_level(sides, own, own)
         return first, first + np.maximum(size, 1)
 
-    def _of_level(self, px: np.ndarray) -> np.ndarray:
-        physical = px.astype(np.float32) * self._level_scale * self._spacing
-        return np.floor(physical / self._mask_spacing).astype(int)
+    def _of_level(
+        self, patch_px: np.ndarray, spacing: np.float32, mask_spacing: np.float32
+    ) -> np.ndarray:
+        px = np.floor(patch_px * self._plan.factor + EDGE)
+        physical = px.astype(np.float32) * self._level_scale * spacing
+        return np.floor(physical / (mask_spacing * self._mask_scale)).astype(int)
 
 
 def _scale(info: SlideInfo, level: int) -> float:
@@ -188,9 +195,8 @@ def _level_of_magnification(info: SlideInfo, wanted: float) -> int | None:
 
 
 def _by_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
-    factors = [
-        settings.mpp / (info.known_mpp * _scale(info, level)) for level in range(len(info.levels))
-    ]
+    mpp_x = info.mpp_xy[0] if info.mpp_xy else info.known_mpp
+    factors = [settings.mpp / (mpp_x * _scale(info, level)) for level in range(len(info.levels))]
     level = max((number for number, factor in enumerate(factors) if factor > 1 - EDGE), default=0)
     if abs(factors[level] - 1) < settings.tolerance:
         return level, 1.0
@@ -203,7 +209,7 @@ def _by_exact_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]
     """As :func:`_by_objective`, in the single precision that FAST compares in: it decides whether
     a level is exactly of the wanted um/px."""
     wanted = np.float32(0.00025) * (np.float32(40) / np.float32(10 / settings.mpp))
-    spacing = np.float32(info.known_mpp) / np.float32(1000)
+    spacing = np.float32(_spacing_mm(info)[0])
     width = np.float32(info.field_level0[0])
     factors = [
         float(wanted / (width / np.float32(info.levels[level].size_px[0]) * spacing))
@@ -213,6 +219,12 @@ def _by_exact_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]
         raise _too_coarse(info, settings)
     level = max(number for number, factor in enumerate(factors) if factor >= 1)
     return level, factors[level]
+
+
+def _spacing_mm(info: SlideInfo) -> tuple[float, float]:
+    """mm per level-0 pixel along x and y, in single precision as FAST holds them."""
+    x, y = info.mpp_xy or (info.known_mpp, info.known_mpp)
+    return float(np.float32(x) / np.float32(1000)), float(np.float32(y) / np.float32(1000))
 
 
 def _too_coarse(info: SlideInfo, settings: PatchSettings) -> SlideError:
@@ -234,10 +246,12 @@ def _cells_of_4_9(info: SlideInfo, settings: PatchSettings, level: int) -> tuple
     """
     count = fast_level_count(info)
     coarsest, fine = info.levels[count - 1].size_px, info.levels[level].size_px
-    spacing = np.float32(info.known_mpp) / np.float32(1000)
-    spacing *= np.float32(info.field_level0[0]) / np.float32(coarsest[0])
-    scale = spacing / np.float32(cell_pixel_mm(settings))
-    sides = (math.floor(float(scale * np.float32(side)) + 0.5) for side in coarsest)
+    pixel_mm = np.float32(cell_pixel_mm(settings))
+    downsample = np.float32(info.field_level0[0]) / np.float32(coarsest[0])
+    sides = (
+        math.floor(float(np.float32(spacing) * downsample / pixel_mm * np.float32(side)) + 0.5)
+        for spacing, side in zip(_spacing_mm(info), coarsest, strict=True)
+    )
     cells = [max(1, math.ceil(side / PIXELS_A_CELL)) for side in sides]
     largest = [math.ceil(side / settings.size_px) for side in fine]
     return min(cells[0], largest[0]), min(cells[1], largest[1])

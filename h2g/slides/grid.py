@@ -72,7 +72,6 @@ def tissue_cells(grid: PatchGrid, tissue: TissueMask, settings: PatchSettings) -
             grid.plan,
             tissue.mask,
             field_width_level0=grid.field_level0[0],
-            slide_mpp=tissue.slide_mpp,
             min_tissue=settings.min_tissue,
         )
     return cell_shares(grid, tissue.mask) > settings.min_tissue

@@ -24,6 +24,7 @@ class PatchPlan:
         level_height: likewise.
         cols: columns of the grid.
         rows: likewise.
+        spacing_mm: mm per level-0 pixel, along x and y.
     """
 
     level: int
@@ -38,6 +39,7 @@ class PatchPlan:
     level_height: int = 0
     cols: int = 0
     rows: int = 0
+    spacing_mm: tuple[float, float] = (0.0, 0.0)
 
     @property
     def is_fast(self) -> bool:

@@ -179,6 +179,16 @@ SLIDES_OF_4_9 = [
 ]
 
 
+@pytest.mark.parametrize("rule", ["fast-4.9", "fast-4.15"])
+def test_um_px_that_differ_along_x_and_y(rule: PatchRule, tmp_path: Path) -> None:
+    path = write_odd_slide(
+        tmp_path / "slide.tif",
+        **{"size_px": (5003, 4007), "downsamples": (4,), "objective": None},
+        **{"mpp": 0.25, "mpp_y": 0.245, "seed": 7},
+    )
+    compare_with_fast(path, rule, magnification=10, exact=True)
+
+
 @pytest.mark.parametrize(
     ("rule", "size_px", "downsamples", "mpp", "objective", "magnification", "exact"),
     [
@@ -200,10 +210,16 @@ def test_fast_cuts_the_same_patches(
     write_odd_slide(
         path, size_px=size_px, downsamples=downsamples, mpp=mpp, objective=objective, seed=7
     )
+    compare_with_fast(path, rule, magnification=magnification, exact=exact)
+
+
+def compare_with_fast(path: Path, rule: PatchRule, *, magnification: float, exact: bool) -> None:
+    """All patches, the tissue mask, and which patches hold tissue."""
     script = Path(__file__).parent / "cut_in_fast.py"
     name: FastName = "4.9" if rule == "fast-4.9" else "4.15"
-    run_in_fast(script, path, str(magnification), "64", tmp_path / "cut.npz", name=name)
-    fast = np.load(tmp_path / "cut.npz")
+    cut = path.with_name("cut.npz")
+    run_in_fast(script, path, str(magnification), "64", cut, name=name)
+    fast = np.load(cut)
 
     patch = settings(rule=rule, mpp=10 / magnification)
     profile = PROFILES["fast" if name == "4.9" else "fast-4.15"]
