@@ -13,12 +13,16 @@ TESTED_FASTS := 4.9.2 4.15.1
 FAST := $(TESTED_FASTS)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint types pytest base-environment fast-environment system-packages clean
+.PHONY: demo test check lint types pytest base-environment fast-environment system-packages clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --out demo --seed $(SEED)
 
 test: lint types pytest
+
+# What a change can be tried with in two minutes: all but the files in tests/slow_files.txt.
+check: lint types
+	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

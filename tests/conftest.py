@@ -12,6 +12,18 @@ import pytest
 from h2g.bundle import Bundle
 from h2g.data.phantom import generate_cohort
 
+# Files with a test of more than 1.5 seconds, as ``pytest --durations=0`` measures them.
+SLOW_FILES = Path(__file__).with_name("slow_files.txt")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests that ``make check`` leaves out."""
+    slow = set(SLOW_FILES.read_text("utf-8").split())
+    tests = SLOW_FILES.parent
+    for item in items:
+        if item.path.relative_to(tests).with_suffix("").as_posix() in slow:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def own_logging() -> None:
