@@ -32,6 +32,8 @@ from h2g.exporters.request import ExportRequest
 from h2g.exporters.source import ExportSource
 from h2g.runs import is_run
 
+Kinds = Set[tuple[Format, FilePrecision]]
+
 PREFIX = ".export-"
 # No export takes that long: a younger folder may be another export's.
 LEFTOVER_SECONDS = 24 * 3600
@@ -102,9 +104,6 @@ def _remove_leftovers(bundle: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime > LEFTOVER_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-Kinds = Set[tuple[Format, FilePrecision]]
 
 
 def bundle_there(folder: Path) -> Card | None:

@@ -18,7 +18,9 @@ SIDE_MULTIPLE = 16
 RESERVED = ('"', ";", "\n", "@@", "$")
 # What FastPathology is built on.
 DEFAULT: FastName = "4.9"
-PROFILE_OF: dict[FastName, Profile] = {"4.9": "fast", "4.15": "fast-4.15"}
+PROFILE_OF: dict[FastName, Profile] = {
+    each.fast_version: each.profile for each in PROFILES.values() if each.fast_version
+}
 
 
 def refuse_unsuited(card: Card) -> None:
@@ -124,11 +126,15 @@ def with_fast_preprocessing(
 
 def _ways_out(trained: Preprocessing, version: FastName) -> str:
     own = trained.fast_version
-    also = f"Export it with --fast-version {own}, for which it was trained; or " if own else ""
-    train = f"train with preprocessing.profile={PROFILE_OF[version]} for FAST {version}"
+    train = (
+        f"Export it with --fast-version {own}, for which it was trained; or train"
+        if own
+        else "Train"
+    )
     return (
-        f"{also}{train if also else train[0].upper() + train[1:]}, or go on with "
-        "--accept-preprocessing-change and measure what it costs; the other formats need no change."
+        f"{train} with preprocessing.profile={PROFILE_OF[version]} for FAST {version}, or go on "
+        "with --accept-preprocessing-change and measure what it costs; the other formats need no "
+        "change."
     )
 
 

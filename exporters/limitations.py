@@ -62,7 +62,7 @@ def _of_preprocessing(card: Card) -> Iterator[str]:
 
 
 def _of_exports(card: Card) -> Iterator[str]:
-    if card.preprocessing.fast_version == "4.9" and any(e.format == "fast" for e in card.exports):
+    if card.preprocessing.fast_version == "4.9" and card.find_export("fast"):
         yield (
             "FAST 4.9 needs um/px in the slide's properties and at least two patches of tissue. On "
             "Windows it reads levels a pixel further up and left than elsewhere."

@@ -214,7 +214,7 @@ def _licence(card: Card) -> str:
 
 def _with_fast(card: Card) -> str:
     name = card.preprocessing.fast_version
-    if name is None or not any(export.format == "fast" for export in card.exports):
+    if name is None or card.find_export("fast") is None:
         return ""
     program = ", which FastPathology 1.1.3 is built on" if name == "4.9" else ""
     return WITH_FAST.format(versions=FAST_VERSIONS[name].span, program=program)

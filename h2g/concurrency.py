@@ -65,12 +65,7 @@ class ReadAhead(Generic[Item, Result]):
     def __enter__(self) -> ReadAhead[Item, Result]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -66,13 +66,3 @@ def fast_bundle_of_three(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("fast_bundle_of_three")
     classes = ("background", "tumour", "immune cells")
     return write_bundle(folder, classes=classes, refines=True, name="Drawn three")
-
-
-@pytest.fixture(scope="session")
-def fast_bundle_of_one_stage(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The patch network alone."""
-    from fast_bundles import write_bundle
-
-    folder = tmp_path_factory.mktemp("fast_bundle_of_one_stage")
-    classes = ("background", "tumour")
-    return write_bundle(folder, classes=classes, refines=False, name="Drawn patches")

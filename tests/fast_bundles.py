@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from h2g.exporters.fast_limits import PROFILE_OF
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import write_fast
 from h2g.fast_versions import FastName
+from h2g.inference.bundles import export_files
 from h2g.inference.engine import NetworkFiles
 from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.onnx_engine import OnnxEngine
@@ -30,23 +32,9 @@ def preprocessing(
     return fast.model_copy(update={"patch": patch})
 
 
-def write_bundle(
-    folder: Path,
-    *,
-    classes: tuple[str, ...],
-    refines: bool,
-    name: str,
-    version: FastName = "4.9",
-    sees: RefinementInputs = "both",
-) -> Bundle:
-    """Networks drawn anew, in FAST's format only.
-
-    Args:
-        sees: what the refinement network does; of ``image`` there is no patch network.
-    """
-    source = write_source(
-        folder / "keras", classes=classes, refines=refines, name=name, version=version, sees=sees
-    )
+def write_bundle(folder: Path, **drawn: Any) -> Bundle:
+    """Networks drawn anew, in FAST's format only; ``drawn`` as :func:`write_source` takes it."""
+    source = write_source(folder / "keras", **drawn)
     path = folder / "bundle"
     networks = write_fast(source, path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -70,6 +58,11 @@ def write_source(
     version: FastName = "4.9",
     sees: RefinementInputs = "both",
 ) -> ExportSource:
+    """Networks drawn anew, and a card that says so.
+
+    Args:
+        sees: what the refinement network does; of ``image`` there is no patch network.
+    """
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(3)
     networks: dict[Stage, keras.Model] = {}
@@ -100,13 +93,7 @@ def write_source(
 
 def onnx_model(bundle: Bundle) -> LoadedModel:
     """The same ONNX files, run by h2g."""
-    card, export = bundle.card, bundle.card.exports[0]
-    files = NetworkFiles(
-        patch=bundle.network_file(export, "patch"),
-        refinement=bundle.network_file(export, "refinement"),
-        input_px=card.refinement_px,
-        class_count=len(card.class_names),
-    )
+    files = export_files(bundle, bundle.card.exports[0])
     return _loaded(bundle, lambda batch_size: OnnxEngine(files, batch_size=batch_size))
 
 

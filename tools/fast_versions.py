@@ -22,15 +22,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import tifffile
 from fast_versions_table import Comparison, Outcome, table, title, with_section
 
 from h2g.bundle import Bundle, Format, open_bundle
 from h2g.errors import H2GError, RunError, SlideError
-from h2g.inference.engine import NetworkFiles
+from h2g.inference.bundles import export_files
 from h2g.inference.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
+from h2g.inference.fast_slide import read_tensor
 from h2g.inference.folder import PredictionFolder, SlideFiles
 from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.loading import load_model
@@ -121,22 +121,12 @@ def own_model(bundle: Bundle) -> LoadedModel:
 
 def model_of_fasts_files(bundle: Bundle) -> LoadedModel:
     """The ONNX files in the bundle's folder fast, run by h2g."""
-    card, export = bundle.card, bundle.card.find_export("fast")
+    export = bundle.card.find_export("fast")
     assert export is not None
-    files = NetworkFiles(
-        patch=bundle.network_file(export, "patch"),
-        refinement=bundle.network_file(export, "refinement"),
-        input_px=card.refinement_px,
-        class_count=len(card.class_names),
-    )
-    return LoadedModel(
-        path=bundle.path,
-        recipe=card.name,
-        class_names=card.class_names,
-        preprocessing=card.preprocessing,
-        sha256=dict(export.files),
+    files = export_files(bundle, export)
+    return dataclasses.replace(
+        load_model(bundle.path, engine="fast"),
         open_engine=lambda batch_size: OnnxEngine(files, batch_size=batch_size),
-        has_patch="patch" in card.networks,
         engine="onnxruntime, FAST's files",
     )
 
@@ -191,8 +181,8 @@ def run_headless(fast: Fast, trial: Trial, prefix: Path) -> tuple[str, Compariso
         return in_short(failure, trial), None
     try:
         return "", compare(trial, prefix)
-    except OSError as error:
-        return f"it ended without its files ({in_short(str(error), trial)})", None
+    except SlideError as error:
+        return in_short(str(error), trial), None
 
 
 def draw(fast: Fast, trial: Trial, folder: Path) -> tuple[str, str | None]:
@@ -255,20 +245,21 @@ def in_short(reason: str, trial: Trial) -> str:
 
 
 def compare(trial: Trial, prefix: Path) -> Comparison:
-    """FAST's files beside those of h2g; OSError when one of FAST's is missing or broken."""
+    """FAST's files beside those of h2g; SlideError when one of FAST's is missing or broken."""
+    name = trial.slide.name
     wanted = tifffile.imread(trial.expected.segmentation, key=0)
     size_px = (wanted.shape[1], wanted.shape[0])
     difference = lone = None
     if "patch" in trial.bundle.card.networks:
         expected = read_heatmap(trial.expected.heatmap)
-        values = tensor(prefix, "heatmap")
+        values = read_tensor(prefix, "heatmap", name)
         difference, lone = compare_heatmaps(values, expected.values)
     if trial.bundle.card.refinement_px is None:
         rows, cols, _ = expected.values.shape
         found = on_grid(values, rows, cols)[:rows, :cols]
         labels = patchwise_labels(dataclasses.replace(expected, values=found), size_px)
     else:
-        labels = labels_at(tensor(prefix, "probabilities"), size_px)
+        labels = labels_at(read_tensor(prefix, "probabilities", name), size_px)
     return Comparison(difference, lone, float((labels == wanted).mean()))
 
 
@@ -290,15 +281,6 @@ def on_grid(values: np.ndarray, rows: int, cols: int) -> np.ndarray:
     """(rows, cols, C) or larger, with empty cells added behind the others."""
     missing = [(0, max(0, rows - values.shape[0])), (0, max(0, cols - values.shape[1])), (0, 0)]
     return np.pad(values, missing)
-
-
-def tensor(prefix: Path, what: str) -> np.ndarray:
-    """float32 of a file that the pipeline exports."""
-    with h5py.File(prefix.with_name(f"{prefix.name}_{what}.hdf5")) as stream:
-        try:
-            return np.asarray(stream["tensor"], np.float32)
-        except KeyError as error:
-            raise OSError(f"{what}: no dataset 'tensor'") from error
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from h2g.benchmarking.hardware import this_hardware, versions
 from h2g.benchmarking.memory import peak_memory_mib
 from h2g.benchmarking.plan import load_choice
@@ -61,11 +59,7 @@ def _measure_engine(settings: RowSettings, out: Path) -> dict[str, Any]:
     with open_slide(settings.slide, mpp=settings.mpp):
         pass  # said before an engine is opened for it
     start = time.perf_counter()
-    engine = model.open_engine(settings.batch_size)
-    engine.load()
-    if model.has_patch:  # the first call is part of starting
-        side = model.preprocessing.patch.size_px
-        engine.classify(np.zeros((1, side, side, 3), np.uint8))
+    engine = model.start_engine(settings.batch_size)
     open_s = time.perf_counter() - start
     request = SlideRequest(settings.slide, settings.mpp)
     repeats, patches = [], 0

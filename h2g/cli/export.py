@@ -11,12 +11,12 @@ import click
 
 from h2g.cli.options import common
 from h2g.errors import WrongUseError
+from h2g.fast_versions import FAST_VERSIONS, FastName
 
 if TYPE_CHECKING:
     from h2g.bundle import Bundle, Check, FilePrecision
     from h2g.exporters.export import Exported
     from h2g.exporters.request import ExportRequest
-    from h2g.fast_versions import FastName
 
 FAST_FOLDER = "~/fastpathology"
 
@@ -56,7 +56,7 @@ FAST_FOLDER = "~/fastpathology"
 )
 @click.option(
     "--fast-version",
-    type=click.Choice(["4.9", "4.15"]),
+    type=click.Choice(list(FAST_VERSIONS)),
     help="With --format fast: 4.9 is what FastPathology 1.1.3 has, 4.15 is for newer ones and "
     "runPipeline.  [default: the one that the run was trained for, else 4.9]",
 )

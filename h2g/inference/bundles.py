@@ -77,18 +77,22 @@ def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> Load
     )
 
 
+def export_files(bundle: Bundle, export: Export) -> NetworkFiles:
+    """The files of an export as an engine takes them."""
+    return NetworkFiles(
+        patch=bundle.network_file(export, "patch"),
+        refinement=bundle.network_file(export, "refinement"),
+        input_px=bundle.card.refinement_px,
+        class_count=len(bundle.card.class_names),
+    )
+
+
 def _open_engine(bundle: Bundle, choice: Choice, batch_size: int) -> Engine:
     if choice.engine == "fast":
         raise WrongUseError(
             "FAST runs whole slides, in a program of its own: no patches of others."
         )
-    card = bundle.card
-    files = NetworkFiles(
-        patch=bundle.network_file(choice.export, "patch"),
-        refinement=bundle.network_file(choice.export, "refinement"),
-        input_px=card.refinement_px,
-        class_count=len(card.class_names),
-    )
+    files = export_files(bundle, choice.export)
     engine = getattr(_module(choice.engine), CLASSES[choice.engine][1])
     return engine(files, device=choice.device, precision=choice.precision, batch_size=batch_size)
 

@@ -56,7 +56,7 @@ def predict_slides_with_fast(
     if len(todo) < len(slides):
         logger.info("%d of %d slides were done before.", len(slides) - len(todo), len(slides))
     if todo:
-        noted = {"runner": str(fast.fast.runner), "fast": fast.fast.version}
+        noted = {"runner": str(fast.program.runner), "fast": fast.program.version}
         folder.note_run(model, cast(Engine, FastEngine()), **noted)
     with progress("FAST", len(todo)) as advance:
         for slide in todo:

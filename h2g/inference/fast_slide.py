@@ -26,7 +26,7 @@ from h2g.inference.outputs import Seconds, Segmented
 from h2g.inference.patchwise import Located, locate_patches
 from h2g.inference.refinement import labels_at, patchwise_labels
 from h2g.recipes.recipe import PatchSettings
-from h2g.slides.fast_levels import BYTES_A_PIXEL, LEAST_BYTES, misplaced_level
+from h2g.slides.fast_levels import is_too_small, misplaced_level
 from h2g.slides.find_slides import SlideRequest
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.planes import LARGEST_PLANE_PX
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 class FastModel:
     """A FAST, and the pipeline that it runs a model by."""
 
-    fast: Fast
+    program: Fast
     pipeline: Path
     card: Card
 
@@ -79,14 +79,14 @@ def segment_with_fast(request: SlideRequest, fast: FastModel) -> Segmented | Fai
 def _refuse_what_4_9_misreads(located: Located) -> None:
     """SlideError for slides that FAST 4.9 reads wrongly, or waits on for ever."""
     info, plan = located.info, located.grid.plan
-    width, height = info.field_level0
     other = "Use another engine, or a bundle for FAST 4.15."
     if info.mpp_source == "objective power":
         raise SlideError(
             f"{info.path.name}: no um/px in the slide's properties, and FAST 4.9 goes by nothing "
             f"else. {other}"
         )
-    if width * height * BYTES_A_PIXEL < LEAST_BYTES:
+    if is_too_small(info.levels[0]):
+        width, height = info.field_level0
         raise SlideError(
             f"{info.path.name}: {width} x {height} px are too few for FAST 4.9, which leaves out "
             f"levels below 5 MiB. {other}"
@@ -154,19 +154,19 @@ def _through_fast(
     with tempfile.TemporaryDirectory(prefix="h2g-fast-") as folder:
         prefix = Path(folder) / "slide"
         variables = {"slide": str(request.path.resolve()), "out": str(prefix)}
-        failure = run_pipeline(fast.fast.runner, fast.pipeline, variables)
+        failure = run_pipeline(fast.program.runner, fast.pipeline, variables)
         total = time.perf_counter() - start
         if failure:
             raise SlideError(f"{name}: FAST stopped: {failure}")
         heatmap = None
         if located.classified:
-            values = _tensor(prefix, "heatmap", name)
+            values = read_tensor(prefix, "heatmap", name)
             heatmap = _heatmap(values, located, len(fast.card.class_names))
         size_px = (plane.rgb.shape[1], plane.rgb.shape[0])
         if heatmap is not None and fast.card.refinement_px is None:
             labels = patchwise_labels(heatmap, size_px)
         else:
-            labels = labels_at(_tensor(prefix, "probabilities", name), size_px)
+            labels = labels_at(read_tensor(prefix, "probabilities", name), size_px)
     if heatmap is not None:
         located = _as_classified(located, heatmap)
     return Segmented(located, plane, heatmap, labels, _seconds(total))
@@ -185,8 +185,14 @@ def _as_classified(located: Located, heatmap: Heatmap) -> Located:
     return found
 
 
-def _tensor(prefix: Path, what: str, name: str) -> np.ndarray:
-    """float32 of a file that the pipeline exports."""
+def read_tensor(prefix: Path, what: str, name: str) -> np.ndarray:
+    """float32 of a file that the headless pipeline exports; SlideError when it is not whole.
+
+    Args:
+        prefix: that the pipeline was run with.
+        what: ``heatmap`` or ``probabilities``.
+        name: of the slide, for the message.
+    """
     file = prefix.with_name(f"{prefix.name}_{what}.hdf5")
     try:
         with h5py.File(file) as stream:

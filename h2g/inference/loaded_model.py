@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from h2g.inference.engine import Engine
 from h2g.recipes.recipe import Preprocessing
 
@@ -35,6 +37,15 @@ class LoadedModel:
     has_patch: bool = True
     engine: str = "keras"
     precision: str = "float32"
+
+    def start_engine(self, batch_size: int) -> Engine:
+        """The engine with its networks loaded and what a first call builds."""
+        engine = self.open_engine(batch_size)
+        engine.load()
+        if self.has_patch:
+            side = self.preprocessing.patch.size_px
+            engine.classify(np.zeros((1, side, side, 3), np.uint8))
+        return engine
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from h2g.concurrency import ReadAhead, WriteBehind
 from h2g.inference.devices import usable_cores
 from h2g.inference.engine import Engine
@@ -91,12 +89,7 @@ def _open_engine(
     model: LoadedModel, folder: PredictionFolder, *, threads: int, batch_size: int
 ) -> Engine:
     start = time.perf_counter()
-    engine = model.open_engine(batch_size)
-    # While the first slide is read: both networks, and what a first call builds.
-    engine.load()
-    if model.has_patch:
-        side = model.preprocessing.patch.size_px
-        engine.classify(np.zeros((1, side, side, 3), np.uint8))
+    engine = model.start_engine(batch_size)  # while the first slide is read
     seconds = round(time.perf_counter() - start, 2)
     folder.note_run(model, engine, threads=threads, batch_size=batch_size, seconds_engine=seconds)
     return engine

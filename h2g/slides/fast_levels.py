@@ -5,7 +5,7 @@ Measured against 4.9.2 on slides of odd sizes; tests compare them again.
 
 from __future__ import annotations
 
-from h2g.slides.info import SlideInfo
+from h2g.slides.info import Level, SlideInfo
 
 # From the first level on that has less than this, as four bytes a pixel, no level exists for it.
 LEAST_BYTES = 5 * 1024**2
@@ -15,10 +15,15 @@ BYTES_A_PIXEL = 4
 def fast_level_count(info: SlideInfo) -> int:
     """How many levels FAST 4.9 knows, from level 0 on; one at least."""
     for number, level in enumerate(info.levels):
-        width, height = level.size_px
-        if width * height * BYTES_A_PIXEL < LEAST_BYTES:
+        if is_too_small(level):
             return max(1, number)
     return len(info.levels)
+
+
+def is_too_small(level: Level) -> bool:
+    """Whether a level does not exist for FAST 4.9."""
+    width, height = level.size_px
+    return width * height * BYTES_A_PIXEL < LEAST_BYTES
 
 
 def first_pixel(level: int) -> int:

@@ -36,21 +36,17 @@ def bundles(
     """Two stages, two with three classes, one stage, and the slide alone, for a version of FAST."""
     version, two = request.param, ("background", "tumour")
     need_fast(version)
-    wanted = {
-        "two": write_options(classes=two),
-        "three": write_options(classes=(*two, "immune cells")),
-        "one": write_options(classes=two, refines=False),
-        "slide": write_options(classes=two, sees="image"),
+    wanted: dict[str, dict[str, Any]] = {
+        "two": {"classes": two, "refines": True},
+        "three": {"classes": (*two, "immune cells"), "refines": True},
+        "one": {"classes": two, "refines": False},
+        "slide": {"classes": two, "refines": True, "sees": "image"},
     }
     folder = tmp_path_factory.mktemp("bundles")
     return {
         name: write_bundle(folder / name, name=f"Drawn {name}", version=version, **options)
         for name, options in wanted.items()
     }
-
-
-def write_options(**options: Any) -> dict[str, Any]:
-    return {"refines": True, **options}
 
 
 def version_of(bundle: Bundle) -> FastName:
