@@ -24,8 +24,9 @@ import yaml
 
 from h2g.cohort import Cohort, read_cohort, write_cohort
 from h2g.errors import RunError
+from h2g.recipes.patch import PatchStage
 from h2g.recipes.reading import dump_recipe, validate_recipe
-from h2g.recipes.recipe import PatchStage, Recipe
+from h2g.recipes.recipe import Recipe
 
 VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
 

@@ -22,7 +22,7 @@ from h2g.bundle import (
     write_card,
 )
 from h2g.errors import ModelError
-from h2g.recipes.recipe import PROFILES
+from h2g.recipes.preprocessing import PROFILES
 from h2g.runs import file_sha256
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from h2g.inference.devices import usable_cores, version
-from h2g.recipes.recipe import Section
+from h2g.recipes.base import Frozen
 
 # Of /proc/cpuinfo, those that change how fast a network runs.
 INSTRUCTION_SETS = (
@@ -45,7 +45,7 @@ VERSIONED = (
 )
 
 
-class Hardware(Section):
+class Hardware(Frozen):
     """
     Attributes:
         cores: that this process may use.

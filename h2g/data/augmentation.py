@@ -11,7 +11,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from h2g.data.lab import shift_lab, shift_lab_in_graph
-from h2g.recipes.recipe import PatchAugmentation, RefinementAugmentation
+from h2g.recipes.patch import PatchAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 
 # Which purpose random numbers are drawn for; one seed then serves for all.
 PATCH_STREAM, MOVE_STREAM, ZOOM_STREAM, LAB_STREAM = 1, 2, 3, 4

@@ -11,7 +11,7 @@ import tensorflow as tf
 from h2g.data.augmentation import augment_patches
 from h2g.data.patch_source import BatchSettings, PatchSource
 from h2g.models.deployment import scale_image
-from h2g.recipes.recipe import PatchAugmentation
+from h2g.recipes.patch import PatchAugmentation
 
 __all__ = [
     "BatchSettings",

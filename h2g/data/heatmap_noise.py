@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from h2g.recipes.recipe import RefinementAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 
 # Which purpose random numbers are drawn for; the order of the slides has no such key.
 HEATMAP_STREAM = 1

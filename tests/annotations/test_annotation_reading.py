@@ -8,7 +8,7 @@ from PIL import Image
 from h2g.annotations.reading import READERS, read_annotations
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 
 def read(path: Path) -> AnnotatedRegions:

@@ -10,7 +10,7 @@ from h2g.benchmarking.plan import Wanted, choices, network_files
 from h2g.benchmarking.rows import Choice
 from h2g.bundle import Card, Export, FilePrecision, Format, write_card
 from h2g.errors import RunError, SlideError
-from h2g.recipes.recipe import Preprocessing
+from h2g.recipes.preprocessing import Preprocessing
 from h2g.runs import file_sha256
 
 PLAIN = Hardware(

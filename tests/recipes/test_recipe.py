@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from h2g.errors import RecipeError
+from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.reading import dump_recipe, load_recipe, recipe_names, validate_recipe
-from h2g.recipes.recipe import PROFILES, Preprocessing
 
 
 def write(tmp_path: Path, text: str) -> Path:
