@@ -11,7 +11,7 @@ from pathlib import Path
 
 from h2g.bundle import Bundle, Export, verify_export
 from h2g.errors import RunError, WrongUseError
-from h2g.runs import file_sha256
+from h2g.files import file_sha256
 
 USER_FOLDER = "fast/user/"
 PREFIX = ".h2g-install-"

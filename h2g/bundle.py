@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError, model_validator
 
 from h2g.errors import ModelError
+from h2g.files import file_sha256, write_text
 from h2g.recipes.recipe import Preprocessing, RefinementInputs, Section
-from h2g.runs import file_sha256, write_text
 
 CARD_FILE = "model.json"
 CARD_VERSION = 1
