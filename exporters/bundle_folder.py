@@ -12,7 +12,13 @@ import time
 from collections.abc import Collection, Iterator, Sequence, Set
 from pathlib import Path
 
-from h2g.bundle import (
+from h2g import __version__
+from h2g.errors import ModelError, RunError
+from h2g.exporters.formats import ExportRequest
+from h2g.exporters.quantization_cost import why_refused
+from h2g.exporters.source import ExportSource
+from h2g.files import rename_all
+from h2g.folders.bundle import (
     CARD_FILE,
     FILE_PRECISIONS,
     FORMATS,
@@ -25,12 +31,7 @@ from h2g.bundle import (
     open_bundle,
     verify_export,
 )
-from h2g.errors import ModelError, RunError
-from h2g.exporters.quantization_cost import why_refused
-from h2g.exporters.request import ExportRequest
-from h2g.exporters.source import ExportSource
-from h2g.files import rename_all
-from h2g.runs import is_run
+from h2g.folders.run import is_run
 
 Kinds = Set[tuple[Format, FilePrecision]]
 
@@ -155,7 +156,7 @@ def made_before(
     bundle: Bundle, source: ExportSource, request: ExportRequest
 ) -> dict[Format, Export]:
     """The exports asked for that the bundle holds, intact and as they would be made."""
-    if not _alike(source.card, bundle.card) or source.card.h2g_version != bundle.card.h2g_version:
+    if not _alike(source.card, bundle.card):
         return {}
     found = {}
     for format in request.formats:
@@ -166,6 +167,8 @@ def made_before(
 
 
 def _serves(export: Export, source: ExportSource, request: ExportRequest) -> bool:
+    if export.h2g_version != __version__:
+        return False
     if export.format == "onnx" and export.opset != request.opset:
         return False
     if not request.check:
@@ -218,7 +221,7 @@ def _kept(there: Card, replaced: Kinds) -> list[Export]:
 
 
 def _hashes(card: Card) -> dict[str, str]:
-    return {stage: network.sha256 for stage, network in card.networks.items()}
+    return {name: network.sha256 for name, network in card.networks.items()}
 
 
 def _place(export: Export) -> tuple[int, int]:

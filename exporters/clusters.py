@@ -5,33 +5,32 @@ Each is checked: it must put patches into the clusters that Keras puts them into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-import onnxruntime
-from ai_edge_litert.interpreter import Interpreter
 
-from h2g.bundle import FORMATS, FilePrecision, Format, is_bundle
 from h2g.clustering.graph import OUTPUT, centre_distances
+from h2g.engines.engine import PATCH_INPUT, open_network
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.bundle_folder import staging_folder, swap_in
-from h2g.exporters.formats import SUFFIXES, write_network
-from h2g.exporters.request import ExportRequest, wanted_formats
+from h2g.exporters.formats import (
+    ENGINE_OF_FORMAT,
+    SUFFIXES,
+    ExportRequest,
+    wanted_formats,
+    write_network,
+)
 from h2g.exporters.samples import noise_patches, run_patches
-from h2g.inference.engine import PATCH_INPUT
-from h2g.inference.openvino_library import openvino
-from h2g.models.deployment import deployed_patch_classifier, load_network
-from h2g.models.startup import without_chatter
-from h2g.runs import is_run, open_run
+from h2g.folders.bundle import FORMATS, FilePrecision, Format, is_bundle
+from h2g.folders.run import is_run, open_run
+from h2g.models.deployment import deployed, load_network
 
 CHECKED_PATCHES = 64
 # A patch is a tie when its second centre is farther away than its first by less than this share.
 TIE = 1e-4
-# (N, S, S, 3) float32 -> (N,) int32
-Numbers = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -96,14 +95,14 @@ def export_clusters(file: Path, out: Path, request: ExportRequest) -> list[Clust
     if is_run(out) or is_bundle(out):
         raise RunError(f"{out}: this is a run or a bundle. Give --out a folder of its own.")
     network = load_network(file)
-    graph = deployed_patch_classifier(network)
+    graph = deployed(network)
     wanted = clear_patches(file, network) if request.check else None
     with staging_folder(out) as staging:
         done = []
         for format in request.formats:
             written = _write(graph, staging, format, opset=request.opset)
             if wanted is not None:
-                refuse_other_clusters(written[0], wanted)
+                refuse_other_clusters(written[0], wanted, format=format)
             count = 0 if wanted is None else len(wanted.clusters)
             done.append(ClusterExport(format, tuple(each.name for each in written), count))
         *others, last = [name for export in done for name in export.files]
@@ -119,7 +118,7 @@ def _write(graph: keras.Model, folder: Path, format: Format, *, opset: int) -> l
 
 @dataclass(frozen=True)
 class ClearPatches:
-    """Patches that are no ties: (N, S, S, 3) float32, RGB of 0..255, and their (N,) clusters."""
+    """Patches that are no ties: (N, S, S, 3) uint8 RGB, and their (N,) clusters."""
 
     pixels: np.ndarray
     clusters: np.ndarray
@@ -143,44 +142,24 @@ def clear_patches(file: Path, network: keras.Model) -> ClearPatches:
     # One cluster has no second: nothing is a tie.
     two = np.sort(np.pad(distances, ((0, 0), (0, 1)), constant_values=np.inf), axis=1)[:, :2]
     clear = two[:, 0] < (1 - TIE) * two[:, 1]
-    return ClearPatches(pixels[clear].astype(np.float32), distances.argmin(axis=1)[clear])
+    return ClearPatches(pixels[clear], distances.argmin(axis=1)[clear])
 
 
-def refuse_other_clusters(file: Path, patches: ClearPatches) -> None:
+def refuse_other_clusters(file: Path, patches: ClearPatches, *, format: Format) -> None:
     """Raises ModelError when an exported graph puts a patch into another cluster.
 
     Args:
         file: .onnx, .xml or .tflite; it gets the patches as a batch, and the last by itself.
     """
-    numbers = RUNTIMES[file.suffix](file)
-    found = np.concatenate([numbers(patches.pixels[:-1]), numbers(patches.pixels[-1:])])
+    engine = ENGINE_OF_FORMAT[format]
+    # Not for many, which are padded and cast to probabilities.
+    network = open_network(file, engine=engine, inputs=[PATCH_INPUT])
+    found = np.concatenate(
+        [network.run({PATCH_INPUT: part}) for part in (patches.pixels[:-1], patches.pixels[-1:])]
+    )
     if moved := int((found != patches.clusters).sum()):
         raise ModelError(
             f"{file.name}: {moved} of {len(found)} patches fall into another cluster than with "
             "Keras. Nothing was written. Another --opset or --format may do; --no-check exports "
             "it as it is."
         )
-
-
-def _open_onnx(file: Path) -> Numbers:
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run([OUTPUT], {PATCH_INPUT: pixels})[0]
-
-
-def _open_openvino(file: Path) -> Numbers:
-    hint = {"INFERENCE_PRECISION_HINT": "f32"}
-    network = openvino.Core().compile_model(file, "CPU", hint)
-    return lambda pixels: network({PATCH_INPUT: pixels})[OUTPUT]
-
-
-def _open_tflite(file: Path) -> Numbers:
-    with without_chatter():
-        signature = Interpreter(str(file)).get_signature_runner()
-    return lambda pixels: signature(**{PATCH_INPUT: pixels})[OUTPUT]
-
-
-RUNTIMES: dict[str, Callable[[Path], Numbers]] = {
-    ".onnx": _open_onnx,
-    ".xml": _open_openvino,
-    ".tflite": _open_tflite,
-}

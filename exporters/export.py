@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from h2g.bundle import FORMATS, Bundle, Card, Export, Format, is_bundle, open_bundle, write_card
+from h2g.engines.engine import Network, open_network
 from h2g.errors import WrongUseError
 from h2g.exporters.bundle_folder import (
     bundle_there,
@@ -18,21 +18,27 @@ from h2g.exporters.bundle_folder import (
     staging_folder,
     swap_in,
 )
+from h2g.exporters.export_format import BUNDLE_FILES, Material, make_export
 from h2g.exporters.fast_limits import refuse_unsuited, with_fast_preprocessing
-from h2g.exporters.formats import deployed_graphs
-from h2g.exporters.making import BUNDLE_FILES, Material, make_export
+from h2g.exporters.formats import ExportRequest
 from h2g.exporters.model_card import MODEL_CARD_FILE, model_card
-from h2g.exporters.onnx_bundle import open_onnx_bundle
-from h2g.exporters.request import ExportRequest
 from h2g.exporters.samples import Samples, noise_samples, run_samples
-from h2g.exporters.source import ExportSource, open_source
+from h2g.exporters.source import ExportSource, deployed_graphs, open_onnx_bundle, open_source
 from h2g.files import write_text
-from h2g.inference.engine import Engine
-from h2g.inference.keras_engine import KerasEngine
-from h2g.inference.onnx_engine import OnnxEngine
+from h2g.folders.bundle import (
+    FORMATS,
+    Bundle,
+    Card,
+    Export,
+    Format,
+    is_bundle,
+    open_bundle,
+    write_card,
+)
+from h2g.stages.chain import NETWORKS
 
-# Enough for the ranges of int8; a comparison needs fewer.
-CALIBRATION_PATCHES, CALIBRATION_FIELDS = 256, 4
+# What runs the files of a source, and on what.
+REFERENCES = {".keras": ("keras", "auto"), ".onnx": ("onnxruntime", "CPU")}
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ def _make(
     material = Material(
         source=source,
         graphs=deployed_graphs(source),
-        reference=_reference(source),
+        references=_references(source),
         samples=_samples(source, request),
     )
     for format in formats:
@@ -150,15 +156,18 @@ def _make(
         yield Exported(export, time.perf_counter() - start)
 
 
-def _reference(source: ExportSource) -> Engine:
-    given = source.files.patch or source.files.refinement
-    is_onnx = given is not None and given.suffix == ".onnx"
-    return OnnxEngine(source.files) if is_onnx else KerasEngine(source.files)
+def _references(source: ExportSource) -> dict[str, Network]:
+    """The networks as they were given: in Keras, or the ONNX files of a bundle."""
+    opened = {}
+    for name, file in source.files.items():
+        engine, device = REFERENCES[file.suffix]
+        opened[name] = open_network(file, engine=engine, device=device, many=NETWORKS[name].many)
+    return opened
 
 
 def _samples(source: ExportSource, request: ExportRequest) -> Samples | None:
     if request.precision == "int8" and source.run is not None:
-        return run_samples(source.run, patches=CALIBRATION_PATCHES, fields=CALIBRATION_FIELDS)
+        return run_samples(source.run, calibrate=True)
     if not request.check:
         return None
     return run_samples(source.run) if source.run is not None else noise_samples(source.card)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
-from h2g.bundle import Card, Stage
-from h2g.exporters.source import ExportSource, deployed_patch, deployed_refinement_of
-from h2g.inference.engine import EXTENT_INPUT, HEATMAP_INPUT
+from h2g.engines.engine import HEATMAP_INPUT, Feed, Shape
+from h2g.exporters.source import ExportSource, deployed_graph
+from h2g.models.deployment import FRAME_INPUT
 from h2g.slides.fast_patches import PIXELS_A_CELL
 
 WHITE = 255.0
+# Only its size counts: PIXELS_A_CELL for each cell of the heatmap.
+EXTENT_INPUT = "input_2_extent"
 
 
 @keras.saving.register_keras_serializable(package="h2g")
@@ -54,27 +58,45 @@ class CutToExtent(keras.layers.Layer):
         return (side + self.pixels_a_cell - 1) // self.pixels_a_cell
 
 
-def fast_graphs(source: ExportSource) -> dict[Stage, keras.Model]:
-    """The graphs of a source's networks: one patch a call, and one more input for the refinement,
-    which gives the result its place on the slide; for FAST 4.9 another (:class:`CutToExtent`).
+def fast_graphs(source: ExportSource) -> dict[str, keras.Model]:
+    """The graphs of a source's networks: one patch per call, and one more input for a network that
+    sees the slide, which gives the result its place; for FAST 4.9 another (:class:`CutToExtent`).
 
-    Of a heatmap with several channels each is an input of its own: FAST 4.15.1 gives a network the
+    Each channel of a heatmap with several is an input of its own: FAST 4.15.1 gives a network the
     pixels of such an image in a wrong order (TensorToImage: channel by channel where pixel by pixel
     is read), those of one channel in the right one.
     """
-    graphs: dict[Stage, keras.Model] = {}
-    cuts = cuts_heatmaps(source.card)
-    if source.files.patch is not None:
-        graphs["patch"] = _for_fast(deployed_patch(source, batch_size=1), cuts=False)
-    if source.files.refinement is not None:
-        deployed = deployed_refinement_of(source, spacing_frame=True)
-        graphs["refinement"] = _for_fast(deployed, cuts=cuts)
+    graphs: dict[str, keras.Model] = {}
+    for name, card in source.card.networks.items():
+        if card.many:
+            graph = deployed_graph(source, name, batch_size=1)
+        else:
+            graph = deployed_graph(source, name, spacing_frame=True)
+        cuts = source.card.preprocessing.fast_version == "4.9" and HEATMAP_INPUT in card.inputs
+        graphs[name] = _for_fast(graph, cuts=cuts)
     return graphs
 
 
-def cuts_heatmaps(card: Card) -> bool:
-    """Whether the refinement network gets the slide's extent to cut heatmaps to."""
-    return card.preprocessing.fast_version == "4.9" and card.refinement_inputs != "image"
+def fast_feed(inputs: Mapping[str, Shape], feed: Feed) -> Feed:
+    """What a graph for FAST takes, from what the network itself takes.
+
+    Args:
+        inputs: of the graph for FAST.
+    """
+    return {name: _fast_input(name, shape, feed) for name, shape in inputs.items()}
+
+
+def _fast_input(name: str, shape: Shape, feed: Feed) -> np.ndarray:
+    if name in feed:
+        return feed[name]
+    if name == FRAME_INPUT:
+        return np.zeros([side or 1 for side in shape], np.float32)
+    heatmap = feed[HEATMAP_INPUT]
+    if name == EXTENT_INPUT:
+        _, rows, cols, _ = heatmap.shape
+        return np.zeros((1, rows * PIXELS_A_CELL, cols * PIXELS_A_CELL, 1), np.float32)
+    channel = int(name.removeprefix(f"{HEATMAP_INPUT}_"))
+    return heatmap[..., channel - 1 : channel]
 
 
 def heatmap_inputs(channels: int) -> list[str]:

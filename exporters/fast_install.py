@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from h2g.bundle import Bundle, Export, verify_export
 from h2g.errors import RunError, WrongUseError
 from h2g.files import file_sha256, rename_all
+from h2g.folders.bundle import Bundle, Export, verify_export
 
 USER_FOLDER = "fast/user/"
 PREFIX = ".h2g-install-"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from h2g.bundle import Card
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT
 from h2g.errors import WrongUseError
+from h2g.exporters.fast_text import TEMPLATES
 from h2g.fast_versions import FastName
+from h2g.folders.bundle import Card
 from h2g.recipes.preprocessing import PROFILES, CoarsestLevel, Preprocessing, Profile
 
 # From 4.10 on PatchGenerator takes a level within this of the wanted um/px as it is.
@@ -31,13 +33,20 @@ def refuse_unsuited(card: Card) -> None:
 
 
 def _of_networks(card: Card) -> Iterator[str]:
-    if "patch" not in card.networks and card.refinement_inputs != "image":
-        yield "it has no patch network, and FAST's heatmap needs one; export the run"
-    if card.refinement_inputs == "heatmap":
+    if tuple(card.networks) not in TEMPLATES:
+        chains = "; ".join(" and ".join(chain) for chain in TEMPLATES)
         yield (
-            "its refinement network sees the heatmap alone, and FAST puts results where the "
-            "network's picture of the slide lies"
+            f"it has the networks {' and '.join(card.networks)}, and there are pipelines for: "
+            f"{chains}"
         )
+    for name, network in card.networks.items():
+        if HEATMAP_INPUT in network.inputs and not card.takes_patches:
+            yield f"its {name} network takes a heatmap, and no network makes one; export the run"
+        if not network.many and IMAGE_INPUT not in network.inputs:
+            yield (
+                f"its {name} network sees the heatmap alone, and FAST puts results where the "
+                "network's picture of the slide lies"
+            )
     for name in card.class_names:
         if any(part in name for part in RESERVED):
             yield (
@@ -45,7 +54,7 @@ def _of_networks(card: Card) -> Iterator[str]:
                 "something else in a pipeline; rename the class in the recipe"
             )
     level, wanted = card.preprocessing.low_resolution.level, _level(card)
-    if "refinement" in card.networks and level != wanted:
+    if level != wanted and card.slide_networks:
         yield (
             f"the refinement network was trained on low_resolution.level '{level}', and the "
             f"pipeline takes '{wanted}'"

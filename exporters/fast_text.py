@@ -6,14 +6,20 @@ import re
 import unicodedata
 
 from h2g.annotations.colours import class_colour
-from h2g.bundle import Card, Stage
-from h2g.exporters.fast_graphs import cuts_heatmaps
+from h2g.engines.engine import HEATMAP_INPUT
 from h2g.fast_pipelines import Template, fill
 from h2g.fast_versions import FAST_VERSIONS, FastName, FastVersion
-from h2g.inference.refinement import THRESHOLD
+from h2g.folders.bundle import Card
+from h2g.results.labels import THRESHOLD
 from h2g.slides.fast_patches import cell_pixel_mm
 
 OTHER_PREPROCESSING = "Trained with other preprocessing than this; see its model card"
+# The chains of networks that there are pipelines for.
+TEMPLATES: dict[tuple[str, ...], Template] = {
+    ("patch",): "one_stage",
+    ("patch", "refinement"): "two_stage",
+    ("refinement",): "slide_only",
+}
 HEADLESS: dict[Template, Template] = {
     "one_stage": "one_stage_headless",
     "two_stage": "two_stage_headless",
@@ -58,20 +64,20 @@ def headless_file(card: Card) -> str:
     return f"{slug(card.name)}-headless.fpl"
 
 
-def gui_pipeline(card: Card, models: dict[Stage, str]) -> str:
+def gui_pipeline(card: Card, models: dict[str, str]) -> str:
     """A pipeline for FastPathology: one input, outputs to keep, and what is drawn.
 
     Args:
         models: the networks' files, relative to the pipeline's folder.
     """
-    template = _template(models)
+    template = TEMPLATES[tuple(models)]
     places = {"slide": "WSI", "engine": ENGINE, **_network_inputs(card, "finished 0")}
     return fill(template, {**_values(card, models), **places})
 
 
-def headless_pipeline(card: Card, models: dict[Stage, str]) -> str:
+def headless_pipeline(card: Card, models: dict[str, str]) -> str:
     """A pipeline for ``runPipeline FILE --slide SLIDE --out PREFIX``; arguments as above."""
-    template = HEADLESS[_template(models)]
+    template = HEADLESS[TEMPLATES[tuple(models)]]
     places = {"slide": "slide 0", "engine": HEADLESS_ENGINE, "file": headless_file(card)}
     inputs = _network_inputs(card, "reread 0")
     return fill(template, {**_values(card, models), **places, **inputs})
@@ -83,20 +89,14 @@ def description(card: Card) -> str:
     patches = f"Patches of {patch.size_px} px at {10 / patch.mpp:g}x"
     parts = [
         card.description.rstrip("."),
-        *([patches] if "patch" in card.networks else []),
+        *([patches] if card.takes_patches else []),
         *([OTHER_PREPROCESSING] if card.preprocessing_change else []),
         "For research only",
     ]
     return " ".join(f"{part}." for part in parts)
 
 
-def _template(models: dict[Stage, str]) -> Template:
-    if "patch" not in models:
-        return "slide_only"
-    return "two_stage" if "refinement" in models else "one_stage"
-
-
-def _values(card: Card, models: dict[Stage, str]) -> dict[str, str]:
+def _values(card: Card, models: dict[str, str]) -> dict[str, str]:
     tissue, patch = card.preprocessing.tissue, card.preprocessing.patch
     numbers = range(1, len(card.class_names))
     return {
@@ -120,11 +120,12 @@ def _values(card: Card, models: dict[Stage, str]) -> dict[str, str]:
 def _network_inputs(card: Card, heatmap: str) -> dict[str, str]:
     """What the refinement network gets beside the slide: each class of the heatmap as an image,
     unless it sees only the slide, the slide's extent for FAST 4.9, and the frame."""
-    numbers = range(1, len(card.class_names) if card.refinement_inputs != "image" else 1)
+    takes_heatmap = any(HEATMAP_INPUT in network.inputs for network in card.networks.values())
+    numbers = range(1, len(card.class_names) if takes_heatmap else 1)
     images = [fill("channel.part", {"number": str(each), "heatmap": heatmap}) for each in numbers]
     names = [f"class{each} 0" for each in numbers]
     extent = ""
-    if cuts_heatmaps(card):
+    if takes_heatmap and fast_version(card).name == "4.9":
         pixel_mm = f"{cell_pixel_mm(card.preprocessing.patch):.9g}"
         extent = fill("extent.part", {"extent_mm": pixel_mm}).rstrip()
         names.append("extent 0")

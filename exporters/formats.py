@@ -1,79 +1,122 @@
-"""Each format: how its files are written, and the engine that reads them back."""
+"""The formats: what can be asked of each, how its files are written, and the engine that reads them
+back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
-import keras
-
-from h2g.bundle import Card, FilePrecision, Format, Stage
+from h2g.engines.engine import Network, open_network
+from h2g.engines.specs import ENGINES
 from h2g.errors import WrongUseError
 from h2g.exporters.quantization import quantise_onnx, quantise_openvino, quantise_tflite
 from h2g.exporters.samples import Samples
-from h2g.exporters.source import ExportSource, deployed_patch, deployed_refinement_of
+from h2g.exporters.source import Graph
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
-from h2g.inference.engine import Engine, NetworkFiles
-from h2g.inference.onnx_engine import OnnxEngine
-from h2g.inference.openvino_engine import OpenVinoEngine
-from h2g.inference.tflite_engine import TfliteEngine
-
-# A deployed graph: in Keras, or as an .onnx file of an earlier export.
-Graph: TypeAlias = "keras.Model | Path"
+from h2g.fast_versions import FastName
+from h2g.folders.bundle import FILE_PRECISIONS, FORMATS, FilePrecision, Format
+from h2g.stages.chain import NETWORKS
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
-ENGINES: dict[Format, Callable[..., Engine]] = {
-    "onnx": OnnxEngine,
-    "openvino": OpenVinoEngine,
-    "tflite": TfliteEngine,
-    "fast": OnnxEngine,
+# What runs a format here; FAST's networks are ONNX files.
+ENGINE_OF_FORMAT: dict[Format, str] = {
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+    "tflite": "tflite",
+    "fast": "onnxruntime",
 }
+DEFAULT_OPSET = 17
 
 
-def deployed_graphs(source: ExportSource) -> dict[Stage, Graph]:
-    """The graphs of a source's networks."""
-    files: dict[Stage, Path | None] = {
-        "patch": source.files.patch,
-        "refinement": source.files.refinement,
-    }
-    graphs: dict[Stage, Graph] = {}
-    for stage, file in files.items():
-        if file is None:
-            continue
-        if file.suffix == ".onnx":
-            graphs[stage] = file
-        elif stage == "patch":
-            graphs[stage] = deployed_patch(source)
-        else:
-            graphs[stage] = deployed_refinement_of(source)
-    return graphs
+@dataclass(frozen=True)
+class ExportRequest:
+    """
+    Attributes:
+        check: reload what was written and compare it.
+        force: keep int8 that loses more than it may.
+        fast_version: whose preprocessing a ``fast`` export has; None takes the one of training,
+            4.9 after training for none.
+        accept_preprocessing_change: FAST's preprocessing in place of the one of training.
+        author, licence: of the weights; None leaves what the bundle says.
+    """
+
+    formats: tuple[Format, ...]
+    precision: FilePrecision = "float32"
+    opset: int = DEFAULT_OPSET
+    check: bool = True
+    force: bool = False
+    fast_version: FastName | None = None
+    accept_preprocessing_change: bool = False
+    author: str | None = None
+    licence: str | None = None
+
+
+def one_line(option: str, text: str | None) -> str | None:
+    """What an option says, for the card.
+
+    Raises:
+        WrongUseError: nothing but spaces, or several lines.
+    """
+    if text is None:
+        return None
+    line = text.strip()
+    if not line or len(line.splitlines()) > 1:
+        raise WrongUseError(f"{option} {text!r}: give one line of text, or leave out {option}.")
+    return line
+
+
+def wanted_formats(names: Sequence[str], precision: FilePrecision) -> tuple[Format, ...]:
+    """The formats by name; ``all`` is every one that has the precision.
+
+    Raises:
+        WrongUseError: a format that was named does not have it.
+    """
+    for name in FORMATS:
+        if name in names and precision not in precisions(name):
+            able = [other for other in FORMATS if precision in precisions(other)]
+            raise WrongUseError(
+                f"--format {name} has no --precision {precision}, only "
+                f"{' and '.join(precisions(name))}; {precision} there is for {' and '.join(able)}."
+            )
+    return tuple(
+        name
+        for name in FORMATS
+        if name in names or ("all" in names and precision in precisions(name))
+    )
+
+
+def precisions(format: Format) -> tuple[FilePrecision, ...]:
+    """What there are files in."""
+    engine = next(spec for spec in ENGINES.values() if spec.formats[:1] == (format,))
+    return tuple(each for each in FILE_PRECISIONS if each in engine.precisions)
 
 
 def network_files(
-    stages: Iterable[Stage], folder: Path, *, format: Format, precision: FilePrecision
-) -> dict[Stage, Path]:
-    """By stage, the file that an engine opens, of a format other than ``fast``."""
+    names: Iterable[str], folder: Path, *, format: Format, precision: FilePrecision
+) -> dict[str, Path]:
+    """By network, the file that an engine opens, of a format other than ``fast``."""
     infix = "" if precision == "float32" else f".{precision}"
-    return {stage: folder / f"{stage}{infix}{SUFFIXES[format]}" for stage in stages}
+    return {name: folder / f"{name}{infix}{SUFFIXES[format]}" for name in names}
 
 
 def write_networks(
-    graphs: Mapping[Stage, Graph],
+    graphs: Mapping[str, Graph],
     folder: Path,
     *,
     format: Format,
     precision: Literal["float32", "float16"],
     opset: int,
     metadata: Mapping[str, str],
-) -> dict[Stage, Path]:
+) -> dict[str, Path]:
     """Writes a format other than ``fast`` in floating point.
 
     Args:
         folder: is made; holds nothing but these files afterwards.
-        metadata: goes into each file, with its stage.
+        metadata: goes into each file, with the name of its stage.
     Returns:
         As :func:`network_files`.
     Raises:
@@ -81,10 +124,10 @@ def write_networks(
     """
     folder.mkdir(parents=True)
     files = network_files(graphs, folder, format=format, precision=precision)
-    for stage, graph in graphs.items():
-        about = {**metadata, "stage": stage}
+    for name, graph in graphs.items():
+        about = {**metadata, "stage": name}
         write_network(
-            graph, files[stage], format=format, precision=precision, opset=opset, metadata=about
+            graph, files[name], format=format, precision=precision, opset=opset, metadata=about
         )
     return files
 
@@ -114,13 +157,13 @@ def write_network(
 
 
 def quantise_networks(
-    graphs: Mapping[Stage, Graph],
-    float32: Mapping[Stage, Path],
+    graphs: Mapping[str, Graph],
+    float32: Mapping[str, Path],
     folder: Path,
     *,
     format: Format,
     samples: Samples,
-) -> dict[Stage, Path]:
+) -> dict[str, Path]:
     """Writes a format other than ``fast`` in int8.
 
     Args:
@@ -132,24 +175,27 @@ def quantise_networks(
     """
     folder.mkdir(parents=True)
     files = network_files(graphs, folder, format=format, precision="int8")
-    for stage, graph in graphs.items():
+    for name, graph in graphs.items():
+        feeds = samples.feeds[name]
         if format == "onnx":
-            quantise_onnx(float32[stage], files[stage], samples, stage=stage)
+            quantise_onnx(float32[name], files[name], feeds)
         elif format == "openvino":
-            quantise_openvino(float32[stage], files[stage], samples, stage=stage)
+            quantise_openvino(float32[name], files[name], feeds)
         elif format == "tflite":
-            quantise_tflite(graph, files[stage], samples, stage=stage)
+            quantise_tflite(graph, files[name], feeds)
     return files
 
 
-def open_engine(
-    networks: Mapping[Stage, Path], card: Card, *, format: Format, precision: FilePrecision
-) -> Engine:
-    """The engine that runs an export's files on this CPU; float16 weights in float32 arithmetic."""
-    files = NetworkFiles(
-        patch=networks.get("patch"),
-        refinement=networks.get("refinement"),
-        input_px=card.refinement_px,
-        class_count=len(card.class_names),
-    )
-    return ENGINES[format](files, precision="int8" if precision == "int8" else "float32")
+def open_exported(
+    networks: Mapping[str, Path], *, format: Format, precision: FilePrecision
+) -> dict[str, Network]:
+    """An export's networks on this CPU; float16 weights in float32 arithmetic."""
+    return {
+        name: open_network(
+            file,
+            engine=ENGINE_OF_FORMAT[format],
+            precision="int8" if precision == "int8" else "float32",
+            many=NETWORKS[name].many,
+        )
+        for name, file in networks.items()
+    }

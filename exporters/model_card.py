@@ -5,12 +5,11 @@ Source: Mitchell et al. 2019, Model Cards for Model Reporting.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from h2g.bundle import Card, Export
 from h2g.exporters.licences import licence_url
-from h2g.exporters.limitations import limitations
 from h2g.fast_versions import FAST_VERSIONS
+from h2g.folders.bundle import Card, Export
 from h2g.recipes.preprocessing import (
     CoarsestLevel,
     LowResolutionSettings,
@@ -18,14 +17,12 @@ from h2g.recipes.preprocessing import (
     PatchSettings,
     TissueSettings,
 )
+from h2g.stages.chain import SMOOTHED
 
+# Below this many patients nothing is known of how scores vary.
+FEW_PATIENTS = 20
 MODEL_CARD_FILE = "MODEL_CARD.md"
 SCORES = ("dice", "recall", "precision")
-SEEN = {
-    "both": "low-resolution slide and heatmap",
-    "heatmap": "heatmap",
-    "image": "low-resolution slide",
-}
 COARSEST: dict[CoarsestLevel, str] = {
     "coarsest": "the slide's coarsest level",
     "fast-4.9": "the slide's coarsest level of at least 5 MiB (four bytes a pixel)",
@@ -58,7 +55,7 @@ def model_card(card: Card) -> str:
         "Files": _files(card),
         "From slide to networks": _preprocessing(card),
         "How to run": HOW_TO_RUN + _with_fast(card),
-        "Limitations": "\n".join(f"- {sentence}" for sentence in limitations(card)),
+        "Limitations": "\n".join(f"- {sentence}" for sentence in _limitations(card)),
         "Licence": _licence(card),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
@@ -74,14 +71,8 @@ def _use(card: Card) -> str:
 
 
 def _networks(card: Card) -> str:
-    side, mpp = card.preprocessing.patch.size_px, card.preprocessing.patch.mpp
-    what = {
-        "patch": f"patch of {side} x {side} px at {mpp:g} um/px -> probability of each class",
-        "refinement": f"{SEEN[card.refinement_inputs]} -> {card.refinement_px} x "
-        f"{card.refinement_px} class probabilities of the whole slide",
-    }
     rows = [
-        (stage, what[stage], network.architecture, f"{network.parameters:,}")
+        (stage, network.sees, network.architecture, f"{network.parameters:,}")
         for stage, network in card.networks.items()
     ]
     return (
@@ -115,10 +106,10 @@ def _scores(card: Card) -> str:
     ]
     slides = card.training.slides.get("test") if card.training else None
     over = f"the test split ({slides})" if slides else "the test split"
-    final = "refined" if "refined" in card.scores else "patchwise"
+    final = [variant for variant in card.scores if variant != SMOOTHED][-1]
     return (
         f"{_table(('output', *SCORES), rows)}\n\nMacro means over the slides of {over}, counted in "
-        f"pixels of the whole slide, with Keras in float32. Prediction puts out `{final}`."
+        f"pixels of the whole slide, with Keras in float32. Prediction outputs `{final}`."
     )
 
 
@@ -150,30 +141,30 @@ def _cost(export: Export) -> str:
     cost = export.cost
     if cost is None:
         return ""
-    parts = []
-    if cost.patch_accuracy:
-        values = cost.patch_accuracy
-        parts.append(f"accuracy of patches {values['float32']:.3f} -> {values['int8']:.3f}")
+    parts = [
+        f"accuracy of the {name} network {values['float32']:.3f} -> {values['int8']:.3f}"
+        for name, values in cost.accuracy.items()
+    ]
     if cost.dice:
         parts.append(f"Dice of slides {cost.dice['float32']:.3f} -> {cost.dice['int8']:.3f}")
     measured = f"on the validation slides {_and(parts)}" if parts else "not measured"
     return (
         f"{export.format} int8, float32 -> int8: {measured}; calibrated on "
-        f"{cost.calibration_patches} patches."
+        f"{_and([f'{count} inputs of {name}' for name, count in cost.calibration.items()])}."
     )
 
 
 def _preprocessing(card: Card) -> str:
     steps, patch = card.preprocessing, card.preprocessing.patch
     lines = [f"Tissue: {_tissue(steps.tissue)}."]
-    if "patch" in card.networks:
+    if card.takes_patches:
         lines.append(
             f"Patches of {patch.size_px} x {patch.size_px} px at {patch.mpp:g} um/px "
             f"({patch.size_px * patch.mpp:g} um a side), side by side; {_level_of_patches(patch)} "
             f"is taken as it is. Those with more than {patch.min_tissue:.0%} tissue are classified."
         )
-    if card.refinement_px is not None:
-        lines.append(f"The refinement network sees {_low_resolution(steps.low_resolution)}.")
+    for name in card.slide_networks:
+        lines.append(f"The {name} network sees {_low_resolution(steps.low_resolution)}.")
     lines.append(f"Profile: `{steps.profile}`.")
     if card.preprocessing_change:
         lines.append(f"**Other than in training:** {card.preprocessing_change}")
@@ -231,3 +222,76 @@ def _and(items: Sequence[str]) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".")
+
+
+def _limitations(card: Card) -> Iterator[str]:
+    """Sentences, each from a fact of the card."""
+    yield from _of_training(card)
+    yield from _of_scores(card)
+    yield from _of_preprocessing(card)
+    yield from _of_exports(card)
+
+
+def _of_training(card: Card) -> Iterator[str]:
+    if card.training is None:
+        yield "What it was trained on is not known."
+        return
+    slides = card.training.slides.get("train", 0)
+    patients = card.training.patients.get("train")
+    whose = f" of {patients} patient{_plural(patients)}" if patients else ""
+    yield (
+        f"Trained on {slides} slide{_plural(slides)}{whose}. Other stains, scanners, tissues and "
+        "tumours than theirs were not seen."
+    )
+    if not patients:
+        yield ("The cohort table names no patients; slides of one may lie in several splits.")
+    elif patients < FEW_PATIENTS:
+        yield f"{patients} patient{_plural(patients)} are too few to expect it to hold elsewhere."
+    rare = [grade for grade, count in card.training.grades.items() if count < 3]
+    if len(card.training.grades) > 1 and rare:
+        yield f"Fewer than three training slides each of: {', '.join(rare)}."
+
+
+def _of_scores(card: Card) -> Iterator[str]:
+    if not card.scores:
+        yield "Not evaluated on slides that it had not seen."
+        return
+    slides = card.training.slides.get("test", 0) if card.training else 0
+    if 0 < slides < FEW_PATIENTS:
+        yield f"The scores are means over {slides} slide{_plural(slides)} only."
+    yield "There are no scores on slides of another laboratory."
+
+
+def _of_preprocessing(card: Card) -> Iterator[str]:
+    patch = card.preprocessing.patch
+    if card.takes_patches:
+        yield (
+            f"Slides need a known resolution, and at {patch.mpp:g} um/px or finer. Regions smaller "
+            f"than a patch ({patch.size_px * patch.mpp:g} um) may be missed."
+        )
+    else:
+        yield "It sees the slide at low resolution alone: no cell is told from another."
+    if card.preprocessing_change:
+        yield "It runs with another preprocessing than it was trained with; scores do not hold."
+
+
+def _of_exports(card: Card) -> Iterator[str]:
+    if card.preprocessing.fast_version == "4.9" and card.find_export("fast"):
+        yield (
+            "FAST 4.9 needs um/px in the slide's properties and at least two patches of tissue. On "
+            "Windows it reads levels a pixel further up and left than elsewhere."
+        )
+    unchecked = [f"{e.format} {e.precision}" for e in card.exports if e.check is None]
+    if unchecked:
+        yield f"Exported without a check: {', '.join(unchecked)}."
+    noise = [
+        f"{e.format} {e.precision}" for e in card.exports if e.check and e.check.pixels == "noise"
+    ]
+    if noise:
+        yield f"Checked on noise, not on slides: {', '.join(noise)}."
+    if any(e.precision == "int8" and (not e.cost or not e.cost.dice) for e in card.exports):
+        yield "What int8 costs in Dice was not measured."
+
+
+def _plural(count: int) -> str:
+    return "" if count == 1 else "s"

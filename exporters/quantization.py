@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 import onnx
 import onnxruntime.quantization as ort_quantization
 import tensorflow as tf
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from h2g.bundle import Stage
+from h2g.engines.engine import Feed, as_floats
+from h2g.engines.openvino_library import openvino
 from h2g.exporters.quiet import quiet
-from h2g.exporters.samples import Samples
 from h2g.exporters.to_openvino import save_network
 from h2g.exporters.tracing import saved_model
 from h2g.files import replacing
-from h2g.inference.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
-from h2g.inference.openvino_library import openvino
-from h2g.recipes.refinement import RefinementInputs
 
 # Dense layers stay in float32, and so does the batch norm after them, or before them and taken into
 # their weights: its scales differ by orders of magnitude, and int8 has one step a row or a tensor.
@@ -53,11 +48,9 @@ ONNX_INT8_TYPES = (
     "Unsqueeze",
 )
 ONNX_WITH_WEIGHTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-# The inputs of a deployed graph by name, of batch size 1.
-Feed = dict[str, np.ndarray]
 
 
-def quantise_openvino(float_file: Path, path: Path, samples: Samples, *, stage: Stage) -> None:
+def quantise_openvino(float_file: Path, path: Path, feeds: Sequence[Feed]) -> None:
     """Writes an OpenVINO network in int8, as ``path`` (.xml) and the .bin beside it.
 
     Weights of convolutions have a scale a channel. Names, free sizes and ``rt_info`` are those of
@@ -68,22 +61,19 @@ def quantise_openvino(float_file: Path, path: Path, samples: Samples, *, stage: 
     with quiet():
         import nncf  # a second and a half, for int8 alone
 
-        inputs = stage_samples(samples, stage)
         network = nncf.quantize(
             openvino.Core().read_model(float_file),
-            nncf.Dataset(
-                inputs, lambda sample: feed(sample, stage, takes=samples.refinement_inputs)
-            ),
+            nncf.Dataset(feeds, as_floats),
             # Symmetric activations; "mixed" lost more of a trained MobileNetV2, and gained nothing.
             preset=nncf.QuantizationPreset.PERFORMANCE,
-            subset_size=len(inputs),
+            subset_size=len(feeds),
             # Some networks have none of them.
             ignored_scope=nncf.IgnoredScope(types=list(OPENVINO_FLOAT_TYPES), validate=False),
         )
     save_network(network, path)
 
 
-def quantise_onnx(float_file: Path, path: Path, samples: Samples, *, stage: Stage) -> None:
+def quantise_onnx(float_file: Path, path: Path, feeds: Sequence[Feed]) -> None:
     """Writes an ONNX network in int8: float32 operators between QuantizeLinear and
     DequantizeLinear, which runtimes fuse.
 
@@ -100,7 +90,7 @@ def quantise_onnx(float_file: Path, path: Path, samples: Samples, *, stage: Stag
             ort_quantization.quantize_static(
                 prepared,
                 written,
-                _Calibration(samples, stage),
+                _Calibration(feeds),
                 quant_format=ort_quantization.QuantFormat.QDQ,
                 op_types_to_quantize=list(ONNX_INT8_TYPES),
                 nodes_to_exclude=_float_nodes(onnx.load(prepared).graph),
@@ -117,7 +107,7 @@ def quantise_onnx(float_file: Path, path: Path, samples: Samples, *, stage: Stag
         onnx.save(network, temporary)
 
 
-def quantise_tflite(model: keras.Model, path: Path, samples: Samples, *, stage: Stage) -> None:
+def quantise_tflite(model: keras.Model, path: Path, feeds: Sequence[Feed]) -> None:
     """Writes a deployed Keras graph as a TFLite network in int8 with float32 inputs and outputs.
 
     Weights of convolutions have a scale a channel. The signature and free sizes are those of
@@ -127,7 +117,8 @@ def quantise_tflite(model: keras.Model, path: Path, samples: Samples, *, stage: 
     with saved_model(model) as folder, quiet():
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: feeds(samples, stage)
+        # One at a time: all in float32 would be a gigabyte of large fields.
+        converter.representative_dataset = lambda: map(as_floats, feeds)
         # What is called a debugger is the converter's one way to keep layers in float32.
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
@@ -142,10 +133,10 @@ def quantise_tflite(model: keras.Model, path: Path, samples: Samples, *, stage: 
 
 
 class _Calibration(ort_quantization.CalibrationDataReader):
-    """Feeds, one a call, and None after the last."""
+    """One feed per call, and None after the last."""
 
-    def __init__(self, samples: Samples, stage: Stage) -> None:
-        self._feeds = feeds(samples, stage)
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._feeds = map(as_floats, feeds)
 
     def get_next(self) -> Feed | None:
         return next(self._feeds, None)
@@ -182,36 +173,3 @@ def _take_over_names(network: onnx.ModelProto, original: onnx.ModelProto) -> Non
     kept = [each for each in network.opset_import if each.domain in used]
     del network.opset_import[:]
     network.opset_import.extend(kept)
-
-
-def stage_samples(samples: Samples, stage: Stage) -> Sequence[Any]:
-    """The samples of a stage, as small as they are kept: patches, or images with heatmaps."""
-    found: Sequence[Any] = list(samples.patches) if stage == "patch" else samples.fields
-    if not found:
-        raise ValueError(f"no samples for the {stage} network")
-    return found
-
-
-def feed(sample: Any, stage: Stage, *, takes: RefinementInputs = "both") -> Feed:
-    """One sample in float32.
-
-    Args:
-        takes: what the refinement network has inputs for.
-    """
-    if stage == "patch":
-        return {PATCH_INPUT: sample[np.newaxis].astype(np.float32)}
-    image, heatmap = sample
-    fed = {}
-    if takes != "heatmap":
-        fed[IMAGE_INPUT] = image[np.newaxis].astype(np.float32)
-    if takes != "image":
-        fed[HEATMAP_INPUT] = heatmap[np.newaxis].astype(np.float32)
-    return fed
-
-
-def feeds(samples: Samples, stage: Stage) -> Iterator[Feed]:
-    """One at a time: all in float32 would be a gigabyte of large fields."""
-    return (
-        feed(sample, stage, takes=samples.refinement_inputs)
-        for sample in stage_samples(samples, stage)
-    )

@@ -5,82 +5,77 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from h2g.bundle import QuantisationCost
-from h2g.cohort import CohortSlide
-from h2g.data.index_file import read_patch_index
+from h2g.annotations.truth import true_labels
+from h2g.engines.engine import Network
 from h2g.errors import AnnotationError, SlideError
-from h2g.evaluation.evaluate import SIDE_PX
-from h2g.evaluation.patches import labelled_patches
-from h2g.evaluation.rasters import true_labels
 from h2g.evaluation.scores import count_classes, mean_score
-from h2g.inference.engine import Engine
-from h2g.inference.patchwise import Patchwise, classify_slide
-from h2g.inference.refinement import labels_of, patchwise_labels, refine_slide
-from h2g.runs import Run
-from h2g.slides.heatmap import Heatmap
-from h2g.slides.reading import open_slide
-from h2g.slides.tissue import TissueMask
+from h2g.folders.bundle import Compared, QuantisationCost
+from h2g.folders.cohort import CohortSlide
+from h2g.folders.run import Run
+from h2g.results.slide_state import SlideState
+from h2g.slides.reading import Plane, SlidePool, read_low_resolution
+from h2g.slides.tissue_patches import BATCH_SIZE, Located, locate_patches, read_batches
+from h2g.stages.chain import NETWORKS
+from h2g.stages.evaluate_run import raster_size
 
 # Mean Dice that int8 may lose on validation slides and still be exported.
 LARGEST_DICE_LOSS = 0.01
-# Each is classified twice, and a slide of full size takes a minute or more.
+# Each is segmented twice, and a slide of full size takes a minute or more.
 MOST_SLIDES = 20
 
-Compared = Literal["float32", "int8"]
+# By the names of their stages, in the order in which they run on a slide.
+Networks = Mapping[str, Network]
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """What both engines reach on the same validation slides.
+    """What both precisions reach on the same validation slides.
 
     Attributes:
-        patch_accuracy: share of the indexed patches whose likeliest class is their label; None
-            where no slide has such patches.
-        dice: macro mean over slides, refined where there are two stages, else of the heatmap above
-            0.5; None where no slide could be scored.
+        accuracy: by network, the share of its inputs with a known answer that it answers rightly;
+            only of networks that have such inputs.
+        dice: macro mean over slides of what the networks output; None where no slide could be
+            scored.
     """
 
-    patch_accuracy: dict[Compared, float] | None
+    accuracy: dict[str, dict[Compared, float]]
     dice: dict[Compared, float] | None
 
 
 @dataclass(frozen=True)
 class _SlideScore:
-    """Whether each indexed patch was classified rightly, (n,) bool, and the slide's Dice."""
+    """Whether each known input was answered rightly, by network, (n,) bool; and the slide's
+    Dice."""
 
-    right: np.ndarray
+    right: dict[str, np.ndarray]
     dice: float
 
 
-def measure_cost(run: Run, *, float_engine: Engine, int8_engine: Engine) -> MeasuredCost:
-    """Scores two engines on the run's validation slides, ``MOST_SLIDES`` of them at most.
+def measure_cost(run: Run, networks: Mapping[Compared, Networks]) -> MeasuredCost:
+    """Scores the networks of both precisions on the run's validation slides, ``MOST_SLIDES`` of
+    them at most.
 
     A slide that cannot be scored is left out, with a warning.
     """
-    engines: dict[Compared, Engine] = {"float32": float_engine, "int8": int8_engine}
-    rows = _some(run.cohort.split("val"))
+    rows = _sample_evenly(run.cohort.split("val"))
     slides: list[dict[Compared, _SlideScore]] = []
     for number, row in enumerate(rows, start=1):
         logger.info("What int8 costs: %s in float32 and int8 (%d/%d).", row.name, number, len(rows))
         try:
-            slides.append(_score_slide(run, row, engines))
+            slides.append(_score_slide(run, row, networks))
         except (SlideError, AnnotationError) as error:
             logger.warning("What int8 costs is measured without %s: %s", row.name, error)
     if not slides:
-        return MeasuredCost(None, None)
-    right = {name: np.concatenate([slide[name].right for slide in slides]) for name in engines}
+        return MeasuredCost({}, None)
     return MeasuredCost(
-        patch_accuracy={name: float(patches.mean()) for name, patches in right.items()}
-        if right["float32"].size
-        else None,
-        dice={name: float(np.mean([slide[name].dice for slide in slides])) for name in engines},
+        accuracy=_accuracy(slides),
+        dice={each: float(np.mean([slide[each].dice for slide in slides])) for each in networks},
     )
 
 
@@ -93,19 +88,31 @@ def why_refused(cost: QuantisationCost) -> str | None:
     # "Not within" and not "above": NaN is neither. 0.92 - 0.91 is a little more than 0.01.
     if round(loss, 9) <= LARGEST_DICE_LOSS:
         return None
-    patches = ""
-    if cost.patch_accuracy is not None:
-        before, after = cost.patch_accuracy["float32"], cost.patch_accuracy["int8"]
-        patches = f", and patch accuracy falls from {before:.3f} to {after:.3f}"
+    falls = "".join(
+        f", and {name} accuracy falls from {values['float32']:.3f} to {values['int8']:.3f}"
+        for name, values in cost.accuracy.items()
+    )
+    inputs = " and ".join(f"{count} {name} inputs" for name, count in cost.calibration.items())
     return (
         f"int8 loses {loss:.3f} of the mean Dice on the validation slides, where "
         f"{LARGEST_DICE_LOSS:g} is allowed: {cost.dice['float32']:.3f} in float32, "
-        f"{cost.dice['int8']:.3f} in int8{patches} (ranges from {cost.calibration_patches} "
-        "patches)"
+        f"{cost.dice['int8']:.3f} in int8{falls} (ranges from {inputs})"
     )
 
 
-def _some(rows: Sequence[CohortSlide]) -> list[CohortSlide]:
+def _accuracy(slides: Sequence[dict[Compared, _SlideScore]]) -> dict[str, dict[Compared, float]]:
+    accuracy: dict[str, dict[Compared, float]] = {}
+    for name in slides[0]["float32"].right:
+        right = {
+            each: np.concatenate([slide[each].right[name] for slide in slides])
+            for each in slides[0]
+        }
+        if right["float32"].size:
+            accuracy[name] = {each: float(values.mean()) for each, values in right.items()}
+    return accuracy
+
+
+def _sample_evenly(rows: Sequence[CohortSlide]) -> list[CohortSlide]:
     """At most ``MOST_SLIDES``, evenly over the grades and always the same."""
     ordered = sorted(rows, key=lambda row: (row.grade, row.name))
     count = min(len(ordered), MOST_SLIDES)
@@ -114,68 +121,38 @@ def _some(rows: Sequence[CohortSlide]) -> list[CohortSlide]:
 
 
 def _score_slide(
-    run: Run, row: CohortSlide, engines: Mapping[Compared, Engine]
+    run: Run, row: CohortSlide, networks: Mapping[Compared, Networks]
 ) -> dict[Compared, _SlideScore]:
-    recipe = run.recipe
-    side_px = recipe.refinement.input_px if recipe.refinement else SIDE_PX
-    # First what fails at once.
-    truth = true_labels(row, recipe, (side_px, side_px))
-    index = _patch_index(run, row)
-    scores: dict[Compared, _SlideScore] = {}
-    tissue = None
-    for name, engine in engines.items():
-        found = _classified(run, row, engine, tissue)
-        heatmap = None
-        if found is not None:
-            heatmap, tissue = found.heatmap, found.tissue
-        labels = _labels(run, row, heatmap, engine, (side_px, side_px))
-        counts = count_classes(labels, truth, recipe.class_names)
-        scores[name] = _SlideScore(
-            right=_right_patches(row, heatmap, index),
-            dice=mean_score([each.score for each in counts.values()]).dice,
-        )
+    recipe, size_px = run.recipe, raster_size(run.recipe)
+    threads = os.cpu_count() or 1
+    wanted = any(NETWORKS[name].many for name in networks["float32"])
+    with closing(SlidePool(max_open=threads + 1)) as pool:
+        with pool.lease(row.slide, row.mpp) as slide:
+            truth = true_labels(row, recipe, slide.info, size_px)  # first what fails at once
+            located = locate_patches(slide, recipe.preprocessing, wanted=wanted)
+            reason = located.why_none(recipe.preprocessing)
+            if reason:
+                raise SlideError(f"{row.slide.name}: {reason}")
+            plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
+        scores: dict[Compared, _SlideScore] = {}
+        for precision, opened in networks.items():
+            state = _prepared(run, row, pool, located, plane, threads)
+            right: dict[str, np.ndarray] = {}
+            for name, network in opened.items():
+                kind = NETWORKS[name]
+                state = kind.apply(state, network)
+                if kind.right is not None:
+                    right[name] = kind.right(run, row, state)
+            counts = count_classes(state.labels(size_px), truth, recipe.class_names)
+            dice = mean_score([each.score for each in counts.values()]).dice
+            scores[precision] = _SlideScore(right, dice)
     return scores
 
 
-def _classified(
-    run: Run, row: CohortSlide, engine: Engine, tissue: TissueMask | None
-) -> Patchwise | None:
-    """None of a design without patch stage; the tissue is found once for all engines."""
-    recipe = run.recipe
-    if recipe.patch is None:
-        return None
-    return classify_slide(
-        row.slide,
-        row.mpp,
-        engine,
-        recipe.preprocessing,
-        len(recipe.class_names),
-        threads=os.cpu_count() or 1,
-        tissue=tissue,
-    )
-
-
-def _right_patches(row: CohortSlide, heatmap: Heatmap | None, index: pd.DataFrame) -> np.ndarray:
-    """Whether each indexed patch was classified rightly, (n,) bool."""
-    if heatmap is None:
-        return np.empty(0, bool)
-    patches = labelled_patches(row.name, heatmap, index)
-    return patches.probabilities.argmax(axis=-1) == patches.labels
-
-
-def _patch_index(run: Run, row: CohortSlide) -> pd.DataFrame:
-    """No rows where the slide is not indexed."""
-    file = run.index_file(row.name)
-    if not file.is_file():
-        return pd.DataFrame({"row": [], "col": [], "label": []}, dtype=np.int32)
-    return read_patch_index(file).table
-
-
-def _labels(
-    run: Run, row: CohortSlide, heatmap: Heatmap | None, engine: Engine, size_px: tuple[int, int]
-) -> np.ndarray:
-    """(height, width) uint8, as h2g.evaluation scores them."""
-    if run.recipe.refinement is None and heatmap is not None:
-        return patchwise_labels(heatmap, size_px)
-    with open_slide(row.slide, mpp=row.mpp) as slide:
-        return labels_of(refine_slide(slide, heatmap, engine, run.recipe.preprocessing))
+def _prepared(
+    run: Run, row: CohortSlide, pool: SlidePool, located: Located, plane: Plane, threads: int
+) -> SlideState:
+    batches = None
+    if located.wanted:
+        batches = read_batches(pool, located, row.mpp, threads=threads, batch_size=BATCH_SIZE)
+    return SlideState(plane, run.recipe.class_names, located, batches)

@@ -1,28 +1,37 @@
-"""What is exported: trained Keras networks with the card that describes them."""
+"""What is exported: trained networks with the card that describes them."""
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 
-from h2g import __version__
-from h2g.bundle import Card, Network, Stage
 from h2g.errors import ModelError, RunError, WrongUseError
-from h2g.exporters.run_facts import test_scores, training_data
+from h2g.evaluation.scores import METRICS
 from h2g.files import file_sha256
-from h2g.inference.engine import NetworkFiles
-from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
+from h2g.folders.bundle import Card, NetworkCard, TrainingData, open_bundle, verify_export
+from h2g.folders.cohort import SPLITS, Cohort
+from h2g.folders.run import Run, is_run, open_run
+from h2g.models.deployment import deployed, load_network
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.runs import Run, is_run, open_run
+from h2g.stages.chain import NETWORKS, network_names, variants
+
+logger = logging.getLogger(__name__)
 
 # A bundle's name becomes file names and entries of menus.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
-# Axes of a network's output -> its stage.
-STAGE_OF_OUTPUT: dict[int, Stage] = {2: "patch", 4: "refinement"}
+# Sizes of a tensor without its batch axis; None is any.
+Sides = tuple[int | None, ...]
+# A deployed graph: in Keras, or as an .onnx file of an earlier export.
+Graph: TypeAlias = "keras.Model | Path"
 
 
 @dataclass(frozen=True)
@@ -31,12 +40,12 @@ class ExportSource:
 
     Attributes:
         card: without exports.
-        files: .keras files.
-        run: where they come from; None for a single file.
+        files: by network, .keras files, or .onnx files of a bundle.
+        run: where they come from; None for a single file or a bundle.
     """
 
     card: Card
-    files: NetworkFiles
+    files: dict[str, Path]
     run: Run | None
 
 
@@ -70,56 +79,72 @@ def open_source(path: Path, *, recipe: str | None = None, name: str | None = Non
     )
 
 
-def deployed_patch(source: ExportSource, *, batch_size: int | None = None) -> keras.Model:
-    """The graph of stage 1 (h2g.models.deployment).
+def open_onnx_bundle(path: Path, *, name: str | None = None) -> ExportSource:
+    """The float32 ONNX networks of a bundle, with its card, to be converted further.
 
     Args:
-        batch_size: None takes any.
+        name: in place of the card's.
+    Raises:
+        ModelError: not a bundle, or its files are not as they were exported.
+        RunError: it has no float32 ONNX networks.
+    """
+    bundle = open_bundle(path)
+    export = bundle.card.find_export("onnx")
+    if export is None:
+        raise RunError(
+            f"{path}: this bundle holds no float32 ONNX networks to convert. Export the run, or "
+            "add them first: --format onnx."
+        )
+    verify_export(bundle, export)
+    files = {network: path / file for network, file in export.networks.items()}
+    card = bundle.card.model_copy(update={"exports": (), "name": name or bundle.card.name})
+    return ExportSource(card, files, run=None)
+
+
+def deployed_graph(
+    source: ExportSource, name: str, *, batch_size: int | None = None, spacing_frame: bool = False
+) -> keras.Model:
+    """One network as engines run it (h2g.models.deployment).
+
+    Args:
+        batch_size: of a network that runs on patches; None takes any.
+        spacing_frame: with the input that FAST needs.
     Raises:
         ModelError: there is no such network.
     """
-    network = load_network(_file(source, "patch"))
-    return deployed_patch_classifier(network, batch_size=batch_size)
+    if name not in source.files:
+        raise ModelError(f"{source.card.name}: there is no {name} network to export.")
+    network = load_network(source.files[name])
+    return deployed(network, batch_size=batch_size, spacing_frame=spacing_frame)
 
 
-def deployed_refinement_of(source: ExportSource, *, spacing_frame: bool = False) -> keras.Model:
-    """The graph of stage 2 (h2g.models.deployment).
-
-    Args:
-        spacing_frame: with the third input that FAST needs.
-    Raises:
-        ModelError: there is no such network.
-    """
-    network = load_network(_file(source, "refinement"))
-    if source.card.refinement_px is None:
-        raise ValueError("a card with a refinement network and without its size")
-    return deployed_refinement(network, source.card.refinement_px, spacing_frame=spacing_frame)
+def deployed_graphs(source: ExportSource) -> dict[str, Graph]:
+    """The graphs of all networks; files that are ONNX already stay files."""
+    return {
+        name: file if file.suffix == ".onnx" else deployed_graph(source, name)
+        for name, file in source.files.items()
+    }
 
 
 def _open_run(path: Path, name: str | None) -> ExportSource:
     run = open_run(path, slides_must_exist=False)
     # One by one: the first that is missing is the one to train first.
-    files: dict[Stage, Path] = {
-        stage: run.trained_models([stage])[stage] for stage in run.recipe.network_stages
-    }
+    files = {stage: run.trained_models([stage])[stage] for stage in network_names(run.recipe)}
     return _source(files, run.recipe, name, run=run)
 
 
 def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource:
-    found = load_recipe(recipe) if recipe is not None else _recipe_above(path)
-    output = load_network(path).outputs[0]
-    if len(output.shape) not in STAGE_OF_OUTPUT:
+    own = load_recipe(recipe) if recipe is not None else _recipe_above(path)
+    found = _sides(load_network(path))
+    wanted = {stage: NETWORKS[stage].shapes(own) for stage in network_names(own)}
+    fitting = [stage for stage, shapes in wanted.items() if shapes == found]
+    if not fitting:
+        known = "; ".join(f"{stage}: {_text(shapes)}" for stage, shapes in wanted.items())
         raise ModelError(
-            f"{path}: its output has {len(output.shape)} axes. A patch classifier's has 2 (patch, "
-            "class), a refinement network's 4 (slide, row, column, class)."
+            f"{path}: no network of recipe '{own.name}': its inputs and output are "
+            f"{_text(found)}, the recipe's are {known}. Name its recipe with --recipe."
         )
-    stage = STAGE_OF_OUTPUT[len(output.shape)]
-    if stage not in found.network_stages:
-        raise ModelError(
-            f"{path}: a {stage} network, but recipe '{found.name}' has no {stage} stage. Name its "
-            "recipe with --recipe."
-        )
-    return _source({stage: path}, found, name, run=None)
+    return _source({fitting[0]: path}, own, name, run=None)
 
 
 def _recipe_above(path: Path) -> Recipe:
@@ -133,71 +158,90 @@ def _recipe_above(path: Path) -> Recipe:
 
 
 def _source(
-    files: dict[Stage, Path], recipe: Recipe, name: str | None, *, run: Run | None
+    files: dict[str, Path], recipe: Recipe, name: str | None, *, run: Run | None
 ) -> ExportSource:
-    networks = {stage: _network(stage, file, recipe) for stage, file in files.items()}
-    refinement = recipe.refinement if "refinement" in files else None
     card = Card(
         name=name or recipe.name,
         description=recipe.description,
-        h2g_version=__version__,
         class_names=recipe.class_names,
         preprocessing=recipe.preprocessing,
-        refinement_px=refinement.input_px if refinement else None,
-        refinement_inputs=refinement.inputs if refinement else "both",
-        networks=networks,
+        networks={stage: _network_card(stage, file, recipe) for stage, file in files.items()},
         training=training_data(run.cohort) if run else None,
         scores=test_scores(run) if run else {},
     )
-    keras_files = NetworkFiles(
-        patch=files.get("patch"),
-        refinement=files.get("refinement"),
-        input_px=card.refinement_px,
-        class_count=len(recipe.class_names),
-    )
-    return ExportSource(card, keras_files, run)
+    return ExportSource(card, files, run)
 
 
-def _network(stage: Stage, file: Path, recipe: Recipe) -> Network:
-    network = load_network(file)
-    found = [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
-    wanted = _shapes(stage, recipe)
+def _network_card(stage: str, file: Path, recipe: Recipe) -> NetworkCard:
+    network, kind = load_network(file), NETWORKS[stage]
+    found, wanted = _sides(network), kind.shapes(recipe)
     if found != wanted:
         raise ModelError(
             f"{file}: not a {stage} network of recipe '{recipe.name}': its inputs and output are "
             f"{_text(found)}, the recipe's {_text(wanted)}."
         )
-    settings = recipe.patch if stage == "patch" else recipe.refinement
-    if settings is None:
-        raise ValueError(f"a {stage} network of a recipe without one")
-    return Network(
-        architecture=settings.model,
+    graph = deployed(network)
+    return NetworkCard(
+        architecture=kind.architecture(recipe),
         parameters=network.count_params(),
         sha256=file_sha256(file),
+        inputs={tensor.name: tuple(tensor.shape) for tensor in graph.inputs},
+        output=tuple(graph.outputs[0].shape),
+        many=kind.many,
+        sees=kind.sees(recipe),
     )
 
 
-def _shapes(stage: Stage, recipe: Recipe) -> list[tuple[int, ...]]:
-    """Of the inputs and the output, without the batch."""
-    classes = len(recipe.class_names)
-    if stage == "patch":
-        side = recipe.preprocessing.patch.size_px
-        return [(side, side, 3), (classes,)]
-    settings = recipe.refinement
-    if settings is None:
-        return []
-    side = settings.input_px
-    inputs = {"image": (side, side, 3), "heatmap": (side, side, classes - 1)}
-    seen = [shape for name, shape in inputs.items() if settings.inputs in {name, "both"}]
-    return [*seen, (side, side, classes)]
+def _sides(network: keras.Model) -> list[Sides]:
+    return [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
 
 
-def _text(shapes: list[tuple[int, ...]]) -> str:
+def _text(shapes: Iterable[Sides]) -> str:
     return ", ".join(" x ".join(str(side or "any") for side in shape) for shape in shapes)
 
 
-def _file(source: ExportSource, stage: Stage) -> Path:
-    file = source.files.patch if stage == "patch" else source.files.refinement
-    if file is None:
-        raise ModelError(f"{source.card.name}: there is no {stage} network to export.")
-    return file
+def training_data(cohort: Cohort) -> TrainingData:
+    """Counts of the cohort table."""
+    splits = {split: cohort.split(split) for split in SPLITS}
+    patients = {
+        split: len({slide.patient for slide in slides if slide.patient is not None})
+        for split, slides in splits.items()
+    }
+    return TrainingData(
+        slides={split: len(slides) for split, slides in splits.items() if slides},
+        patients={split: count for split, count in patients.items() if count},
+        grades=dict(sorted(Counter(slide.grade for slide in splits["train"]).items())),
+    )
+
+
+def test_scores(run: Run) -> dict[str, dict[str, float]]:
+    """Macro means on the test split by variant, as 'h2g evaluate' wrote them; none when it did not,
+    or before the networks were trained again.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    file = run.path / "evaluation" / "test" / "scores.json"
+    if not file.is_file():
+        return {}
+    files = run.trained_models(network_names(run.recipe))
+    trained = max(path.stat().st_mtime for path in files.values())
+    if file.stat().st_mtime < trained:
+        logger.warning(
+            "%s is older than the networks and is left out of the card; 'h2g evaluate %s' makes "
+            "it again.",
+            file,
+            run.path,
+        )
+        return {}
+    try:
+        document = json.loads(file.read_text("utf-8"))
+        return {
+            variant: {name: float(document[variant][name]["mean"]) for name in METRICS}
+            for variant in variants()
+            if document.get(variant) is not None
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{file}: not what 'h2g evaluate' writes ({error}). Delete it and evaluate again."
+        ) from error

@@ -12,44 +12,42 @@ import os
 import shutil
 from pathlib import Path
 
-from h2g.bundle import Card, Stage
+from h2g import __version__
 from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
 from h2g.exporters.fast_graphs import fast_graphs
-from h2g.exporters.fast_install import install
 from h2g.exporters.fast_limits import refuse_unsuited
 from h2g.exporters.fast_text import gui_pipeline, headless_file, headless_pipeline, slug
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_onnx import write_onnx
 from h2g.files import write_text
-
-__all__ = ["install", "write_fast"]
+from h2g.folders.bundle import Card
 
 FOLDER = "fast"
 # What both of FAST's engines read.
 OPSET = 13
 
 
-def write_fast(source: ExportSource, folder: Path) -> dict[Stage, Path]:
+def write_fast(source: ExportSource, folder: Path) -> dict[str, Path]:
     """Writes ``fast/`` below a folder.
 
     Each network is one file with two names (hard links) where the disk can do that; in a copy of
     the bundle they may become two files.
 
     Returns:
-        By stage, the file that an engine opens.
+        By network, the file that an engine opens.
     Raises:
         WrongUseError: the recipe asks for what FAST does in another way.
     """
     card = source.card
     refuse_unsuited(card)
     fast, name = folder / FOLDER, slug(card.name)
-    networks: dict[Stage, Path] = {}
+    networks: dict[str, Path] = {}
     for stage, graph in fast_graphs(source).items():
         networks[stage] = fast / "user" / "models" / f"{name}-{stage}.onnx"
         about = {
             "name": card.name,
             "stage": stage,
-            "h2g_version": card.h2g_version,
+            "h2g_version": __version__,
             "author": card.author,
             "licence": card.licence,
         }
@@ -58,10 +56,10 @@ def write_fast(source: ExportSource, folder: Path) -> dict[Stage, Path]:
     return networks
 
 
-def _write_pipelines(card: Card, fast: Path, networks: dict[Stage, Path]) -> None:
+def _write_pipelines(card: Card, fast: Path, networks: dict[str, Path]) -> None:
     name, stages = slug(card.name), tuple(networks)
 
-    def in_folder(folder: str) -> dict[Stage, str]:
+    def in_folder(folder: str) -> dict[str, str]:
         return {stage: f"{folder}/{networks[stage].name}" for stage in stages}
 
     write_text(fast / headless_file(card), headless_pipeline(card, in_folder("user/models")))
@@ -72,7 +70,7 @@ def _write_pipelines(card: Card, fast: Path, networks: dict[Stage, Path]) -> Non
     write_model_item(card, item)
     for stage, file in networks.items():
         _link(file, item / f"{stage}.onnx")
-    in_item: dict[Stage, str] = {stage: f"../{item.name}/{stage}.onnx" for stage in stages}
+    in_item: dict[str, str] = {stage: f"../{item.name}/{stage}.onnx" for stage in stages}
     write_pipeline_item(card, datahub / item_id(card, "pipeline"), gui_pipeline(card, in_item))
 
 

@@ -14,9 +14,9 @@ from typing import Literal
 
 import keras
 
+from h2g.engines.openvino_library import openvino
 from h2g.errors import ModelError
 from h2g.exporters.tracing import saved_model
-from h2g.inference.openvino_library import openvino
 from h2g.models.startup import without_chatter
 
 INFO = "h2g"

@@ -125,7 +125,7 @@ class WriteBehind:
 
 
 def several_at_once(
-    start: Callable[[np.ndarray], Finish], batches: Iterable[tuple[Key, np.ndarray]], *, ahead: int
+    start: Callable[[Item], Finish], batches: Iterable[tuple[Key, Item]], *, ahead: int
 ) -> Generator[tuple[Key, np.ndarray], None, None]:
     """Runs several batches through a network at a time, and gives the results in order.
 

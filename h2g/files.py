@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,14 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def same_files(some: Sequence[Path], others: Sequence[Path]) -> bool:
+    """Whether the files are all there and equal, pair by pair."""
+    return len(some) == len(others) and all(
+        one.is_file() and another.is_file() and filecmp.cmp(one, another, shallow=False)
+        for one, another in zip(some, others, strict=True)
+    )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from h2g.bundle import Bundle
 from h2g.data.phantom import generate_cohort
+from h2g.folders.bundle import Bundle
 
 # Files with a test of more than 1.5 seconds, as ``pytest --durations=0`` measures them.
 SLOW_FILES = Path(__file__).with_name("slow_files.txt")

@@ -8,17 +8,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from h2g.bundle import Bundle, Card, Export, Network, Stage, write_card
+from h2g.engines.engine import NetworkFiles
+from h2g.engines.onnx_engine import OnnxEngine
 from h2g.exporters.fast_limits import PROFILE_OF
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import write_fast
 from h2g.fast_versions import FastName
 from h2g.files import file_sha256
-from h2g.inference.bundles import export_files
-from h2g.inference.engine import NetworkFiles
-from h2g.inference.loaded_model import LoadedModel
-from h2g.inference.onnx_engine import OnnxEngine
+from h2g.folders.bundle import Bundle, Card, Export, Network, Stage, write_card
 from h2g.models.registry import build_refinement_model
+from h2g.prediction.bundle_engines import export_files
+from h2g.prediction.loaded_model import LoadedModel
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.refinement import RefinementInputs
 
@@ -99,7 +99,7 @@ def onnx_model(bundle: Bundle) -> LoadedModel:
 
 
 def fast_model(bundle: Bundle) -> LoadedModel:
-    """As h2g.inference.loading gives it for ``--engine fast``."""
+    """As h2g.prediction.load_model gives it for ``--engine fast``."""
 
     def refuse(batch_size: int) -> OnnxEngine:
         raise AssertionError("FAST runs whole slides")

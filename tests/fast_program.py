@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import pytest
 
+from h2g.engines.fast_process import failed_fasts, installed_fasts
 from h2g.fast_versions import FAST_VERSIONS, FastName
-from h2g.inference.fast_process import failed_fasts, installed_fasts
 
 # A segmentation fault, of the process itself and through xvfb-run.
 CRASHED = (-signal.SIGSEGV, 128 + signal.SIGSEGV)

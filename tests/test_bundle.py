@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from h2g.bundle import (
+from h2g.errors import ModelError
+from h2g.files import file_sha256
+from h2g.folders.bundle import (
     CARD_FILE,
     Bundle,
     Card,
@@ -21,8 +23,6 @@ from h2g.bundle import (
     verify_export,
     write_card,
 )
-from h2g.errors import ModelError
-from h2g.files import file_sha256
 from h2g.recipes.preprocessing import PROFILES
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from h2g.cohort import read_cohort, write_cohort
 from h2g.errors import CohortError
+from h2g.folders.cohort import read_cohort, write_cohort
 
 HEADER = "slide,annotation,split,grade,patient,mpp"
 

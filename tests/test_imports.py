@@ -11,7 +11,14 @@ ROOT = Path(__file__).parents[1]
 
 # What a module may import of ours: its own package, and packages of lower rows.
 ROWS = [
-    {"h2g.errors", "h2g.progress", "h2g.recipes", "h2g.cohort", "h2g.runs", "h2g.bundle"}
+    {
+        "h2g.errors",
+        "h2g.progress",
+        "h2g.recipes",
+        "h2g.folders.cohort",
+        "h2g.folders.run",
+        "h2g.folders.bundle",
+    }
     | {"h2g.fast_versions", "h2g.concurrency", "h2g.files"},
     {"h2g.slides", "h2g.annotations"},
     {"h2g.models"},
@@ -47,7 +54,7 @@ MAY_USE = {
         "h2g.models",
         "h2g.clustering.layers",
         "h2g.clustering.graph",
-        "h2g.inference.keras_engine",
+        "h2g.engines.keras_engine",
         "h2g.training",
         "h2g.exporters",
     ),
@@ -133,7 +140,7 @@ def test_help_loads_nothing_heavy(verb: list[str]) -> None:
 def test_openvino_is_imported_without_its_usage_reports() -> None:
     """From one module, and so only where it is used: importing h2g changes no other package."""
     importers = {name for name, file in MODULES.items() if "openvino" in imported(file)}
-    assert importers == {"h2g.inference.openvino_library"}
+    assert importers == {"h2g.engines.openvino_library"}
     code = "import sys, h2g; assert 'openvino_telemetry' not in sys.modules; "
-    code += "import h2g.inference.openvino_engine; assert not sys.modules['openvino_telemetry']"
+    code += "import h2g.engines.openvino_engine; assert not sys.modules['openvino_telemetry']"
     subprocess.run([sys.executable, "-c", code], check=True)

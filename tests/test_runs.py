@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from h2g.cohort import Cohort, read_cohort
 from h2g.errors import RunError
+from h2g.folders.cohort import Cohort, read_cohort
+from h2g.folders.run import open_run, start_run
 from h2g.recipes.recipe import Recipe
-from h2g.runs import open_run, start_run
 
 
 @pytest.fixture

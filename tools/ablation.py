@@ -36,9 +36,9 @@ from ablation_plan import (
 )
 from ablation_report import is_done, read_record, write_record, write_report
 
-from h2g.cohort import SPLITS, read_cohort
 from h2g.errors import H2GError
-from h2g.runs import Run, open_run, start_run
+from h2g.folders.cohort import SPLITS, read_cohort
+from h2g.folders.run import Run, open_run, start_run
 
 
 def run_designs(
@@ -112,9 +112,9 @@ def train_and_score(design: Planned) -> None:
     from h2g.models.startup import start_keras
 
     start_keras()
-    from h2g.evaluation.evaluate import evaluate_run
-    from h2g.inference.keras_engine import open_keras_engine
-    from h2g.training.stages import train_run
+    from h2g.engines.keras_engine import open_keras_engine
+    from h2g.stages.evaluate_run import evaluate_run
+    from h2g.stages.run_chain import train_run
 
     record = replace(read_record(run.path), status="begun", reason="")
     taken = take_over(run, design.sources)
@@ -136,7 +136,7 @@ def train_and_score(design: Planned) -> None:
 def take_over(run: Run, sources: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
     """Copies the stages that an earlier design has finished and the run has not begun; where each
     is from, by folder."""
-    from h2g.training.stages import is_finished, reuse_stage
+    from h2g.stages.run_chain import is_finished, reuse_stage
 
     finished = {
         folder: [path for path in paths if is_finished(open_run(path), STAGE_OF_FOLDER[folder])]

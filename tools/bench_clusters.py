@@ -25,11 +25,11 @@ import tensorflow as tf
 from h2g.data.augmentation import augment_patches
 from h2g.data.dataset import PREFETCHED, PatchSource, patch_dataset, raw_patch_dataset
 from h2g.data.patch_source import labelled_slides
+from h2g.folders.run import Run, open_run
 from h2g.models.deployment import load_network, scale_image
-from h2g.runs import Run, open_run
-from h2g.training.cluster_weights import open_weigher
+from h2g.stages.patch.cluster_weights import open_weigher
+from h2g.stages.patch.train_patch import patch_network, patch_source
 from h2g.training.fit import compile_network
-from h2g.training.patch import patch_network, patch_source
 
 WARM_UP = 3  # steps: traced, and the waiting batches used up
 

@@ -36,18 +36,18 @@ import numpy as np
 import openslide
 import tensorflow as tf
 
-from h2g.cohort import read_cohort
 from h2g.data.dataset import PREFETCHED, patch_dataset, raw_patch_dataset
-from h2g.data.patch_index import prepare_run
 from h2g.data.patch_source import BatchSettings, PatchSource
 from h2g.data.phantom import generate_cohort
 from h2g.data.sampler import SlidePatches
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, open_run, start_run
 from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.reading import load_recipe
-from h2g.runs import Run, open_run, start_run
 from h2g.slides.pool import CACHE_BYTES
 from h2g.slides.reading import SlidePool, read_patch
-from h2g.training.patch import labelled_slides
+from h2g.stages.patch.train_patch import labelled_slides
+from h2g.stages.prepare.prepare_run import prepare_run
 
 
 @dataclass(frozen=True)

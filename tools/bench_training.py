@@ -64,8 +64,8 @@ def make_patch(recipe: Recipe):
     """The compiled classifier, and one batch: patches and one-hot labels."""
     import keras
 
+    from h2g.stages.patch.train_patch import patch_network
     from h2g.training.fit import compile_network
-    from h2g.training.patch import patch_network
 
     network, settings = patch_network(recipe), recipe.patch
     compile_network(network, settings, steps=1000, loss=keras.losses.CategoricalCrossentropy())
@@ -76,9 +76,9 @@ def make_patch(recipe: Recipe):
 
 def make_refinement(recipe: Recipe):
     """The compiled refinement network, and one batch: its inputs and one-hot truths."""
+    from h2g.stages.refinement.train_refinement import refinement_network
     from h2g.training.fit import compile_network
     from h2g.training.losses import refinement_loss
-    from h2g.training.refinement import refinement_network
 
     network, settings = refinement_network(recipe), recipe.refinement
     loss = refinement_loss(settings.loss, recipe.class_names, settings.class_weights)

@@ -19,11 +19,11 @@ from rich.table import Table
 from h2g.annotations.raster import rasterise
 from h2g.annotations.reading import read_annotations
 from h2g.benchmarking.parity import compare_files
-from h2g.cohort import CohortSlide
-from h2g.inference.folder import PredictionFolder
+from h2g.folders.cohort import CohortSlide
+from h2g.folders.predictions import PredictionFolder
+from h2g.folders.run import Run, open_run
 from h2g.recipes.recipe import Recipe
 from h2g.reporting.plots import PanelRow, draw_panels
-from h2g.runs import Run, open_run
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.writing import read_heatmap
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from h2g.evaluation.statistics import bootstrap_interval
 from h2g.files import replacing, write_text
-from h2g.runs import open_run
+from h2g.folders.run import open_run
 
 # How the segmentations of a run are called in the tables that are not the refined ones.
 UNREFINED = {"patchwise": "patch-wise", "smoothed": "smoothed"}

@@ -15,20 +15,19 @@ import numpy as np
 
 from h2g.benchmarking.plan import load_choice
 from h2g.benchmarking.rows import RowSettings
+from h2g.engines.engine import PATCH_INPUT, Network
 from h2g.errors import SlideError, WrongUseError
 from h2g.files import write_text
-from h2g.inference.engine import Engine
-from h2g.inference.folder import open_folder
-from h2g.inference.outputs import Seconds, Segmented, write_outputs
-from h2g.inference.patchwise import Located, locate_patches, read_cell
-from h2g.inference.refinement import labels_at, patchwise_labels, refine_plane
 from h2g.recipes.base import Frozen
+from h2g.results.outputs import SlideFiles, write_outputs
+from h2g.results.slide_state import Seconds, Segmented, SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Slide, open_slide, read_low_resolution
+from h2g.slides.tissue_patches import Located, locate_patches, read_cell
+from h2g.stages.chain import NETWORKS
 
 # Decoded together, then classified together: neither warms the caches for the other's clock.
 CHUNK_PATCHES = 512
-NO_SECONDS = Seconds(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class BareCost(Frozen):
@@ -38,7 +37,7 @@ class BareCost(Frozen):
         tissue_s: finding tissue and its patches, and reading the low-resolution picture.
         decode_s: reading the patches one by one on one thread.
         patch_s: their network, in batches.
-        refinement_s: the second network and its labels; the labels of the heatmap without one.
+        refinement_s: the networks of whole slides, and drawing the labels.
         writing_s: all files.
         decode_patches_per_s: by wall time, one thread.
         inference_patches_per_s: by wall time, all cores.
@@ -85,9 +84,10 @@ def measure_bare(settings: RowSettings) -> BareCost:
         H2GError: the model cannot run here, or the slide cannot be read.
     """
     model = load_choice(settings.choice)
-    if not model.has_patch:
+    networks = model.open_networks(settings.batch_size)
+    patch = next((name for name in networks if NETWORKS[name].many), None)
+    if patch is None:
         raise WrongUseError(f"{model.path}: this model classifies no patches to be counted.")
-    engine = model.open_engine(settings.batch_size)
     tissue, refinement, writing = Clock(), Clock(), Clock()
     with open_slide(settings.slide, mpp=settings.mpp) as slide:
         with tissue:
@@ -95,51 +95,52 @@ def measure_bare(settings: RowSettings) -> BareCost:
             if reason := located.why_none(model.preprocessing):
                 raise SlideError(f"{settings.slide.name}: {reason}")
             plane = read_low_resolution(slide, model.preprocessing.low_resolution)
-        heatmap, decode, patch = _classify(
-            slide, located, engine, len(model.class_names), settings.batch_size
+        heatmap, decode, inference = _classify(
+            slide, located, networks.pop(patch), len(model.class_names), settings.batch_size
         )
-    size_px = (plane.rgb.shape[1], plane.rgb.shape[0])
-    if engine.has_refinement:
-        refine_plane(plane, heatmap, engine)  # the first call loads the network
-        with refinement:
-            labels = labels_at(refine_plane(plane, heatmap, engine), size_px)
-    else:
-        with refinement:
-            labels = patchwise_labels(heatmap, size_px)
-    with tempfile.TemporaryDirectory() as out:
-        files = open_folder(Path(out), model).files("slide")
-        with writing:
-            segmented = Segmented(located, plane, heatmap, labels, NO_SECONDS)
-            write_outputs(segmented, files, model.class_names)
+    state = SlideState(plane, model.class_names, located, heatmap=heatmap)
+    _apply(state, networks)  # the first call builds what a network needs
+    with refinement:
+        labels = _apply(state, networks).labels((plane.rgb.shape[1], plane.rgb.shape[0]))
+    with tempfile.TemporaryDirectory() as out, writing:
+        segmented = Segmented(located, plane, model.class_names, heatmap, labels, Seconds())
+        write_outputs(segmented, SlideFiles(Path(out), "slide"))
     count = len(located.cells)
     return BareCost(
         patches=count,
         tissue_s=tissue.cpu,
         decode_s=decode.cpu,
-        patch_s=patch.cpu,
+        patch_s=inference.cpu,
         refinement_s=refinement.cpu,
         writing_s=writing.cpu,
         decode_patches_per_s=count / decode.wall,
-        inference_patches_per_s=count / patch.wall,
+        inference_patches_per_s=count / inference.wall,
     )
 
 
+def _apply(state: SlideState, networks: dict[str, Network]) -> SlideState:
+    for name, network in networks.items():
+        state = NETWORKS[name].apply(state, network)
+    return state
+
+
 def _classify(
-    slide: Slide, located: Located, engine: Engine, class_count: int, batch_size: int
+    slide: Slide, located: Located, network: Network, class_count: int, batch_size: int
 ) -> tuple[Heatmap, Clock, Clock]:
     """The heatmap, and the clocks of decoding and of inference."""
     decode, inference = Clock(), Clock()
     grid, info = located.grid, located.info
     side = grid.plan.size_px
     for _ in range(2):
-        engine.classify(np.zeros((batch_size, side, side, 3), np.uint8))
+        network.run({PATCH_INPUT: np.zeros((batch_size, side, side, 3), np.uint8)})
     values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
     for cells in _chunks(located.cells, CHUNK_PATCHES):
         with decode:
             patches = np.stack([read_cell(slide, grid, cell) for cell in cells])
-        batches = zip(_chunks(cells, batch_size), _chunks(patches, batch_size), strict=True)
+        feeds = ({PATCH_INPUT: batch} for batch in _chunks(patches, batch_size))
+        batches = zip(_chunks(cells, batch_size), feeds, strict=True)
         with inference:
-            found = list(engine.classify_each(batches))
+            found = list(network.run_each(batches))
         for at, probabilities in found:
             values[at[:, 0], at[:, 1]] = probabilities
     heatmap = Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)

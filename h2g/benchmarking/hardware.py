@@ -7,7 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from h2g.inference.devices import usable_cores, version
+from h2g.engines.devices import usable_cores, version
 from h2g.recipes.base import Frozen
 
 # Of /proc/cpuinfo, those that change how fast a network runs.

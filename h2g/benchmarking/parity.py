@@ -15,8 +15,8 @@ from h2g.benchmarking.hardware import this_hardware
 from h2g.benchmarking.plan import Wanted, choices
 from h2g.benchmarking.rows import Choice
 from h2g.errors import H2GError, RunError, SlideError
-from h2g.inference.folder import PredictionFolder, SlideFiles
-from h2g.runs import is_run
+from h2g.folders.run import is_run
+from h2g.results.outputs import SlideFiles
 from h2g.slides.writing import read_heatmap
 
 FIGURES = ("heatmap_difference", "equal_pixels", "dice", "reason")
@@ -43,11 +43,11 @@ def compare_files(files: SlideFiles, reference: SlideFiles) -> Parity:
     Raises:
         SlideError: the segmentations or heatmaps differ in size: not of one slide and model.
     """
-    heatmap, expected = (read_heatmap(each.heatmap).values for each in (files, reference))
-    labels, wanted = (tifffile.imread(each.segmentation, key=0) for each in (files, reference))
+    heatmap, expected = (read_heatmap(each["heatmap"]).values for each in (files, reference))
+    labels, wanted = (tifffile.imread(each["segmentation"], key=0) for each in (files, reference))
     if heatmap.shape != expected.shape or labels.shape != wanted.shape:
         raise SlideError(
-            f"{files.segmentation}: {labels.shape[1]} x {labels.shape[0]} pixels, the reference "
+            f"{files['segmentation']}: {labels.shape[1]} x {labels.shape[0]} pixels, the reference "
             f"{wanted.shape[1]} x {wanted.shape[0]}: predictions of different slides or models."
         )
     return Parity(
@@ -94,7 +94,7 @@ def _predict(choice: Choice, slide: Path, mpp: float | None, out: Path) -> Slide
     child = run_child(predict_command(choice, slide, out, mpp=mpp), device=choice.device)
     if child.returncode != 0:
         raise SlideError(child.last_words.removeprefix("h2g: "))
-    return PredictionFolder(out, []).files(slide.stem)
+    return SlideFiles(out, slide.stem)
 
 
 def _dice(labels: np.ndarray, reference: np.ndarray) -> float:

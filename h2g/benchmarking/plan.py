@@ -7,18 +7,15 @@ from pathlib import Path
 
 from h2g.benchmarking.hardware import Hardware
 from h2g.benchmarking.rows import Choice
-from h2g.bundle import is_bundle, open_bundle
+from h2g.engines.devices import has_onnxruntime_gpu
+from h2g.engines.specs import ENGINES, FILES_OF_PRECISION
 from h2g.errors import RunError
 from h2g.files import file_sha256
-from h2g.inference.bundles import FILES_OF_PRECISION, FORMATS_OF_ENGINE
-from h2g.inference.devices import has_onnxruntime_gpu
-from h2g.inference.loaded_model import LoadedModel
-from h2g.inference.loading import KINDS, load_model
-from h2g.runs import is_run, open_run
-
-ENGINES = ("keras", *FORMATS_OF_ENGINE)
-DEVICES = ("CPU", "GPU")
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+from h2g.folders.bundle import is_bundle, open_bundle
+from h2g.folders.run import is_run, open_run
+from h2g.prediction.load_model import KINDS, load_model
+from h2g.prediction.loaded_model import LoadedModel
+from h2g.stages.chain import network_names
 
 
 @dataclass(frozen=True)
@@ -63,10 +60,10 @@ def network_files(choice: Choice) -> dict[str, NetworkFile]:
         run = open_run(choice.model, slides_must_exist=False)
         return {
             f"{stage}/{file.name}": NetworkFile(file_sha256(file), file.stat().st_size)
-            for stage, file in run.trained_models(run.recipe.network_stages).items()
+            for stage, file in run.trained_models(network_names(run.recipe)).items()
         }
     bundle = open_bundle(choice.model)
-    for format in FORMATS_OF_ENGINE.get(choice.engine, ()):
+    for format in ENGINES[choice.engine].formats:
         export = bundle.card.find_export(format, FILES_OF_PRECISION[choice.precision])
         if export is not None:
             return {
@@ -86,16 +83,21 @@ def load_choice(choice: Choice) -> LoadedModel:
 
 def _engines_of(model: Path) -> tuple[str, ...]:
     if is_run(model):
-        return ("keras",)
+        return tuple(_engines_for(model))
     if not is_bundle(model):
         raise RunError(f"{model}: not a model. {KINDS}")
     formats = {export.format for export in open_bundle(model).card.exports}
-    return tuple(name for name, own in FORMATS_OF_ENGINE.items() if own[0] in formats)
+    return tuple(name for name, spec in ENGINES.items() if formats.intersection(spec.formats[:1]))
+
+
+def _engines_for(model: Path) -> set[str]:
+    """The engines that run this kind of model."""
+    return {name for name, spec in ENGINES.items() if bool(spec.formats) != is_run(model)}
 
 
 def _asked_of(model: Path, wanted: Wanted) -> list[str]:
     """The engines asked for that run this kind of model."""
-    kinds = {path: {"keras"} if is_run(path) else set(FORMATS_OF_ENGINE) for path in wanted.models}
+    kinds = {path: _engines_for(path) for path in wanted.models}
     # What suits no model stays as a row of the first, which says why it cannot run.
     first = model == wanted.models[0]
     return [
@@ -111,13 +113,14 @@ def _devices(engine: str, hardware: Hardware) -> tuple[str, ...]:
 
 
 def _precisions(model: Path, engine: str, hardware: Hardware) -> list[str]:
-    if is_run(model) or engine not in FORMATS_OF_ENGINE:
+    if is_run(model) or not ENGINES[engine].formats:
         return ["float32"]
     exports = open_bundle(model).card.exports
-    own, *others = FORMATS_OF_ENGINE[engine]
+    own, *others = ENGINES[engine].formats
     files = {export.precision for export in exports if export.format == own}
     files = files or {export.precision for export in exports if export.format in others}
-    found = [precision for precision in PRECISIONS if FILES_OF_PRECISION[precision] in files]
-    if engine != "openvino" or not hardware.has_bfloat16:
+    able = ENGINES[engine].precisions
+    found = [precision for precision in able if FILES_OF_PRECISION[precision] in files]
+    if not hardware.has_bfloat16:
         found = [precision for precision in found if precision != "bfloat16"]
     return found or ["float32"]

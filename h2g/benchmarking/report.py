@@ -10,22 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from h2g.benchmarking.rows import PATCHWISE, PHASES, RowResult, mean, sd, seconds_text
+from h2g.benchmarking.rows import FINISHING, PREPARING, RowResult, mean, sd, seconds_text
+from h2g.engines.specs import ENGINES
 from h2g.files import replacing, write_text
 from h2g.reporting.runtimes import TimedRow, draw_runtimes
+from h2g.stages.chain import NETWORKS
 
 logger = logging.getLogger(__name__)
 
 SD_DDOF = 1
 NAMES = ("model", "engine", "device", "precision")
-# Bars' parts, in the order of the work; stitching is too short to be seen.
-BAR_PARTS = {
-    "tissue": ("tissue",),
-    "waiting for patches": ("wait",),
-    "patch network": ("patch", "stitch"),
-    "refinement": ("refinement",),
-    "writing": ("write",),
-}
 
 
 def write_report(rows: Sequence[RowResult], out: Path, *, chart: bool = True) -> None:
@@ -73,19 +67,19 @@ def markdown(rows: Sequence[RowResult]) -> Iterator[str]:
     yield f"# Runtime on {settings.slide.name}"
     yield ""
     yield from _circumstances(rows, done)
-    columns = [*NAMES, "patch-wise", "refinement", "total", "total with writing", "patches/s"]
+    columns = [*NAMES, *paper_columns(done)]
     yield f"| {' | '.join(columns)} |"
     yield "|" + "---|" * len(columns)
     for row in done:
-        yield f"| {' | '.join([*names_of(row), *paper_cells(row)])} |"
+        yield f"| {' | '.join([*names_of(row), *paper_cells(row, done)])} |"
     yield ""
     yield (
         "Seconds, mean ± standard deviation (ddof 1) over repeats in one process after a warm-up, "
         "the engine open. Patch-wise is tissue detection, reading, the patch network and "
-        "stitching; total is patch-wise + refinement, as in the H2G-Net paper's Table 3. Patches/s "
-        "are of the total with writing."
+        "stitching; total is without writing, as in the H2G-Net paper's Table 3. Patches/s are of "
+        "the total with writing."
     )
-    if any(row.settings.choice.engine == "fast" for row in done):
+    if any(ENGINES[row.settings.choice.engine].whole_slides for row in done):
         yield (
             "FAST is a process of its own for each repeat: its total has its start, loading the "
             "networks and writing its own files."
@@ -97,9 +91,16 @@ def markdown(rows: Sequence[RowResult]) -> Iterator[str]:
             yield f"- {' '.join(names_of(row))}: {row.status}, {row.reason}"
 
 
-def paper_cells(row: RowResult) -> list[str]:
-    """Patch-wise, refinement, their total, the total with writing, patches/s."""
-    groups = [PATCHWISE, ("refinement",), (*PATCHWISE, "refinement"), ("total",)]
+def paper_columns(rows: Sequence[RowResult]) -> list[str]:
+    """Patch-wise, each network of whole slides, their total, the total with writing, patches/s."""
+    return ["patch-wise", *_slide_networks(rows), "total", "total with writing", "patches/s"]
+
+
+def paper_cells(row: RowResult, rows: Sequence[RowResult]) -> list[str]:
+    """A row's cells below :func:`paper_columns` of ``rows``."""
+    patchwise, others = _patchwise(row), _slide_networks([row])
+    groups = [patchwise, *((name,) for name in _slide_networks(rows)), (*patchwise, *others)]
+    groups.append(("total",))
     per_s = row.patches_per_s
     return [seconds_text(row.each(*group)) for group in groups] + [f"{per_s:.1f}" if per_s else "–"]
 
@@ -115,11 +116,33 @@ def bars(rows: Sequence[RowResult]) -> list[TimedRow]:
 
 
 def _bar(row: RowResult, label: str) -> TimedRow:
-    parts = {name: mean(row.each(*phases)) for name, phases in BAR_PARTS.items()}
+    parts = {name: mean(row.each(*phases)) for name, phases in _bar_parts(row).items()}
     total = mean(row.each("total")) or 0.0
     known = {name: seconds for name, seconds in parts.items() if seconds is not None}
     whole = known if len(known) == len(parts) else {"whole process": total}
     return TimedRow(label, whole, total, sd(row.each("total")))
+
+
+def _bar_parts(row: RowResult) -> dict[str, tuple[str, ...]]:
+    """In the order of the work; stitching is too short to be seen."""
+    return {
+        "tissue": ("tissue",),
+        "waiting for patches": ("wait",),
+        **{f"{name} network": (name,) for name in row.networks},
+        "writing": ("stitch", "write"),
+    }
+
+
+def _patchwise(row: RowResult) -> tuple[str, ...]:
+    """The wall seconds that sum up to the heatmap."""
+    patches = (name for name in row.networks if NETWORKS[name].many)
+    return "tissue", "wait", *patches, "stitch"
+
+
+def _slide_networks(rows: Sequence[RowResult]) -> list[str]:
+    """The networks that see a slide's picture, of all rows."""
+    names = dict.fromkeys(name for row in rows for name in row.networks)
+    return [name for name in names if not NETWORKS[name].many]
 
 
 def _entry(row: RowResult) -> dict[str, Any]:
@@ -178,12 +201,14 @@ def _circumstances(rows: Sequence[RowResult], done: Sequence[RowResult]) -> Iter
 
 def _phases(done: Sequence[RowResult]) -> Iterator[str]:
     names = {"read": "read (all threads)", "wait": "wait (for patches)"}
-    heads = [names.get(phase, phase) for phase in PHASES]
+    networks = dict.fromkeys(name for row in done for name in row.networks)
+    columns_of_time = [*PREPARING, *networks, *FINISHING]
+    heads = [names.get(phase, phase) for phase in columns_of_time]
     columns = [*NAMES, *heads, "memory MiB", "model MiB"]
     yield f"| {' | '.join(columns)} |"
     yield "|" + "---|" * len(columns)
     for row in done:
-        cells = [seconds_text(row.each(phase)) for phase in PHASES]
+        cells = [seconds_text(row.each(phase)) for phase in columns_of_time]
         cells += [f"{row.peak_memory_mib:.0f}", f"{row.settings.model_mib:.1f}"]
         yield f"| {' | '.join([*names_of(row), *cells])} |"
     yield ""

@@ -12,20 +12,25 @@ from typing import Literal
 
 from h2g.benchmarking.hardware import Hardware
 from h2g.recipes.base import Frozen
+from h2g.results.slide_state import Seconds
 
-# Column -> the field of h2g.inference.outputs.Seconds.
-PHASES = {
-    "read": "read",
-    "tissue": "tissue",
-    "wait": "waiting",
-    "patch": "inference",
-    "stitch": "stitching",
-    "refinement": "refinement",
-    "write": "writing",
-    "total": "total",
-}
-# Wall seconds that sum up to the heatmap.
-PATCHWISE = ("tissue", "wait", "patch", "stitch")
+# What is timed besides the networks.
+PREPARING = ("read", "tissue", "wait")
+FINISHING = ("stitch", "write", "total")
+
+
+def phases(seconds: Seconds) -> dict[str, float | None]:
+    """Where a slide's time went, by the names of columns; None where the engine does not tell."""
+    found = {
+        "read": seconds.read,
+        "tissue": seconds.tissue,
+        "wait": seconds.waiting,
+        **seconds.networks,
+        "stitch": seconds.stitching,
+        "write": seconds.writing,
+        "total": seconds.total,
+    }
+    return {name: None if math.isnan(value) else value for name, value in found.items()}
 
 
 class Choice(Frozen):
@@ -79,7 +84,7 @@ class RowResult(Frozen):
         device, precision: what the engine says it really used.
         patches: that were classified.
         open_s: loading libraries and networks, in no repeat; None where each repeat does it.
-        seconds: of each repeat, by the names of PHASES; None where the engine does not tell.
+        seconds: of each repeat, as :func:`phases` names them.
         peak_memory_mib: the most that the row's process held.
     """
 
@@ -96,6 +101,16 @@ class RowResult(Frozen):
     versions: dict[str, str] = {}
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that were timed, in the order in which they run."""
+        fixed = {*PREPARING, *FINISHING}
+        return tuple(name for repeat in self.seconds[:1] for name in repeat if name not in fixed)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        return *PREPARING, *self.networks, *FINISHING
+
+    @property
     def patches_per_s(self) -> float | None:
         """Of the whole slide: reading, refinement and writing included."""
         total = self.mean_s["total"]
@@ -103,11 +118,11 @@ class RowResult(Frozen):
 
     @property
     def mean_s(self) -> dict[str, float | None]:
-        return {phase: mean(self.each(phase)) for phase in PHASES}
+        return {phase: mean(self.each(phase)) for phase in self.phases}
 
     @property
     def sd_s(self) -> dict[str, float | None]:
-        return {phase: sd(self.each(phase)) for phase in PHASES}
+        return {phase: sd(self.each(phase)) for phase in self.phases}
 
     def each(self, *phases: str) -> list[float] | None:
         """The sum of some phases in each repeat; None where one of them is not known."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from h2g.cli.options import common
+from h2g.engines.specs import DEVICES, ENGINES, PRECISIONS
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
@@ -32,21 +33,21 @@ if TYPE_CHECKING:
     "--engine",
     "engines",
     multiple=True,
-    type=click.Choice(["keras", "onnxruntime", "openvino", "tflite", "fast"]),
+    type=click.Choice(list(ENGINES)),
     help="May be given more than once.  [default: all that MODEL has files for]",
 )
 @click.option(
     "--device",
     "devices",
     multiple=True,
-    type=click.Choice(["CPU", "GPU"]),
+    type=click.Choice(DEVICES),
     help="May be given more than once.  [default: CPU, and a GPU that keras or onnxruntime has]",
 )
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
-    type=click.Choice(["float32", "bfloat16", "float16", "int8"]),
+    type=click.Choice(PRECISIONS),
     help="May be given more than once.  [default: all that MODEL and the processor have]",
 )
 @click.option("--repeats", type=click.IntRange(min=1), default=10, show_default=True)
@@ -107,7 +108,7 @@ def command(
     from h2g.benchmarking.benchmark import Protocol, run_benchmark
     from h2g.benchmarking.plan import Wanted
     from h2g.benchmarking.report import document
-    from h2g.inference.devices import usable_cores
+    from h2g.engines.devices import usable_cores
 
     wanted = Wanted(models, engines, devices, precisions)
     protocol = Protocol(
@@ -132,16 +133,19 @@ def command(
 def _print_table(rows: Sequence[RowResult], out: Path) -> None:
     from rich.table import Table
 
-    from h2g.benchmarking.report import NAMES, names_of, paper_cells
+    from h2g.benchmarking.report import NAMES, names_of, paper_cells, paper_columns
     from h2g.cli.output import results
 
     table = Table(title=f"{out}: seconds, mean ± standard deviation")
     for heading in NAMES:
         table.add_column(heading, overflow="fold")
-    for heading in ("patch-wise", "refinement", "total", "with writing", "patches/s", "MiB"):
+    done = [row for row in rows if row.status == "ok"]
+    for heading in (*paper_columns(done), "MiB"):
         table.add_column(heading, justify="right")
     for row in rows:
-        cells = [*paper_cells(row), f"{row.peak_memory_mib:.0f}"] if row.status == "ok" else []
+        cells = (
+            [*paper_cells(row, done), f"{row.peak_memory_mib:.0f}"] if row.status == "ok" else []
+        )
         table.add_row(*names_of(row), *(cells or [row.status]))
     results().print(table)
     for row in rows:

@@ -12,7 +12,7 @@ from h2g.cli.options import common
 from h2g.errors import RunError
 
 if TYPE_CHECKING:
-    from h2g.runs import Run
+    from h2g.folders.run import Run
 
 
 @click.command("cluster")
@@ -47,17 +47,16 @@ def command(run: Path, features: str | None, weights: str | None, as_json: bool)
       h2g cluster run --weights vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
       h2g cluster run --features other_run/patch/model.keras
     """
-    from h2g.runs import open_run
+    from h2g.folders.run import open_run
 
     opened = open_run(run)
 
     from h2g.models.startup import start_keras
 
     start_keras()
-    from h2g.training.clusters import clustering_settings, read_clusters
-    from h2g.training.stages import cluster_stage
+    from h2g.stages.clusters.find_clusters import cluster_run, clustering_settings, read_clusters
 
-    cluster_stage(opened, clustering_settings(opened, features=features, weights=weights))
+    cluster_run(opened, clustering_settings(opened, features=features, weights=weights))
     document = read_clusters(opened)
     _refuse_other(document["settings"], run, features=features, weights=weights)
     if as_json:

@@ -11,8 +11,8 @@ import click
 from h2g.cli.options import common
 
 if TYPE_CHECKING:
-    from h2g.cohort import Split
     from h2g.evaluation.compare import Comparison
+    from h2g.folders.cohort import Split
 
 
 @click.command("compare")

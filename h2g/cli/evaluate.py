@@ -13,9 +13,8 @@ from h2g.cli.options import common
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
-    from h2g.cohort import Split
     from h2g.evaluation.scores import Evaluation
-    from h2g.inference.engine import Engine
+    from h2g.folders.cohort import Split
 
 
 @click.command("evaluate")
@@ -40,21 +39,13 @@ def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None
     Example:
       h2g evaluate run --split test
     """
-    from h2g.evaluation.evaluate import evaluate_run
     from h2g.evaluation.tables import evaluation_document
-    from h2g.runs import open_run
+    from h2g.folders.run import open_run
+    from h2g.stages.evaluate_run import evaluate_run
 
     opened = open_run(run)
 
-    def open_engine() -> Engine:
-        from h2g.models.startup import start_keras
-
-        start_keras()
-        from h2g.inference.keras_engine import open_keras_engine
-
-        return open_keras_engine(opened)
-
-    evaluation = evaluate_run(opened, split, open_engine, threads=workers or os.cpu_count() or 1)
+    evaluation = evaluate_run(opened, split, threads=workers or os.cpu_count() or 1)
     if as_json:
         click.echo(json.dumps(evaluation_document(evaluation), indent=2, ensure_ascii=False))
     else:
@@ -69,7 +60,7 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
 
     from h2g.cli.output import results
     from h2g.evaluation.scores import METRICS, summarise
-    from h2g.evaluation.tables import TITLES
+    from h2g.evaluation.tables import title
 
     count = len(evaluation.slides)
     table = Table(title=f"{evaluation.split}, {count} slide{'s' if count > 1 else ''}: mean ± SD")
@@ -78,9 +69,9 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
     for variant in evaluation.variants:
         summary = summarise(slide.score(variant) for slide in evaluation.slides)
         cells = (f"{summary[metric].mean:.3f} ± {summary[metric].sd:.3f}" for metric in METRICS)
-        table.add_row(TITLES[variant], *cells)
+        table.add_row(title(variant), *cells)
     grades = Table(title="dice per grade")
-    for header in ("grade", "slides", *(TITLES[variant] for variant in evaluation.variants)):
+    for header in ("grade", "slides", *(title(variant) for variant in evaluation.variants)):
         grades.add_column(header, justify="left" if header == "grade" else "right")
     for grade, slides in evaluation.grades().items():
         dice = (summarise(s.score(v) for s in slides)["dice"] for v in evaluation.variants)

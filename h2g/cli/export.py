@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from h2g.cli.options import common
+from h2g.engines.specs import EXPORT_FORMATS
 from h2g.errors import WrongUseError
 from h2g.fast_versions import FAST_VERSIONS, FastName
 
 if TYPE_CHECKING:
-    from h2g.bundle import Bundle, Check, FilePrecision
     from h2g.exporters.export import Exported
-    from h2g.exporters.request import ExportRequest
+    from h2g.exporters.formats import ExportRequest
+    from h2g.folders.bundle import Bundle, Check, FilePrecision
 
 FAST_FOLDER = "~/fastpathology"
 
@@ -28,7 +29,7 @@ FAST_FOLDER = "~/fastpathology"
     "formats",
     multiple=True,
     required=True,
-    type=click.Choice(["onnx", "openvino", "tflite", "fast", "all"]),
+    type=click.Choice([*EXPORT_FORMATS, "all"]),
     help="May be repeated; all is every one that has the precision.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
@@ -119,7 +120,7 @@ def command(
     Then:
       h2g predict bundle slide.svs --out predictions
     """
-    from h2g.exporters.request import ExportRequest, one_line, wanted_formats
+    from h2g.exporters.formats import ExportRequest, one_line, wanted_formats
 
     request = ExportRequest(
         formats=wanted_formats(formats, precision),
@@ -193,7 +194,7 @@ def _export_clusters(
 
 
 def _install(bundle: Bundle, folder: str) -> list[Path]:
-    from h2g.exporters.to_fast import install
+    from h2g.exporters.fast_install import install
 
     return install(bundle, Path(folder).expanduser())
 
@@ -205,7 +206,7 @@ def _row(exported: Exported) -> dict[str, Any]:
         "format": export.format,
         "precision": export.precision,
         "files": list(export.files),
-        "max_difference": {stage: found.get(stage) for stage in ("patch", "refinement")},
+        "max_difference": {name: found.get(name) for name in export.networks},
         "checked": export.check is not None,
         "was_there": exported.seconds is None,
     }
@@ -219,7 +220,8 @@ def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> N
     table = Table(title=f"{bundle.card.name}: largest difference of a probability")
     table.add_column("format")
     table.add_column("precision")
-    for header in ("MB", "patch", "refinement", "seconds"):
+    networks = tuple(bundle.card.networks)
+    for header in ("MB", *networks, "seconds"):
         table.add_column(header, justify="right")
     table.add_column("checked with", overflow="fold")
     for each in exported:
@@ -232,7 +234,7 @@ def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> N
             export.format,
             export.precision,
             f"{sum(stat.st_size for stat in stats.values()) / 1e6:.1f}",
-            *(_difference(check, stage) for stage in ("patch", "refinement")),
+            *(_difference(check, name) for name in networks),
             "there" if each.seconds is None else f"{each.seconds:.1f}",
             f"{check.engine} on {check.pixels}" if check else "not checked",
         )
@@ -251,6 +253,6 @@ def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> N
     console.print(f"bundle: {bundle.path}", soft_wrap=True)
 
 
-def _difference(check: Check | None, stage: Any) -> str:
-    value = check.max_difference.get(stage) if check else None
+def _difference(check: Check | None, network: str) -> str:
+    value = check.max_difference.get(network) if check else None
     return "" if value is None else f"{value:.1e}"

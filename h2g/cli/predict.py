@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from h2g.cli.options import common
+from h2g.engines.specs import DEVICES, ENGINES, PRECISIONS
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
-    from h2g.inference.folder import Row
+    from h2g.folders.predictions import Row
 
 
 @click.command("predict")
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "keras", "onnxruntime", "openvino", "tflite", "fast"]),
+    type=click.Choice(["auto", *ENGINES]),
     default="auto",
     show_default=True,
     help="What runs the networks; auto is keras for a run folder, for a bundle the fastest that "
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--device",
-    type=click.Choice(["auto", "CPU", "GPU"]),
+    type=click.Choice(["auto", *DEVICES]),
     default="auto",
     show_default=True,
     help="auto is a GPU where keras or onnxruntime finds one.",
 )
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16", "int8"]),
+    type=click.Choice(PRECISIONS),
     default="float32",
     show_default=True,
     help="bfloat16 computes float32 files faster on new CPUs (openvino); float16 and int8 are "
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Threads that read patches.  [default: one a core]",
+    help="Threads that read patches.  [default: one per core]",
 )
 @click.option(
     "--mpp",
@@ -86,7 +87,7 @@ def command(
     SLIDES are slide files, folders that are searched for slides, and tables (CSV) with a column
     slide and, where wanted, mpp and split; a cohort table is one.
 
-    OUT gets summary.csv (a row a slide, with areas or the reason why it failed), and for each
+    OUT gets summary.csv (one row per slide, with areas or the reason why it failed), and for each
     slide its heatmap, its segmentation (pyramidal TIFF), GeoJSON for QuPath, the patches' table
     and an overlay. Run again after an interruption: what is done is skipped.
 
@@ -97,19 +98,15 @@ def command(
       h2g predict bundle slides --out predictions
       h2g predict bundle slide.svs --engine openvino --precision bfloat16 --out predictions
     """
-    from h2g.inference.loading import load_model
+    from h2g.prediction.load_model import load_model
     from h2g.slides.find_slides import find_slides
 
     loaded = load_model(model, engine=engine, device=device, precision=precision)
     requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)
-    if loaded.engine == "fast":
-        from h2g.inference.fast_engine import predict_slides_with_fast
 
-        summary = predict_slides_with_fast(loaded, requests, out)
-    else:
-        from h2g.inference.predict import predict_slides
+    from h2g.prediction.predict_slides import predict_slides
 
-        summary = predict_slides(loaded, requests, out, threads=workers, batch_size=batch_size)
+    summary = predict_slides(loaded, requests, out, threads=workers, batch_size=batch_size)
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
@@ -119,7 +116,7 @@ def command(
     if failed:
         raise H2GError(
             f"{len(failed)} of {len(requests)} slides could not be segmented "
-            f"({', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}); the reasons stand in "
+            f"({', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}); see "
             f"{out / 'summary.csv'}."
         )
 

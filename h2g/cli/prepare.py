@@ -43,10 +43,10 @@ def command(
       h2g prepare cohort/cohort.csv --out run --recipe demo
       h2g prepare cohort.csv --out run --recipe mob-pw --set preprocessing.patch.min_tissue=0.5
     """
-    from h2g.cohort import read_cohort
-    from h2g.data.patch_index import check_counts, count_patches, index_cohort
+    from h2g.folders.cohort import read_cohort
+    from h2g.folders.run import start_run
     from h2g.recipes.reading import load_recipe
-    from h2g.runs import start_run
+    from h2g.stages.prepare.prepare_run import check_counts, count_patches, index_cohort
 
     run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))
     with run.stage("prepare"):

@@ -12,9 +12,7 @@ import click
 from h2g.cli.options import common
 
 if TYPE_CHECKING:
-    from h2g.training.fit import Strategy
-
-STAGES = ("prepare", "cluster", "patch", "folds", "heatmaps", "refinement")
+    from h2g.training.resources import Strategy
 
 
 @click.command("train")
@@ -25,8 +23,8 @@ STAGES = ("prepare", "cluster", "patch", "folds", "heatmaps", "refinement")
     "--stage",
     "stages",
     multiple=True,
-    type=click.Choice(STAGES),
-    help="Only this stage; may be repeated.  [default: all of the recipe]",
+    metavar="STAGE",
+    help="Only this stage of the recipe, e.g. patch; may be repeated.  [default: all]",
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
 @click.option(
@@ -73,9 +71,9 @@ def command(
       h2g train cohort.csv --recipe demo --out slide-only --set refinement.inputs=image \\
           --reuse-stage run/patch --reuse-stage run/heatmaps
     """
-    from h2g.cohort import read_cohort
+    from h2g.folders.cohort import read_cohort
+    from h2g.folders.run import start_run
     from h2g.recipes.reading import load_recipe
-    from h2g.runs import start_run
 
     # First: a wrong table or recipe is told before TensorFlow is loaded.
     run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))
@@ -83,11 +81,12 @@ def command(
     from h2g.models.startup import start_keras
 
     start_keras()
-    from h2g.training.stages import reuse_stage, train_run, training_summary
+    from h2g.stages.run_chain import reuse_stage, train_run, training_summary
+    from h2g.training.resources import Resources
 
     for folder in reused:
         reuse_stage(run, folder)
-    train_run(run, stages, strategy=strategy, jobs=jobs or os.cpu_count() or 1)
+    train_run(run, stages, Resources(strategy, jobs or os.cpu_count() or 1))
     rows = training_summary(run)
     if as_json:
         click.echo(json.dumps({"run": str(out), "stages": rows}, indent=2, ensure_ascii=False))

@@ -17,7 +17,7 @@ from h2g.clustering.layers import Assign, Project, Standardize
 from h2g.errors import ModelError, WrongUseError
 from h2g.files import replacing
 from h2g.models import vgg16
-from h2g.models.deployment import deployed_patch_classifier, load_network, scale_image
+from h2g.models.deployment import deployed, load_network, scale_image
 from h2g.models.registry import PATCH_MODELS, build_patch_model
 from h2g.models.weights import Pretrained, initialise
 
@@ -86,9 +86,9 @@ def save_clusters(network: keras.Model, folder: Path) -> None:
     """Writes ``saved_model``, the deployed graph (raw pixels in), and ``model.keras``."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         exported = Path(temporary) / "saved_model"
-        deployed = deployed_patch_classifier(network)
+        graph = deployed(network)
         # A dict: its keys are the names of the signature's outputs.
-        named = keras.Model(deployed.input, {OUTPUT: deployed.output})
+        named = keras.Model(graph.input, {OUTPUT: graph.output})
         named.export(exported, format="tf_saved_model", verbose=False)
         shutil.rmtree(folder / "saved_model", ignore_errors=True)
         os.replace(exported, folder / "saved_model")

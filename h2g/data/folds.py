@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from h2g.cohort import CohortSlide
+from h2g.folders.cohort import CohortSlide
 
 # Which purpose random numbers are drawn for.
 FOLD_STREAM = 2

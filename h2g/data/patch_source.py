@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from h2g.cohort import Split
-from h2g.data.index_file import read_patch_index
+from h2g.data.patch_index import read_patch_index
 from h2g.data.sampler import LEVELS, Draw, Node, SlidePatches, build_tree, draw, without_slide
 from h2g.data.source import Source
 from h2g.errors import RunError, SlideError, TrainingError
-from h2g.runs import Run
+from h2g.folders.cohort import Split
+from h2g.folders.run import Run
 from h2g.slides.reading import SlidePool, read_patch
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from h2g.cohort import Split
 from h2g.errors import WrongUseError
 from h2g.evaluation.designs import Design, read_designs
 from h2g.evaluation.scores import METRICS
@@ -21,6 +20,7 @@ from h2g.evaluation.statistics import (
 )
 from h2g.evaluation.tables import markdown_table
 from h2g.files import replacing, write_text
+from h2g.folders.cohort import Split
 from h2g.reporting.boxes import draw_boxes
 
 # With fewer pairs no two-sided signed-rank test can reach p < 0.05.

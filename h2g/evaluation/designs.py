@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from h2g.cohort import Split
 from h2g.errors import RunError
 from h2g.evaluation.scores import METRICS
-from h2g.runs import Run, open_run
+from h2g.folders.cohort import Split
+from h2g.folders.run import Run, open_run
 
 SMOOTHED = "smoothed"
 
@@ -49,7 +49,7 @@ class Scored:
 
     @property
     def final_variant(self) -> str:
-        return "refined" if self.document["refined"] else "patchwise"
+        return self.document["result"]
 
 
 def read_designs(paths: Sequence[Path], split: Split) -> list[Design]:
@@ -121,7 +121,7 @@ def _with_names_apart(runs: Sequence[Scored]) -> list[Scored]:
 def _smoothing_runs(runs: Sequence[Scored]) -> list[Scored]:
     """For each classifier the run that names its smoothed row: one without refinement if any."""
     chosen: dict[str, Scored] = {}
-    for scored in sorted(runs, key=lambda s: s.final_variant == "refined"):
+    for scored in sorted(runs, key=lambda s: s.final_variant != "patchwise"):
         if scored.classifier is not None and scored.document[SMOOTHED]:
             chosen.setdefault(scored.classifier, scored)
     return list(chosen.values())

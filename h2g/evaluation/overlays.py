@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 
+from h2g.annotations.truth import true_labels
 from h2g.errors import SlideError
-from h2g.evaluation.rasters import true_labels
 from h2g.evaluation.scores import Evaluation
+from h2g.folders.run import Run
 from h2g.reporting.overlay import write_overlay
-from h2g.runs import Run
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.writing import read_heatmap
 
@@ -47,9 +47,10 @@ def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
             continue
         row = rows[name]
         try:
-            truth = true_labels(row, run.recipe, evaluation.size_px)
-            heatmap = read_heatmap(run.heatmap_file(name)) if evaluation.classified else None
+            kept = run.heatmap_file(name)
+            heatmap = read_heatmap(kept) if kept.is_file() else None
             with open_slide(row.slide, mpp=row.mpp) as slide:
+                truth = true_labels(row, run.recipe, slide.info, evaluation.size_px)
                 plane = read_low_resolution(slide, run.recipe.preprocessing.low_resolution)
         except SlideError as error:
             logger.warning("%s: no overlay (%s)", name, error)

@@ -58,7 +58,7 @@ def labelled_patches(slide: str, heatmap: Heatmap, index: pd.DataFrame) -> Label
     """The patches of a slide's index with what the heatmap says of them.
 
     Args:
-        index: columns row, col and label (h2g.data.index_file).
+        index: columns row, col and label (h2g.data.patch_index).
     """
     values = heatmap.values[index["row"].to_numpy(), index["col"].to_numpy()]
     # The index may keep patches that the tissue rule of a later heatmap leaves out.

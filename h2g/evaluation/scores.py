@@ -15,9 +15,7 @@ import numpy as np
 
 from h2g.evaluation.boundaries import BoundaryScore, boundary_score
 
-Variant = Literal["patchwise", "smoothed", "refined"]
 Metric = Literal["recall", "precision", "dice"]
-VARIANTS: tuple[Variant, ...] = ("patchwise", "smoothed", "refined")
 METRICS: tuple[Metric, ...] = ("recall", "precision", "dice")
 
 
@@ -53,15 +51,15 @@ class SlideScores:
 
     slide: str
     grade: str
-    counts: dict[Variant, dict[str, Counts]]
-    outlines: dict[Variant, dict[str, BoundaryScore]]
+    counts: dict[str, dict[str, Counts]]
+    outlines: dict[str, dict[str, BoundaryScore]]
 
-    def score(self, variant: Variant, class_name: str | None = None) -> Score:
+    def score(self, variant: str, class_name: str | None = None) -> Score:
         """Of one class, or the mean over the tumour classes."""
         counts = self.counts[variant]
         return mean_score([counts[name].score for name in ([class_name] if class_name else counts)])
 
-    def outline(self, variant: Variant) -> BoundaryScore:
+    def outline(self, variant: str) -> BoundaryScore:
         """The mean over the tumour classes; no distance where one class has none."""
         scores = list(self.outlines[variant].values())
         distances = [s.hausdorff95_um for s in scores if s.hausdorff95_um is not None]
@@ -140,32 +138,20 @@ class Evaluation:
         size_px: (width, height) of the raster in which pixels were counted, over each slide's
             whole field.
         sigma_um: width of the smoothing, None when no validation slide could be read.
-        refined: whether there is a refinement network.
-        classified: whether there is a patch classifier, and so a heatmap.
+        variants: what was scored of every slide, such as ``patchwise`` and ``refined``.
+        final_variant: the one that the system outputs.
+        all_variants: all that there are, in the order of tables.
     """
 
     split: str
     class_names: tuple[str, ...]
     size_px: tuple[int, int]
     sigma_um: float | None
-    refined: bool
+    variants: tuple[str, ...]
+    final_variant: str
+    all_variants: tuple[str, ...]
     slides: tuple[SlideScores, ...]
     failed: tuple[FailedSlide, ...] = ()
-    classified: bool = True
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        absent = {
-            "patchwise": not self.classified,
-            "smoothed": self.sigma_um is None,
-            "refined": not self.refined,
-        }
-        return tuple(variant for variant in VARIANTS if not absent.get(variant))
-
-    @property
-    def final_variant(self) -> Variant:
-        """What the system puts out: refined, or patch-wise without a refinement network."""
-        return "refined" if self.refined else "patchwise"
 
     def grades(self) -> dict[str, tuple[SlideScores, ...]]:
         names = sorted({slide.grade for slide in self.slides})

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from h2g.evaluation.scores import count_classes, mean_score
-from h2g.inference.refinement import labels_of
+from h2g.results.labels import labels_of
 from h2g.slides.heatmap import Heatmap, draw_heatmap
 
 CANDIDATES_UM = (0.0, 64.0, 128.0, 192.0, 256.0, 320.0, 448.0, 640.0)

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 
 from h2g.evaluation.boundaries import TOLERANCE_UM
-from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Summary, Variant, summarise
+from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Summary, summarise
 from h2g.files import replacing, write_text
 
-TITLES: dict[Variant, str] = {
-    "patchwise": "patch-wise",
-    "smoothed": "smoothed",
-    "refined": "refined",
-}
+# Titles of variants that are not their names.
+TITLES = {"patchwise": "patch-wise"}
+
+
+def title(variant: str) -> str:
+    return TITLES.get(variant, variant)
 
 
 def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
@@ -35,8 +36,9 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "slides": [_slide(evaluation, slide) for slide in evaluation.slides],
         "failed": [asdict(failed) for failed in evaluation.failed],
         "size_px": list(evaluation.size_px),
+        "result": evaluation.final_variant,
     }
-    if document["smoothed"] is not None:
+    if document.get("smoothed") is not None:
         document["smoothed"]["sigma_um"] = evaluation.sigma_um
     if len(evaluation.class_names) > 1:
         document["classes"] = {
@@ -103,7 +105,7 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
 def _variants(
     evaluation: Evaluation, slides: Sequence[SlideScores], class_name: str | None = None
 ) -> dict[str, Any]:
-    result: dict[str, Any] = dict.fromkeys(TITLES)
+    result: dict[str, Any] = dict.fromkeys(evaluation.all_variants)
     for variant in evaluation.variants:
         summary = summarise(slide.score(variant, class_name) for slide in slides)
         result[variant] = {metric: asdict(summary[metric]) for metric in METRICS}
@@ -122,7 +124,7 @@ class OutlineSummary:
     compared: int
 
 
-def outline_summary(slides: Sequence[SlideScores], variant: Variant) -> OutlineSummary:
+def outline_summary(slides: Sequence[SlideScores], variant: str) -> OutlineSummary:
     scores = [slide.outline(variant) for slide in slides]
     distances = [s.hausdorff95_um for s in scores if s.hausdorff95_um is not None]
     return OutlineSummary(
@@ -138,7 +140,7 @@ def _mean_sd(values: Sequence[float]) -> Summary:
 
 def _slide(evaluation: Evaluation, slide: SlideScores) -> dict[str, Any]:
     def scores(class_name: str | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = dict.fromkeys(TITLES)
+        result: dict[str, Any] = dict.fromkeys(evaluation.all_variants)
         for variant in evaluation.variants:
             result[variant] = asdict(slide.score(variant, class_name))
         return result
@@ -161,7 +163,7 @@ def _method(evaluation: Evaluation) -> str:
 
 
 def _variants_method(evaluation: Evaluation) -> str:
-    if not evaluation.classified:
+    if "patchwise" not in evaluation.variants:
         return "This design has no patch classifier; refined is its segmentation."
     smoothing = (
         "no smoothing width could be chosen, since no validation slide could be read"
@@ -177,7 +179,7 @@ def _summary_table(evaluation: Evaluation, class_name: str | None = None) -> str
     for variant in evaluation.variants:
         summary = summarise(slide.score(variant, class_name) for slide in evaluation.slides)
         cells = [f"{summary[metric].mean:.3f} ± {summary[metric].sd:.3f}" for metric in METRICS]
-        rows.append([TITLES[variant], *cells])
+        rows.append([title(variant), *cells])
     return markdown_table(["", "recall", "precision", "Dice"], rows)
 
 
@@ -187,7 +189,7 @@ def _outline_table(evaluation: Evaluation) -> str:
         summary = outline_summary(evaluation.slides, variant)
         distance, f1 = summary.hausdorff95_um, summary.boundary_f1
         text = f"{distance.mean:.0f} ± {distance.sd:.0f} ({summary.compared})" if distance else "-"
-        rows.append([TITLES[variant], text, f"{f1.mean:.3f} ± {f1.sd:.3f}"])
+        rows.append([title(variant), text, f"{f1.mean:.3f} ± {f1.sd:.3f}"])
     header = ["", "Hausdorff 95 %, um (slides)", f"F1 within {TOLERANCE_UM:g} um"]
     return markdown_table(header, rows)
 
@@ -198,7 +200,7 @@ def _grade_table(evaluation: Evaluation) -> str:
         dice = [summarise(s.score(v) for s in slides)["dice"] for v in evaluation.variants]
         cells = [f"{summary.mean:.3f} ± {summary.sd:.3f}" for summary in dice]
         rows.append([grade, str(len(slides)), *cells])
-    return markdown_table(["grade", "slides", *(TITLES[v] for v in evaluation.variants)], rows)
+    return markdown_table(["grade", "slides", *(title(v) for v in evaluation.variants)], rows)
 
 
 def _slide_table(evaluation: Evaluation) -> str:
@@ -206,7 +208,7 @@ def _slide_table(evaluation: Evaluation) -> str:
         [slide.slide, slide.grade, *(f"{slide.score(v).dice:.3f}" for v in evaluation.variants)]
         for slide in evaluation.slides
     ]
-    return markdown_table(["slide", "grade", *(TITLES[v] for v in evaluation.variants)], rows)
+    return markdown_table(["slide", "grade", *(title(v) for v in evaluation.variants)], rows)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

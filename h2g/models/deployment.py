@@ -1,7 +1,7 @@
 """From a trained network to the graph that every engine runs: raw pixels in, softmax out.
 
 Whatever runs a model, Keras included, runs one of these graphs; scaling and resizing are inside,
-so no engine and no host program can do them in another way. Training calls the same two functions.
+so no engine and no host program can do them in another way. Training calls the same functions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,13 @@ from h2g.models import attention, otsu  # noqa: F401
 
 # Small enough to change no float32 pixel, yet no engine can see that the input is not needed.
 FRAME_WEIGHT = 1e-20
+# What a network's inputs are called once deployed; in this order by name, too.
+INPUT_NAMES = {
+    "patch": "input_0_patch",
+    "image": "input_0_image",
+    "heatmap": "input_1_heatmap",
+}
+FRAME_INPUT = "input_2_frame"
 
 
 def scale_image(image: Any) -> Any:
@@ -81,45 +88,54 @@ class SpacingFrame(keras.layers.Layer):
         return image + keras.ops.mean(frame) * FRAME_WEIGHT
 
 
-def deployed_patch_classifier(
-    network: keras.Model, *, batch_size: int | None = None
+def deployed(
+    network: keras.Model, *, batch_size: int | None = None, spacing_frame: bool = False
 ) -> keras.Model:
-    """The graph of stage 1.
+    """The graph that engines run, made by the names of the network's inputs.
 
-    Input ``input_0_patch``: (N, S, S, 3) float32, RGB of 0..255. Output: the network's,
-    ``output_0_...``, (N, C) float32 softmax. N is ``batch_size``, any when that is None.
+    - ``patch``: ``input_0_patch`` (N, S, S, 3) float32, RGB of 0..255. N is ``batch_size``, any
+      when that is None.
+    - ``image``: ``input_0_image`` (1, H, W, 3) float32, RGB of 0..255, of any size, stretched to
+      the network's.
+    - ``heatmap``: ``input_1_heatmap`` (1, h, w, C - 1) float32, the whole grid, stretched likewise
+      where the network's size is fixed.
+
+    Args:
+        spacing_frame: add ``input_2_frame`` (1, P, P, 3), which changes nothing (SpacingFrame).
+    Returns:
+        A model whose output is the network's, float32, named ``output_0_...``.
     """
-    shape = (batch_size, *network.input_shape[1:])
-    patch = keras.Input(batch_shape=shape, dtype="float32", name="input_0_patch")
-    scaled = ScaleImage(name="scale_patch", dtype="float32")(patch)
-    return keras.Model(patch, _named_output(network, scaled), name="deployed_patch_classifier")
-
-
-def deployed_refinement(
-    network: keras.Model, input_px: int, spacing_frame: bool = False
-) -> keras.Model:
-    """The graph of stage 2; image and heatmap of any size, each stretched to ``input_px`` a side.
-
-    Inputs, those of them that the network has: ``input_0_image``: (1, H, W, 3) float32, RGB of
-    0..255; ``input_1_heatmap``: (1, h, w, C - 1) float32, the whole grid; with ``spacing_frame``
-    also ``input_2_frame``: (1, input_px, input_px, 3), which changes nothing. Output: the
-    network's, ``output_0_...``, (1, input_px, input_px, C) float32 softmax.
-    """
-    inputs, small = [], []
-    size_px = (input_px, input_px)
+    inputs, prepared = [], []
     for tensor in network.inputs:
-        name, is_image = tensor.name, tensor.name == "image"
-        raw = _free_size_input(tensor.shape[-1], "input_0_image" if is_image else "input_1_heatmap")
-        # Resized first: dividing a whole slide level would hold it in memory once more.
-        x = ResizeBilinear(size_px, name=f"resize_{name}", dtype="float32")(raw)
+        raw, ready = _raw_input(tensor, batch_size)
         inputs.append(raw)
-        small.append(ScaleImage(name="scale_image", dtype="float32")(x) if is_image else x)
+        prepared.append(ready)
     if spacing_frame:
-        frame = keras.Input(batch_shape=(1, input_px, input_px, 3), name="input_2_frame")
+        frame = keras.Input(batch_shape=(1, *network.inputs[0].shape[1:3], 3), name=FRAME_INPUT)
         inputs.append(frame)
-        small[0] = SpacingFrame(name="spacing_frame", dtype="float32")([small[0], frame])
-    output = _named_output(network, _one_or_all(small))
-    return keras.Model(_one_or_all(inputs), output, name="deployed_refinement")
+        prepared[0] = SpacingFrame(name="spacing_frame", dtype="float32")([prepared[0], frame])
+    # Exporters name the output tensor after the last layer, which would be the network itself.
+    name = network.output_names[0]
+    output = keras.layers.Identity(name=name, dtype="float32")(network(_one_or_all(prepared)))
+    return keras.Model(_one_or_all(inputs), output, name="deployed")
+
+
+def _raw_input(tensor: Any, batch_size: int | None) -> tuple[Any, Any]:
+    """The deployed graph's input for one of the network's, and what the network gets of it."""
+    *_, rows, cols, channels = tensor.shape
+    if tensor.name == "patch":
+        shape = (batch_size, rows, cols, channels)
+        raw = keras.Input(batch_shape=shape, dtype="float32", name=INPUT_NAMES["patch"])
+        return raw, ScaleImage(name="scale_patch", dtype="float32")(raw)
+    free = (1, None, None, channels)
+    raw = ready = keras.Input(batch_shape=free, dtype="float32", name=INPUT_NAMES[tensor.name])
+    if rows is not None:
+        # Resized first: dividing a whole slide level would hold it in memory once more.
+        name = f"resize_{tensor.name}"
+        ready = ResizeBilinear((cols, rows), name=name, dtype="float32")(raw)
+    if tensor.name == "image":
+        ready = ScaleImage(name="scale_image", dtype="float32")(ready)
+    return raw, ready
 
 
 def load_network(path: Path) -> keras.Model:
@@ -165,13 +181,3 @@ def _in_float32(network: keras.Model) -> keras.Model:
 def _one_or_all(tensors: list[Any]) -> Any:
     """A network of one input takes a tensor, not a list of one."""
     return tensors if len(tensors) > 1 else tensors[0]
-
-
-def _free_size_input(channels: int, name: str) -> Any:
-    return keras.Input(batch_shape=(1, None, None, channels), dtype="float32", name=name)
-
-
-def _named_output(network: keras.Model, inputs: Any) -> Any:
-    # Exporters name the output tensor after the last layer, which would be the network itself.
-    name = network.output_names[0]
-    return keras.layers.Identity(name=name, dtype="float32")(network(inputs))

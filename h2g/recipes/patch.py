@@ -32,7 +32,7 @@ class PatchAugmentation(Frozen):
 class PatchStage(TrainingSettings):
     """Stage 1, the patch classifier. ``weights`` is ``imagenet``, ``none`` or a file.
 
-    ``loss`` with ``cwce`` weighs patches by their cluster (h2g.training.cluster_weights):
+    ``loss`` with ``cwce`` weighs patches by their cluster (h2g.stages.patch.cluster_weights):
     ``cwce`` as the text of H2G-Net's section 2.4 has it, ``cwce-literal`` its equation 1 as it is
     printed, ``cwce-per-class`` as its public script.
 

@@ -41,7 +41,7 @@ class RefinementStage(TrainingSettings):
     class name, 1 where not named (h2g.training.losses). ``cross_fit`` is the number of further
     classifiers, each trained without one fold of the training slides. They make the heatmaps that
     are trained on, so that no heatmap comes from a classifier that has seen its slide
-    (h2g.training.folds).
+    (h2g.stages.folds.train_folds).
 
     There is no label smoothing here: the soft Dice is at its best on labels of 0 and 1, and a
     cross-entropy on others would pull against it.

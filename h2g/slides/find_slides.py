@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import openslide
 
-from h2g.cohort import parse_mpp
 from h2g.errors import WrongUseError
+from h2g.folders.cohort import parse_mpp
+from h2g.folders.predictions import SlideRequest
 from h2g.slides.slide import SLIDE_SUFFIXES
 
 
@@ -51,19 +51,6 @@ def _dicom_series(file: Path) -> str | None:
 
 if TYPE_CHECKING:  # imported where a table is: prediction reads slides before that
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class SlideRequest:
-    """A slide to predict; ``mpp`` (um/px of level 0) overrides the slide's own."""
-
-    path: Path
-    mpp: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Names all outputs of the slide."""
-        return self.path.stem
 
 
 def find_slides(

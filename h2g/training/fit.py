@@ -1,4 +1,4 @@
-"""Training of one stage, resumable after any stop: what both stages share."""
+"""Training of one network, resumable after any stop: what all stages share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -27,11 +27,9 @@ from h2g.training.callbacks import (
     write_history,
 )
 from h2g.training.checkpoint import TrainingState, load_checkpoint
+from h2g.training.resources import Resources, Strategy
 
 logger = logging.getLogger(__name__)
-
-Strategy = Literal["none", "mirrored"]
-STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class StageTraining:
     """What is trained, on what, and where it is kept.
 
     Attributes:
-        name: ``patch`` or ``refinement``, as in the recipe.
+        name: of the stage, as in the recipe.
         part: which of several trainings of that stage, for messages: "fold 2 of 3".
         build: the network with its first weights; called once. Only its first output is kept.
         train: number of the first batch -> endless data set from that batch on.
@@ -47,7 +45,7 @@ class StageTraining:
         Both are contexts that close what is read, and raise why it can be read no more.
     """
 
-    name: Literal["patch", "refinement"]
+    name: str
     folder: Path
     settings: TrainingSettings
     steps_per_epoch: int
@@ -69,7 +67,7 @@ class StageTraining:
         return f" ({self.part})" if self.part else ""
 
 
-def fit_stage(stage: StageTraining, *, strategy: Strategy = "none") -> TrainingState:
+def fit_stage(stage: StageTraining, resources: Resources = Resources()) -> TrainingState:
     """Trains a stage to its end, from its checkpoint when there is one.
 
     Writes model.keras (the best epoch's network, without optimizer), history.csv and history.png
@@ -81,9 +79,9 @@ def fit_stage(stage: StageTraining, *, strategy: Strategy = "none") -> TrainingS
             checkpoints/best.keras.
         WrongUseError: a strategy that cannot train this stage.
     """
-    check_strategy(stage.name, stage.settings, strategy)
+    check_strategy(stage.name, stage.settings, resources.strategy)
     keras.utils.set_random_seed(stage.seed)
-    with _dtype_policy(stage.settings.mixed_precision), _scope(strategy):
+    with _dtype_policy(stage.settings.mixed_precision), _scope(resources.strategy):
         model = stage.build()
         compile_network(
             model,
@@ -98,7 +96,7 @@ def fit_stage(stage: StageTraining, *, strategy: Strategy = "none") -> TrainingS
         if state.epoch:
             logger.info("The %s goes on after epoch %d.", named, state.epoch)
         if not state.is_over(epochs=stage.settings.epochs, patience=stage.settings.patience):
-            state = _fit(model, stage, state)
+            state = _fit(model, stage, state, resources.callbacks)
     _write_results(model, stage, state)
     return state
 
@@ -140,7 +138,9 @@ def compile_network(
     model.optimizer.build(model.trainable_variables)
 
 
-def _fit(model: keras.Model, stage: StageTraining, state: TrainingState) -> TrainingState:
+def _fit(
+    model: keras.Model, stage: StageTraining, state: TrainingState, more: Sequence[Any]
+) -> TrainingState:
     epochs, steps = stage.settings.epochs, stage.steps_per_epoch
     keep = KeepState(
         state,
@@ -148,7 +148,7 @@ def _fit(model: keras.Model, stage: StageTraining, state: TrainingState) -> Trai
         checkpoint=stage.checkpoint,
         history=stage.folder / "history.csv",
     )
-    callbacks = [StopOnNaN(stage.name, steps_per_epoch=steps), keep]
+    callbacks = [StopOnNaN(stage.name, steps_per_epoch=steps), keep, *more]
     if stage.settings.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(stage.folder / "tensorboard"))
     with (

@@ -12,9 +12,9 @@ import pytest
 from h2g.benchmarking.benchmark import Protocol
 from h2g.benchmarking.hardware import Hardware
 from h2g.benchmarking.rows import PHASES, Choice, RowResult, RowSettings
-from h2g.cohort import read_cohort
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import start_run
 from h2g.recipes.reading import validate_recipe
-from h2g.runs import start_run
 from h2g.slides.writing import write_pyramid
 
 RECIPE = {
@@ -72,7 +72,7 @@ def run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run as ONNX."""
     from h2g.exporters.export import export_model
-    from h2g.exporters.request import ExportRequest
+    from h2g.exporters.formats import ExportRequest
 
     out = tmp_path_factory.mktemp("bundles") / "bundle"
     export_model(run, out, ExportRequest(("onnx",), check=False))

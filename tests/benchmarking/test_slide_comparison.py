@@ -7,7 +7,7 @@ import pytest
 
 from h2g.benchmarking.parity import compare_files
 from h2g.errors import SlideError
-from h2g.inference.folder import SlideFiles
+from h2g.folders.predictions import SlideFiles
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.writing import write_heatmap, write_pyramid
 

@@ -16,7 +16,7 @@ SECONDS = {**dict.fromkeys(PHASES, 1.0), "total": 6.0}
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A bundle's card without files: what the command does around the rows needs no networks."""
-    from h2g.bundle import Card, Export, write_card
+    from h2g.folders.bundle import Card, Export, write_card
     from h2g.recipes.preprocessing import Preprocessing
 
     exports = [

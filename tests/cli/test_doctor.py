@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from h2g.cli.main import main
-from h2g.inference.devices import version
-from h2g.inference.engine_status import PROBES
+from h2g.engines.devices import version
+from h2g.engines.status import PROBES
 
 ENGINES = ["keras", "onnxruntime", "openvino", "tflite", "fast"]
 

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from h2g.cli.main import main
-from h2g.cohort import read_cohort
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, start_run
 from h2g.recipes.reading import validate_recipe
-from h2g.runs import Run, start_run
 from h2g.slides.writing import read_heatmap
 
 RECIPE = {

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from h2g.bundle import open_bundle, verify_export
 from h2g.cli.main import main
-from h2g.cohort import read_cohort
-from h2g.data.patch_index import index_cohort
+from h2g.folders.bundle import open_bundle, verify_export
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, start_run
 from h2g.recipes.reading import validate_recipe
-from h2g.runs import Run, start_run
+from h2g.stages.prepare.prepare_run import index_cohort
 
 RECIPE = {
     "name": "tiny",

@@ -14,9 +14,9 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from h2g.cli.main import main
-from h2g.cohort import read_cohort
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import start_run
 from h2g.recipes.reading import validate_recipe
-from h2g.runs import start_run
 from h2g.slides.writing import write_pyramid
 
 RECIPE = {
@@ -160,10 +160,10 @@ def test_an_output_that_cannot_be_a_folder(run: Path, cohort: Path, tmp_path: Pa
 @pytest.fixture(scope="module")
 def bundle(run: Path) -> Path:
     """The run's networks as ONNX files, beside it."""
-    from h2g.bundle import Export, write_card
     from h2g.exporters.source import deployed_patch, deployed_refinement_of, open_source
     from h2g.exporters.to_onnx import write_onnx
     from h2g.files import file_sha256
+    from h2g.folders.bundle import Export, write_card
 
     source = open_source(run)
     folder = run.parent / "bundle"

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from h2g.cli.main import main
-from h2g.runs import open_run
+from h2g.folders.run import open_run
 
 
 def prepare(cohort: Path, out: Path, *more: str) -> Result:

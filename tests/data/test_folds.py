@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from h2g.cohort import CohortSlide
 from h2g.data.folds import assign_folds, patients_of
+from h2g.folders.cohort import CohortSlide
 
 
 def slide(name: str, grade: str = "I", patient: str | None = None) -> CohortSlide:

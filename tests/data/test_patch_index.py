@@ -9,10 +9,19 @@ import shapely
 from PIL import Image
 
 from h2g.annotations.regions import AnnotatedRegions, Region
-from h2g.cohort import Cohort, CohortSlide
 from h2g.data import labelling, patch_index
 from h2g.data.labelling import DISCARDED, class_shares, label_cells
-from h2g.data.patch_index import (
+from h2g.errors import CohortError, RunError, SlideError
+from h2g.folders.cohort import Cohort, CohortSlide
+from h2g.folders.run import Run, start_run
+from h2g.recipes.annotation import AnnotationSettings
+from h2g.recipes.preprocessing import PatchSettings, Preprocessing
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
+from h2g.slides.grid import PatchGrid
+from h2g.slides.reading import PatchPlan
+from h2g.slides.tissue import read_tissue
+from h2g.stages.prepare.prepare_run import (
     count_patches,
     index_cohort,
     index_slide,
@@ -20,15 +29,6 @@ from h2g.data.patch_index import (
     read_patch_index,
     write_patch_index,
 )
-from h2g.errors import CohortError, RunError, SlideError
-from h2g.recipes.annotation import AnnotationSettings
-from h2g.recipes.preprocessing import PatchSettings, Preprocessing
-from h2g.recipes.recipe import Recipe
-from h2g.recipes.refinement import RefinementStage
-from h2g.runs import Run, start_run
-from h2g.slides.grid import PatchGrid
-from h2g.slides.reading import PatchPlan
-from h2g.slides.tissue import read_tissue
 
 RECIPE = Recipe(
     name="test",

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from drawn_run import ColourEngine, draw_run
 
-from h2g.cohort import read_cohort
 from h2g.errors import RunError, WrongUseError
-from h2g.evaluation.evaluate import evaluate_run
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, open_run, start_run
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.runs import Run, open_run, start_run
+from h2g.stages.evaluate_run import evaluate_run
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 

@@ -9,8 +9,6 @@ import pandas as pd
 import pytest
 from drawn_run import ColourEngine, draw_run
 
-from h2g.data.patch_index import index_cohort
-from h2g.evaluation.evaluate import evaluate_run
 from h2g.evaluation.patches import (
     LabelledPatches,
     dice_by_threshold,
@@ -18,6 +16,8 @@ from h2g.evaluation.patches import (
     patch_report,
 )
 from h2g.slides.heatmap import Heatmap
+from h2g.stages.evaluate_run import evaluate_run
+from h2g.stages.prepare.prepare_run import index_cohort
 
 
 def patches(tumour: list[float], labels: list[int], slide: str = "a") -> LabelledPatches:

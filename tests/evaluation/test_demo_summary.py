@@ -7,10 +7,10 @@ import cv2
 import pytest
 from drawn_run import ColourEngine, draw_run
 
-from h2g.evaluation.evaluate import evaluate_run
-from h2g.inference.loaded_model import LoadedModel
-from h2g.inference.predict import predict_slides
-from h2g.slides.find_slides import SlideRequest
+from h2g.folders.predictions import SlideRequest
+from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.predict_slides import predict_slides
+from h2g.stages.evaluate_run import evaluate_run
 
 TOOL = Path(__file__).parents[2] / "tools" / "demo_summary.py"
 

@@ -11,12 +11,12 @@ import pytest
 from drawn_run import SIDE_PX, ColourEngine, draw_run, draw_slide, write_annotation
 
 from h2g.errors import H2GError, RunError
-from h2g.evaluation.evaluate import evaluate_run
 from h2g.evaluation.scores import Evaluation
 from h2g.evaluation.tables import evaluation_document
-from h2g.runs import Run
+from h2g.folders.run import Run
 from h2g.slides.heatmap import draw_heatmap
 from h2g.slides.writing import read_heatmap
+from h2g.stages.evaluate_run import evaluate_run
 
 PATCHES = 16 * 10
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from h2g.bundle import CARD_FILE
 from h2g.exporters import bundle_folder
 from h2g.exporters.bundle_folder import staging_folder, swap_in
+from h2g.folders.bundle import CARD_FILE
 
 
 def contents(folder: Path) -> dict[str, str]:

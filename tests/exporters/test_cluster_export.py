@@ -18,11 +18,11 @@ from h2g.clustering.graph import open_clusters
 from h2g.errors import ModelError
 from h2g.exporters.clusters import clear_patches, is_cluster_graph, refuse_other_clusters
 from h2g.exporters.samples import noise_patches, run_patches
+from h2g.folders.run import Run
 from h2g.models.deployment import load_network
 from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
-from h2g.runs import Run
-from h2g.training.clusters import find_clusters
+from h2g.stages.clusters.find_clusters import find_clusters
 
 FILES = {"clusters.onnx", "clusters.xml", "clusters.bin", "clusters.tflite"}
 

@@ -15,19 +15,19 @@ import onnx
 import pytest
 from random_run import prepare, write_networks, write_run
 
-from h2g.bundle import CARD_FILE, Bundle, open_bundle, verify_export
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters import formats, making, source
 from h2g.exporters.export import export_model
 from h2g.exporters.fast_limits import with_fast_preprocessing
+from h2g.exporters.formats import ExportRequest, wanted_formats
 from h2g.exporters.model_card import MODEL_CARD_FILE
 from h2g.exporters.parity import LIMITS
 from h2g.exporters.quantization_cost import MeasuredCost
-from h2g.exporters.request import ExportRequest, wanted_formats
 from h2g.exporters.source import open_source
 from h2g.files import file_sha256
+from h2g.folders.bundle import CARD_FILE, Bundle, open_bundle, verify_export
+from h2g.folders.run import Run, open_run
 from h2g.recipes.preprocessing import PROFILES
-from h2g.runs import Run, open_run
 
 ONNX = ExportRequest(("onnx",))
 UNCHECKED = ExportRequest(("onnx",), check=False)

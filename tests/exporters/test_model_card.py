@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from h2g.bundle import Card, Check, Export, Network, QuantisationCost, TrainingData
 from h2g.exporters.licences import licence_url
 from h2g.exporters.model_card import model_card
+from h2g.folders.bundle import Card, Check, Export, Network, QuantisationCost, TrainingData
 from h2g.recipes.preprocessing import PROFILES, PatchSettings
 
 CHECK = Check(

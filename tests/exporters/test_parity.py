@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
+from h2g.engines.engine import Key, one_by_one
 from h2g.errors import ModelError
 from h2g.exporters.parity import LIMITS, largest_difference, refuse_differences
 from h2g.exporters.samples import Samples
-from h2g.inference.engine import Key, one_by_one
 
 PATCH_PX, INPUT_PX = 4, 8
 

@@ -16,17 +16,17 @@ import cv2
 import numpy as np
 import pytest
 
-from h2g.bundle import QuantisationCost
-from h2g.cohort import Cohort, read_cohort
-from h2g.data.patch_index import index_cohort
+from h2g.engines.engine import Key, one_by_one
 from h2g.exporters import quantization_cost
 from h2g.exporters.quantization_cost import MeasuredCost, measure_cost, why_refused
-from h2g.inference.engine import Key, one_by_one
+from h2g.folders.bundle import QuantisationCost
+from h2g.folders.cohort import Cohort, read_cohort
+from h2g.folders.run import Run, start_run
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
-from h2g.runs import Run, start_run
 from h2g.slides.writing import write_pyramid
+from h2g.stages.prepare.prepare_run import index_cohort
 
 STROMA, TUMOUR, FAINT = (225, 160, 200), (120, 60, 150), (170, 100, 175)
 ALL_TUMOUR, ONLY_DARK = (TUMOUR, FAINT), (TUMOUR,)

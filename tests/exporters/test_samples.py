@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from random_run import INPUT_PX, PATCH_PX, prepare, write_run
 
+from h2g.engines.keras_engine import open_keras_engine
 from h2g.errors import RunError
 from h2g.exporters.samples import noise_samples, run_samples
 from h2g.exporters.source import open_source
-from h2g.inference.keras_engine import open_keras_engine
-from h2g.inference.patchwise import classify_slide
-from h2g.runs import Run, open_run
+from h2g.folders.run import Run, open_run
 from h2g.slides.reading import open_slide, read_low_resolution
+from h2g.slides.tissue_patches import classify_slide
 
 
 @pytest.fixture(scope="module")

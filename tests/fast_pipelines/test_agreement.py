@@ -10,18 +10,18 @@ import pytest
 import tifffile
 from fast_bundles import fast_model, onnx_model, write_bundle
 from fast_program import need_fast
+from h2g.prediction.fast_engine import predict_slides_with_fast
 from odd_slides import write_odd_slide
 
-from h2g.bundle import Bundle
-from h2g.cohort import read_cohort
 from h2g.data.phantom import Anatomy
 from h2g.data.phantom.slide import SlideOptions, make_slide
+from h2g.engines.fast_process import run_pipeline
 from h2g.fast_versions import FAST_VERSIONS, FastName
-from h2g.inference.fast_engine import predict_slides_with_fast
-from h2g.inference.fast_process import run_pipeline
-from h2g.inference.predict import predict_slides
-from h2g.inference.refinement import labels_of
-from h2g.slides.find_slides import SlideRequest
+from h2g.folders.bundle import Bundle
+from h2g.folders.cohort import read_cohort
+from h2g.folders.predictions import SlideRequest
+from h2g.prediction.predict_slides import predict_slides
+from h2g.results.labels import labels_of
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap
 

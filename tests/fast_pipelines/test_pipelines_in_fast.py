@@ -13,12 +13,12 @@ from fast_program import need_fast, run_in_fast
 from PIL import Image
 
 from h2g.annotations.colours import class_colour
-from h2g.bundle import Bundle
-from h2g.cohort import read_cohort
 from h2g.exporters.fast_text import fast_version, pipeline_name
 from h2g.fast_versions import FAST_VERSIONS, FastName
-from h2g.inference.predict import predict_slides
-from h2g.slides.find_slides import SlideRequest
+from h2g.folders.bundle import Bundle
+from h2g.folders.cohort import read_cohort
+from h2g.folders.predictions import SlideRequest
+from h2g.prediction.predict_slides import predict_slides
 
 HERE = Path(__file__).parent
 SIDE_PX = 512

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import tifffile
 
-from h2g.inference.engine import Engine, Key, one_by_one
-from h2g.inference.loaded_model import LoadedModel
+from h2g.engines.engine import Engine, Key, one_by_one
+from h2g.prediction.loaded_model import LoadedModel
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 from h2g.slides.writing import write_pyramid
 

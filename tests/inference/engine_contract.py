@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from small_networks import PATCH_PX, SmallNetworks
 
+from h2g.engines.devices import cuda_gpus
+from h2g.engines.engine import Engine, NetworkFiles
 from h2g.errors import ModelError, RunError
-from h2g.inference.devices import cuda_gpus
-from h2g.inference.engine import Engine, NetworkFiles
 
 PATCH_TOLERANCE, FIELD_TOLERANCE = 1e-4, 1e-3
 NOTHING = np.empty((0, PATCH_PX, PATCH_PX, 3), np.uint8)
@@ -219,7 +219,7 @@ class EngineContract:
         """In a process of its own: libraries that look for GPUs load their drivers."""
         code = (
             "from h2g.errors import WrongUseError\n"
-            "from h2g.inference.engine import NetworkFiles\n"
+            "from h2g.engines.engine import NetworkFiles\n"
             f"from {self.engine.__module__} import {self.engine.__name__} as Engine\n"
             "try:\n    Engine(NetworkFiles(None, None, None, 3), device='GPU')\n"
             "except WrongUseError as error:\n    print(error)"

@@ -12,15 +12,15 @@ import numpy as np
 from varied_networks import vary
 
 from h2g import __version__
-from h2g.bundle import Card, Export, Format, Network, Stage, write_card
+from h2g.engines.engine import NetworkFiles
+from h2g.engines.keras_engine import KerasEngine
 from h2g.exporters.fast_graphs import fast_graphs
 from h2g.exporters.source import ExportSource, deployed_patch, deployed_refinement_of
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
 from h2g.files import file_sha256
-from h2g.inference.engine import NetworkFiles
-from h2g.inference.keras_engine import KerasEngine
+from h2g.folders.bundle import Card, Export, Format, Network, Stage, write_card
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 

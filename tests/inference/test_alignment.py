@@ -12,8 +12,8 @@ import shapely
 import tifffile
 from drawn_slides import TUMOUR, ColourEngine, colour_model, draw, save_scn, save_tiff
 
-from h2g.inference.predict import predict_slides
-from h2g.slides.find_slides import SlideRequest
+from h2g.folders.predictions import SlideRequest
+from h2g.prediction.predict_slides import predict_slides
 from h2g.slides.heatmap import draw_heatmap
 from h2g.slides.writing import read_heatmap
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from h2g.inference import engine_status
-from h2g.inference.devices import cuda_gpus, usable_cores, version
-from h2g.inference.engine_status import Probe
+from h2g.engines import status as engine_status
+from h2g.engines.devices import cuda_gpus, usable_cores, version
+from h2g.engines.status import Probe
 
 
 def test_cores_are_those_that_may_be_used() -> None:
@@ -18,7 +18,7 @@ def test_cores_are_those_that_may_be_used() -> None:
     assert usable_cores() == len(allowed)
     code = (
         f"import os; os.sched_setaffinity(0, [{min(allowed)}])\n"
-        "from h2g.inference.devices import usable_cores; print(usable_cores())"
+        "from h2g.engines.devices import usable_cores; print(usable_cores())"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "1", result.stderr
@@ -61,7 +61,7 @@ def test_an_engine_whose_package_is_missing_says_what_to_install(
 
 
 def test_the_child_answers_in_one_line() -> None:
-    command = [sys.executable, "-m", "h2g.inference.engine_status", "openvino"]
+    command = [sys.executable, "-m", "h2g.engines.status", "openvino"]
     result = subprocess.run(command, capture_output=True, text=True)
     answer = json.loads(result.stdout)
     assert "CPU" in answer["devices"]

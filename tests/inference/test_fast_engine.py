@@ -15,16 +15,15 @@ import numpy as np
 import pytest
 from fast_bundles import fast_model
 from fast_program import need_fast, need_fast_python
+from h2g.prediction.fast_engine import predict_slides_with_fast
 from odd_slides import GLASS, draw_blotches, write_odd_slide
 
-from h2g.bundle import Bundle, write_card
+from h2g.engines import fast_process
+from h2g.engines.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
 from h2g.errors import RunError, WrongUseError
 from h2g.fast_versions import FAST_VERSIONS, FastName
-from h2g.inference import fast_process
-from h2g.inference.fast_engine import predict_slides_with_fast
-from h2g.inference.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
-from h2g.inference.folder import COLUMNS
-from h2g.slides.find_slides import SlideRequest
+from h2g.folders.bundle import Bundle, write_card
+from h2g.folders.predictions import COLUMNS, SlideRequest
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from h2g.cohort import read_cohort
+from h2g.engines.engine import Engine
+from h2g.engines.keras_engine import found_devices, open_keras_engine
 from h2g.errors import RunError, WrongUseError
-from h2g.inference.engine import Engine
-from h2g.inference.keras_engine import found_devices, open_keras_engine
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, start_run
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 from h2g.models.registry import build_patch_model, build_refinement_model
 from h2g.recipes.reading import validate_recipe
-from h2g.runs import Run, start_run
 
 PX = 16
 RECIPE = {

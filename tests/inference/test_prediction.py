@@ -23,11 +23,10 @@ from drawn_slides import (
 )
 
 from h2g.errors import ModelError, RunError, SlideError
-from h2g.inference import patchwise
-from h2g.inference import predict as predict_module
-from h2g.inference.folder import COLUMNS
-from h2g.inference.predict import predict_slides
-from h2g.slides.find_slides import SlideRequest
+from h2g.folders.predictions import COLUMNS, SlideRequest
+from h2g.prediction import predict_slides as predict_module
+from h2g.prediction.predict_slides import predict_slides
+from h2g.slides import tissue_patches as patchwise
 from h2g.slides.reading import describe_slide
 from h2g.slides.writing import read_heatmap
 
@@ -326,14 +325,14 @@ def test_a_disk_that_cannot_be_written_stops_and_keeps_what_is_done(
 
 
 def test_the_first_patches_are_read_before_pandas_is_there() -> None:
-    code = "import sys, h2g.inference.predict; print('pandas' in sys.modules)"
+    code = "import sys, h2g.prediction.predict_slides; print('pandas' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr
 
 
 def test_prediction_loads_no_deep_learning_library() -> None:
     code = (
-        "import sys, h2g.inference.predict, h2g.inference.loading, h2g.slides.find_slides\n"
+        "import sys, h2g.prediction.predict_slides, h2g.prediction.load_model, h2g.slides.find_slides\n"
         "print([m for m in ('tensorflow', 'keras', 'torch', 'matplotlib', 'sklearn', 'scipy')"
         " if m in sys.modules])"
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from drawn_slides import PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
-from h2g.inference.refinement import (
+from h2g.results.labels import (
     STRIP_ROWS,
     labels_at,
     labels_of,

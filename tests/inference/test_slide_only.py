@@ -12,21 +12,21 @@ import pytest
 import tifffile
 from click.testing import CliRunner
 from fast_program import need_fast
+from h2g.prediction.fast_engine import predict_slides_with_fast
 
-from h2g.bundle import open_bundle
 from h2g.cli.main import main
-from h2g.cohort import read_cohort
-from h2g.evaluation.evaluate import evaluate_run
+from h2g.engines.keras_engine import open_keras_engine
 from h2g.exporters.export import export_model
-from h2g.exporters.request import ExportRequest
-from h2g.inference.fast_engine import predict_slides_with_fast
-from h2g.inference.keras_engine import open_keras_engine
-from h2g.inference.loading import load_model
-from h2g.inference.predict import predict_slides
+from h2g.exporters.formats import ExportRequest
+from h2g.folders.bundle import open_bundle
+from h2g.folders.cohort import read_cohort
+from h2g.folders.predictions import SlideRequest
+from h2g.folders.run import Run, start_run
+from h2g.prediction.load_model import load_model
+from h2g.prediction.predict_slides import predict_slides
 from h2g.recipes.reading import load_recipe
-from h2g.runs import Run, start_run
-from h2g.slides.find_slides import SlideRequest
-from h2g.training.stages import train_run
+from h2g.stages.evaluate_run import evaluate_run
+from h2g.stages.run_chain import train_run
 
 SIDE_PX = 64
 

@@ -14,28 +14,27 @@ import tifffile
 from varied_networks import vary
 
 from h2g.benchmarking.parity import compare_files
-from h2g.cohort import read_cohort
+from h2g.engines.engine import Engine, NetworkFiles
+from h2g.engines.onnx_engine import OnnxEngine
+from h2g.engines.openvino_engine import OpenVinoEngine
+from h2g.engines.tflite_engine import TfliteEngine
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
-from h2g.inference.engine import Engine, NetworkFiles
-from h2g.inference.folder import SlideFiles, open_folder
-from h2g.inference.loaded_model import LoadedModel
-from h2g.inference.loading import load_model
-from h2g.inference.onnx_engine import OnnxEngine
-from h2g.inference.openvino_engine import OpenVinoEngine
-from h2g.inference.patchwise import locate_patches, read_cell
-from h2g.inference.predict import predict_slides
-from h2g.inference.tflite_engine import TfliteEngine
+from h2g.folders.cohort import read_cohort
+from h2g.folders.predictions import SlideFiles, SlideRequest, open_folder
+from h2g.folders.run import start_run
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement
 from h2g.models.registry import build_patch_model, build_refinement_model
+from h2g.prediction.load_model import load_model
+from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.predict_slides import predict_slides
 from h2g.recipes.patch import PatchStage
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
-from h2g.runs import start_run
-from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import open_slide, read_low_resolution
+from h2g.slides.tissue_patches import locate_patches, read_cell
 
 INPUT_PX = 64
 RECIPE = Recipe(

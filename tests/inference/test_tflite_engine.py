@@ -7,7 +7,7 @@ import numpy as np
 from engine_contract import PATCH_TOLERANCE, EngineContract
 from small_networks import SmallNetworks
 
-from h2g.inference.tflite_engine import TfliteEngine
+from h2g.engines.tflite_engine import TfliteEngine
 
 
 class TestTfliteEngine(EngineContract):
@@ -33,8 +33,8 @@ def test_the_library_says_nothing_on_the_terminal(small_networks: SmallNetworks)
     file = str(small_networks.files(".tflite").patch)
     code = (
         "import sys, numpy\nfrom pathlib import Path\n"
-        "from h2g.inference.engine import NetworkFiles\n"
-        "from h2g.inference.tflite_engine import TfliteEngine\n"
+        "from h2g.engines.engine import NetworkFiles\n"
+        "from h2g.engines.tflite_engine import TfliteEngine\n"
         f"files = NetworkFiles(Path({file!r}), None, None, 3)\n"
         "print(TfliteEngine(files).classify(numpy.zeros((2, 32, 32, 3), 'uint8')).shape)\n"
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from h2g.errors import WrongUseError
-from h2g.slides.find_slides import SlideRequest, find_slides
+from h2g.folders.predictions import SlideRequest
+from h2g.slides.find_slides import find_slides
 
 
 @pytest.fixture

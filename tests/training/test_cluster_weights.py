@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from h2g.training.cluster_weights import cluster_weights
+from h2g.stages.patch.cluster_weights import cluster_weights
 
 FORMS = ("cwce", "cwce-literal", "cwce-per-class")
 RNG = np.random.default_rng(0)

@@ -13,20 +13,20 @@ import pytest
 
 from h2g.clustering import features as features_module
 from h2g.clustering.graph import open_clusters
-from h2g.cohort import read_cohort
 from h2g.data.dataset import patch_dataset
 from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.errors import RecipeError, RunError
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, open_run, start_run
 from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.reading import validate_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.runs import Run, open_run, start_run
 from h2g.slides.reading import open_slide, read_patch
-from h2g.training.cluster_weights import cluster_weights, open_weigher
-from h2g.training.clusters import clustering_settings, find_clusters, read_clusters
-from h2g.training.patch import train_patch
-from h2g.training.stages import recipe_stages, reuse_stage, train_run, training_summary
+from h2g.stages.clusters.find_clusters import clustering_settings, find_clusters, read_clusters
+from h2g.stages.patch.cluster_weights import cluster_weights, open_weigher
+from h2g.stages.patch.train_patch import train_patch
+from h2g.stages.run_chain import recipe_stages, reuse_stage, train_run, training_summary
 
 BATCHES, BATCH_SIZE, CLUSTERS = 6, 16, 4
 

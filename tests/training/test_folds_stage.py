@@ -11,29 +11,35 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import h2g.training.folds as folds_module
-from h2g.cohort import read_cohort
-from h2g.data.index_file import read_patch_index, write_patch_index
+import h2g.stages.folds.train_folds as folds_module
+from h2g.data.patch_index import read_patch_index, write_patch_index
 from h2g.data.patch_source import labelled_slides
+from h2g.engines.engine import NetworkFiles
+from h2g.engines.keras_engine import KerasEngine
 from h2g.errors import CohortError, RunError, TrainingError
-from h2g.inference.engine import NetworkFiles
-from h2g.inference.keras_engine import KerasEngine
-from h2g.inference.patchwise import classify_slide
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, open_run, start_run
 from h2g.models.registry import MODELS, PATCH_MODELS, Architecture
 from h2g.recipes.reading import load_recipe
-from h2g.runs import Run, open_run, start_run
+from h2g.slides.tissue_patches import classify_slide
 from h2g.slides.writing import read_heatmap
-from h2g.training.callbacks import KeepState
-from h2g.training.folds import (
+from h2g.stages.folds.train_folds import (
     check_folds,
     fold_folder,
     fold_models,
     fold_of_slides,
     train_folds,
 )
-from h2g.training.heatmaps import make_heatmaps, seen_heatmap
-from h2g.training.refinement import _examples
-from h2g.training.stages import is_finished, recipe_stages, reuse_stage, train_run, training_summary
+from h2g.stages.heatmaps.make_heatmaps import make_heatmaps, seen_heatmap
+from h2g.stages.refinement.train_refinement import _examples
+from h2g.stages.run_chain import (
+    is_finished,
+    recipe_stages,
+    reuse_stage,
+    train_run,
+    training_summary,
+)
+from h2g.training.callbacks import KeepState
 
 # Three slides of train. Both stages are small enough for a test.
 SMALL = (
@@ -265,7 +271,7 @@ def test_a_fold_that_holds_all_of_a_class_is_told_before_the_classifier_trains(
     record["stages"] = {}
     (own_folds.path / "run.json").write_text(json.dumps(record))
     fold = fold_of_slides(own_folds)[keeper]
-    monkeypatch.setattr("h2g.training.stages.train_patch", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("h2g.stages.run_chain.train_patch", lambda *_, **__: pytest.fail("trained"))
     sentence = rf"fold {fold} of 3 \({keeper}\) holds all training patches of class 'tumour'"
     with pytest.raises(CohortError, match=sentence):
         train_run(own_folds, jobs=1)

@@ -5,7 +5,7 @@ import pytest
 
 from h2g.errors import RunError, TrainingError
 from h2g.slides.writing import read_heatmap
-from h2g.training.heatmaps import make_heatmaps
+from h2g.stages.heatmaps.make_heatmaps import make_heatmaps
 
 
 def test_every_slide_that_is_learned_from_has_one(trained_run):

@@ -8,7 +8,7 @@ from h2g.annotations.reading import read_annotations
 from h2g.data.refinement_dataset import read_png
 from h2g.errors import TrainingError
 from h2g.slides.reading import open_slide, read_low_resolution
-from h2g.training.inputs import image_file, truth_file, write_inputs
+from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
 
 
 def test_image_is_what_deployment_makes_of_the_slide(trained_run):

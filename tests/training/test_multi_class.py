@@ -16,15 +16,15 @@ import tifffile
 from click.testing import CliRunner
 
 from h2g.cli.main import main
-from h2g.cohort import read_cohort
-from h2g.evaluation.rasters import slide_heatmap, true_labels
-from h2g.inference.keras_engine import open_keras_engine
-from h2g.inference.refinement import refine_slide
+from h2g.engines.keras_engine import open_keras_engine
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, open_run
 from h2g.models.registry import REFINEMENT_MODELS, build_refinement_model
 from h2g.recipes.reading import load_recipe
-from h2g.runs import Run, open_run
+from h2g.results.labels import refine_slide
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap
+from h2g.stages.heatmaps.kept_heatmaps import slide_heatmap, true_labels
 from h2g.training.losses import SoftDice
 from h2g.training.metrics import slide_dice
 from h2g.training.supervision import with_supervision

@@ -13,18 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from h2g.cohort import read_cohort
-from h2g.data.patch_index import read_patch_index
 from h2g.errors import RunError, TrainingError
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import is_run, open_run, start_run
 from h2g.recipes.reading import dump_recipe
-from h2g.runs import is_run, open_run, start_run
-from h2g.training.patch import (
+from h2g.stages.patch.train_patch import (
     labelled_slides,
     train_patch,
     training_batches,
     validation_batches,
 )
-from h2g.training.stages import train_run
+from h2g.stages.prepare.prepare_run import read_patch_index
+from h2g.stages.run_chain import train_run
 
 
 def test_writes_model_history_and_curves(trained_run):

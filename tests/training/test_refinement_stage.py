@@ -7,8 +7,8 @@ import pytest
 
 from h2g.errors import TrainingError
 from h2g.models.deployment import deployed_refinement, load_network
+from h2g.stages.refinement.train_refinement import train_refinement
 from h2g.training.checkpoint import TrainingState
-from h2g.training.refinement import train_refinement
 
 
 def with_settings(run, **changes):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from h2g.cohort import read_cohort
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import start_run
 from h2g.recipes.reading import load_recipe
-from h2g.runs import start_run
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 

@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from h2g.cohort import read_cohort
 from h2g.errors import RunError, WrongUseError
-from h2g.runs import Run, start_run
-from h2g.training.stages import recipe_stages, reuse_stage, train_run, training_summary
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, start_run
+from h2g.stages.run_chain import recipe_stages, reuse_stage, train_run, training_summary
 
 ALL = ("prepare", "patch", "heatmaps", "refinement")
 

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 from h2g.errors import TrainingError
+from h2g.folders.run import Run
 from h2g.models.deployment import deployed_refinement, load_network
 from h2g.recipes.training import TrainingSettings
-from h2g.runs import Run
+from h2g.stages.refinement.train_refinement import train_refinement
 from h2g.training.fit import StageTraining, fit_stage
 from h2g.training.losses import SoftDice
 from h2g.training.metrics import slide_dice
-from h2g.training.refinement import train_refinement
 from h2g.training.supervision import DeepSupervision, with_supervision
 
 STEPS = 3

@@ -11,15 +11,15 @@ from collections import Counter
 import keras
 import pytest
 
-from h2g.cohort import read_cohort
-from h2g.data.index_file import read_patch_index, write_patch_index
+from h2g.data.patch_index import read_patch_index, write_patch_index
 from h2g.data.patch_source import labelled_slides
 from h2g.errors import TrainingError
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, start_run
 from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
-from h2g.runs import Run, start_run
-from h2g.training.patch import training_batches
-from h2g.training.stages import train_run
+from h2g.stages.patch.train_patch import training_batches
+from h2g.stages.run_chain import train_run
 
 
 def test_one_slide_a_grade_and_grades_that_validation_lacks_train(trained_run, own_run, caplog):

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from h2g.cohort import Split
 from h2g.data.phantom.anatomy import Anatomy
 from h2g.data.phantom.slide import SlideOptions
 from h2g.data.phantom.workers import SlideJob, make_slides
 from h2g.data.phantom.writing import LEAST_SIDE_PX, Suffix
 from h2g.errors import WrongUseError
 from h2g.files import write_text
+from h2g.folders.cohort import Split
 from h2g.progress import progress
 
 logger = logging.getLogger(__name__)

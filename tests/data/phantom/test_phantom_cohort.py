@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from h2g.cohort import SPLITS, read_cohort
 from h2g.data.phantom import generate_cohort
 from h2g.data.phantom.anatomy import Anatomy
 from h2g.data.phantom.cohort import splits
 from h2g.data.phantom.slide import SlideOptions, make_slide
 from h2g.errors import WrongUseError
+from h2g.folders.cohort import SPLITS, read_cohort
 
 SMALL = {"slides": 2, "size_mm": 1.0, "seed": 3}
 

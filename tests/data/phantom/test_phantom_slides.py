@@ -10,12 +10,12 @@ import openslide
 import pytest
 import tifffile
 
-from h2g.cohort import read_cohort
 from h2g.data.phantom import generate_cohort
 from h2g.data.phantom.anatomy import Anatomy
 from h2g.data.phantom.slide import SlideOptions, make_slide
 from h2g.data.phantom.textures import textures
 from h2g.data.phantom.writing import level_sizes, write_slide
+from h2g.folders.cohort import read_cohort
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,33 @@
+"""The annotation of a cohort's slide as labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from h2g.annotations.raster import rasterise
+from h2g.annotations.reading import read_annotations
+from h2g.folders.cohort import CohortSlide
+from h2g.recipes.recipe import Recipe
+from h2g.slides.info import SlideInfo
+
+
+def true_labels(
+    row: CohortSlide, recipe: Recipe, info: SlideInfo, size_px: tuple[int, int]
+) -> np.ndarray:
+    """The annotation rasterised over the slide's whole field.
+
+    Args:
+        info: of the slide.
+        size_px: (width, height).
+    Returns:
+        (height, width) uint8.
+    Raises:
+        AnnotationError: the annotation cannot be read.
+    """
+    annotated = read_annotations(
+        row.annotation,
+        recipe.annotation,
+        field_level0=info.field_level0,
+        bounds_level0=info.bounds_level0,
+    )
+    return rasterise(annotated, recipe.class_names, field_level0=info.field_level0, size_px=size_px)

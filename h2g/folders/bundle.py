@@ -1,0 +1,237 @@
+"""An exported model: one folder with a card and the networks in one or more formats.
+
+model.json  MODEL_CARD.md  patch.onnx  refinement.onnx  patch.xml  patch.bin  patch.int8.onnx
+fast/...
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError, model_validator
+
+from h2g.errors import ModelError
+from h2g.files import file_sha256, write_text
+from h2g.recipes.base import Frozen
+from h2g.recipes.preprocessing import Preprocessing
+
+CARD_FILE = "model.json"
+CARD_VERSION = 2
+Format = Literal["onnx", "openvino", "tflite", "fast"]
+FilePrecision = Literal["float32", "float16", "int8"]
+Compared = Literal["float32", "int8"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+FILE_PRECISIONS: tuple[FilePrecision, ...] = get_args(FilePrecision)
+
+
+class NetworkCard(Frozen):
+    """One network, by the name of its stage: what was exported, and how it is run.
+
+    Attributes:
+        sha256: of its .keras file.
+        inputs: the shape of each input by name, with the batch axis; None is any size.
+        output: the shape of its answer.
+        many: it runs on many patches of a slide, not on its picture once.
+        sees: what it takes and gives, in words.
+    """
+
+    architecture: str
+    parameters: int
+    sha256: str
+    inputs: dict[str, tuple[int | None, ...]]
+    output: tuple[int | None, ...]
+    many: bool
+    sees: str
+
+
+class Check(Frozen):
+    """What reloading an export in its runtime showed.
+
+    Attributes:
+        engine: with its version, e.g. ``openvino 2026.4.1``.
+        reference: what it was compared with, e.g. ``keras 3.15.1``.
+        pixels: ``slides`` or, without slides at hand, ``noise``.
+        max_difference: by network, the largest absolute difference of a probability to the
+            reference.
+    """
+
+    engine: str
+    reference: str
+    pixels: Literal["slides", "noise"]
+    max_difference: dict[str, float]
+
+
+class QuantisationCost(Frozen):
+    """What int8 costs on validation slides.
+
+    Attributes:
+        calibration: how many inputs of each network its ranges come from.
+        accuracy: by network, the share of its inputs with a known answer that are answered
+            rightly; only of networks that have such inputs.
+        dice: of the slides' labels, macro mean; None where the run has no validation slides.
+    """
+
+    calibration: dict[str, int]
+    accuracy: dict[str, dict[Compared, float]]
+    dice: dict[Compared, float] | None
+
+
+class Export(Frozen):
+    """One format at one precision.
+
+    Attributes:
+        networks: by network, the file that an engine opens, relative to the bundle.
+        files: sha256 of every file of this export, by its path relative to the bundle.
+        opset: of ONNX files.
+        h2g_version: that made it.
+    """
+
+    format: Format
+    precision: FilePrecision
+    h2g_version: str
+    networks: dict[str, str]
+    files: dict[str, str]
+    opset: int | None = None
+    check: Check | None = None
+    cost: QuantisationCost | None = None
+
+    @model_validator(mode="after")
+    def _inside_the_bundle(self) -> Export:
+        # A card may come from anywhere, and what it names is read, hashed and replaced.
+        for name in (*self.networks.values(), *self.files):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name:
+                raise ValueError(f"'{name}' lies outside the bundle")
+        return self
+
+
+class TrainingData(Frozen):
+    """The cohort that the networks learnt from: counts only, no names of slides or patients.
+
+    Attributes:
+        slides: by split.
+        patients: by split; empty where the cohort table names none.
+        grades: of the training slides.
+    """
+
+    slides: dict[str, int]
+    patients: dict[str, int]
+    grades: dict[str, int]
+
+
+class Card(Frozen):
+    """model.json: everything that a host needs to run the networks as they were trained.
+
+    Networks take RGB of 0..255 and scale it themselves (h2g.models.deployment).
+
+    Attributes:
+        networks: by the names of their stages, in the order in which they run on a slide.
+        preprocessing_change: what differs from training, where the user accepted that.
+        scores: macro mean Dice, recall and precision on the test split, by variant.
+        author: whose weights these are; empty where nobody was named.
+    """
+
+    card_version: int = CARD_VERSION
+    name: str
+    description: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    networks: dict[str, NetworkCard]
+    training: TrainingData | None = None
+    scores: dict[str, dict[str, float]] = {}
+    preprocessing_change: str | None = None
+    author: str = ""
+    licence: str = "research use only; no licence was stated for the weights"
+    exports: tuple[Export, ...] = ()
+
+    @property
+    def takes_patches(self) -> bool:
+        """Whether a network runs on patches."""
+        return any(network.many for network in self.networks.values())
+
+    @property
+    def slide_networks(self) -> tuple[str, ...]:
+        """The networks that run on a slide's picture."""
+        return tuple(name for name, network in self.networks.items() if not network.many)
+
+    def find_export(self, format: Format, precision: FilePrecision = "float32") -> Export | None:
+        for export in self.exports:
+            if (export.format, export.precision) == (format, precision):
+                return export
+        return None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's folder with its card; paths only."""
+
+    path: Path
+    card: Card
+
+
+def is_bundle(path: Path) -> bool:
+    return (path / CARD_FILE).is_file()
+
+
+def open_bundle(path: Path) -> Bundle:
+    """The bundle in a folder; its files are not read yet.
+
+    Raises:
+        ModelError: no card, one of another version, or one that does not validate.
+    """
+    file = path / CARD_FILE
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{path}: not a bundle (no {CARD_FILE}). 'h2g export' makes one."
+        ) from error
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ModelError(f"{file}: not valid JSON ({error}). Export the run again.") from error
+    _refuse_other_version(file, document)
+    try:
+        return Bundle(path, Card.model_validate(document))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{file}: {where}: {first['msg']}. Export the run again.") from error
+
+
+def verify_export(bundle: Bundle, export: Export) -> None:
+    """Compares the files of an export with the card.
+
+    Raises:
+        ModelError: a file is missing or has changed, or a network is none of the files.
+    """
+    for name in export.networks.values():
+        if name not in export.files:
+            raise ModelError(
+                f"{bundle.path / CARD_FILE}: no sha256 of {name}. Export the run again."
+            )
+    for name, sha256 in export.files.items():
+        file = bundle.path / name
+        if not file.is_file():
+            raise ModelError(f"{file}: this file of the bundle is missing. Export the run again.")
+        if file_sha256(file) != sha256:
+            raise ModelError(
+                f"{file}: changed since it was exported (its sha256 is not the card's). "
+                "Export the run again, or copy the bundle anew."
+            )
+
+
+def write_card(path: Path, card: Card) -> None:
+    """Writes model.json whole or not at all."""
+    document = card.model_dump(mode="json")
+    write_text(path / CARD_FILE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _refuse_other_version(file: Path, document: Any) -> None:
+    version = document.get("card_version") if isinstance(document, dict) else None
+    if version != CARD_VERSION:
+        raise ModelError(
+            f"{file}: card version {version}; this h2g reads version {CARD_VERSION}. "
+            "Export the run again with this h2g, or use the h2g that wrote it."
+        )

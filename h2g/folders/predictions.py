@@ -1,0 +1,210 @@
+"""The prediction folder: whose predictions it holds, which are done, and its summary.
+
+summary.csv  run.json, and a folder per output (h2g.results.outputs), e.g. heatmaps/<slide>.tiff
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from h2g.errors import RunError
+from h2g.files import replacing, write_text
+from h2g.folders.run import is_run, provenance
+
+TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file", "outputs")
+# Areas are of the level-0 field. tumour is every class but background, and tumour_percent the
+# share of the tissue's area that lies in it. Each network adds its seconds, and several tumour
+# classes their areas.
+COLUMNS = (
+    "slide",
+    "status",  # ok or failed
+    "reason",
+    "mpp",
+    "mpp_source",
+    "tissue_mm2",
+    "tumour_mm2",
+    "tumour_percent",
+    "patches",
+    "seconds_tissue",
+    "seconds_read",  # all reading threads added up
+    "seconds_writing",
+    "seconds_total",
+    "file",
+    "outputs",  # paths in this folder, separated by ;
+)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SlideRequest:
+    """A slide to predict; ``mpp`` (um/px of level 0) overrides the slide's own."""
+
+    path: Path
+    mpp: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Names all outputs of the slide."""
+        return self.path.stem
+
+
+class Identity(Protocol):
+    """What a prediction folder must know of a model."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for predictions to be in one folder."""
+
+
+class PredictionFolder:
+    """A folder of one model's predictions; a row is recorded when its slide's files are whole."""
+
+    def __init__(self, path: Path, rows: Sequence[Row]) -> None:
+        self.path = path
+        self._rows = {row["slide"]: row for row in rows}
+
+    def is_done(self, request: SlideRequest) -> bool:
+        """Whether the slide was predicted, at the um/px that is asked for, and is whole."""
+        row = self._rows.get(request.name)
+        if row is None or row["status"] != "ok":
+            return False
+        if not all(file.is_file() for file in self._outputs(request.name)):
+            return False
+        if request.mpp is None:
+            return row["mpp_source"] != "given"
+        return row["mpp_source"] == "given" and math.isclose(row["mpp"], request.mpp, rel_tol=1e-6)
+
+    def refuse_other_slides(self, requests: Sequence[SlideRequest]) -> None:
+        """RunError when the folder holds another slide of a name that is asked for."""
+        for request in requests:
+            row = self._rows.get(request.name)
+            if row and row["status"] == "ok" and row["file"] != str(request.path.resolve()):
+                raise RunError(
+                    f"{self.path}: holds another slide named '{request.name}' ({row['file']}), "
+                    f"which {request.path} would replace. Give another --out."
+                )
+
+    def remove_outputs(self, name: str) -> None:
+        """Deletes the files that were recorded for a slide."""
+        for file in self._outputs(name):
+            file.unlink(missing_ok=True)
+
+    def record(self, row: Row) -> None:
+        """Adds or replaces a slide's row and writes summary.csv."""
+        self._rows[row["slide"]] = row
+        rows = self.summary()
+        with (
+            replacing(self.path / "summary.csv") as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as stream,
+        ):
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def summary(self) -> list[Row]:
+        """A row a slide, in the order in which they were first asked for, of the same columns:
+        COLUMNS, then a class's own; None where there is no value."""
+        columns = dict.fromkeys([*COLUMNS, *(key for row in self._rows.values() for key in row)])
+        return [{key: _known(row.get(key)) for key in columns} for row in self._rows.values()]
+
+    def _outputs(self, name: str) -> list[Path]:
+        outputs = self._rows.get(name, {}).get("outputs") or ""
+        return [self.path / output for output in outputs.split(";") if output]
+
+    def note_run(self, model: Identity, **facts: Any) -> None:
+        """Writes into run.json what runs now; earlier runs stay listed.
+
+        Args:
+            facts: of the run, such as the engine, its device and precision.
+        """
+        record = _read_record(self.path)
+        earlier = record.pop("earlier", [])
+        if "engine" in record:
+            kept = ("command", "started", "versions", "engine", "device", "precision", "model")
+            earlier.append({key: record[key] for key in kept if key in record})
+        record = {**_claim(model), **facts, "earlier": earlier}
+        _write_record(self.path, record)
+
+
+def open_folder(path: Path, model: Identity) -> PredictionFolder:
+    """The folder, made or as it is, when it may hold predictions of ``model``.
+
+    Raises:
+        RunError: it is something else, or holds predictions of another model.
+    """
+    if is_run(path):
+        raise RunError(f"{path}: this is a run folder. Give another --out.")
+    record = _read_record(path)
+    if not record or _is_claimed_only(path):
+        path.mkdir(parents=True, exist_ok=True)
+        _write_record(path, _claim(model))
+        return PredictionFolder(path, [])
+    differing = [key for key, value in model.identity.items() if record.get(key) != value]
+    if differing:
+        raise RunError(
+            f"{path}: holds predictions of another model (other {', '.join(differing)}). "
+            "Give another --out, or remove that folder."
+        )
+    return PredictionFolder(path, _read_rows(path / "summary.csv"))
+
+
+def _is_claimed_only(path: Path) -> bool:
+    """Whether no engine was ever opened for it, so that another model may have it."""
+    return [file.name for file in path.iterdir()] == ["run.json"]
+
+
+def _claim(model: Identity) -> dict[str, Any]:
+    return {**provenance(), "model": str(model.path.resolve()), **model.identity}
+
+
+def _write_record(path: Path, record: dict[str, Any]) -> None:
+    write_text(path / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    file = path / "run.json"
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise RunError(f"{file}: not valid JSON ({error}). Give another --out.") from error
+
+
+def _read_rows(file: Path) -> list[Row]:
+    try:
+        # Without pandas, whose import takes a second of CPU.
+        with file.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            rows = list(reader)
+    except FileNotFoundError:
+        return []
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RunError(f"{file}: the summary cannot be read ({error}); remove it.") from error
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    if missing:
+        raise RunError(f"{file}: no column {', '.join(missing)}; remove the file.")
+    return [{key: _value(key, text) for key, text in row.items() if key} for row in rows]
+
+
+def _known(value: Any) -> Any:
+    """None in place of a number that is not one."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _value(column: str, text: str | None) -> str | float | int | None:
+    if column in TEXT_COLUMNS:
+        return text or ""
+    try:
+        return int(text or "") if column == "patches" else float(text or "")
+    except ValueError:
+        return None

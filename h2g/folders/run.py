@@ -1,0 +1,195 @@
+"""The run folder: where things lie, what is done, and the rule that recipes never mix.
+
+recipe.yaml  cohort.csv  run.json  index/<slide>.parquet  tissue/<slide>.png
+patch/{model.keras,history.csv,...}  patch/folds/<fold>/  heatmaps/<slide>.tiff
+refinement/{model.keras,history.csv,...}  evaluation/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from h2g.errors import RunError
+from h2g.files import write_text
+from h2g.folders.cohort import Cohort, read_cohort, write_cohort
+from h2g.recipes.reading import dump_recipe, validate_recipe
+from h2g.recipes.recipe import Recipe
+
+VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder with its recipe and cohort; paths only, nothing is read but on demand."""
+
+    path: Path
+    recipe: Recipe
+    cohort: Cohort
+
+    def index_file(self, name: str) -> Path:
+        return self.path / "index" / f"{name}.parquet"
+
+    def tissue_file(self, name: str) -> Path:
+        return self.path / "tissue" / f"{name}.png"
+
+    def heatmap_file(self, name: str) -> Path:
+        return self.path / "heatmaps" / f"{name}.tiff"
+
+    def stage_folder(self, stage: str) -> Path:
+        return self.path / stage
+
+    def model_file(self, stage: str) -> Path:
+        """The network of a stage, by the stage's folder."""
+        return self.path / stage / "model.keras"
+
+    def trained_models(self, stages: Iterable[str]) -> dict[str, Path]:
+        """The stages' model files; RunError when one is not trained yet."""
+        files = {stage: self.model_file(stage) for stage in stages}
+        missing = [stage for stage, file in files.items() if not file.is_file()]
+        if missing:
+            raise RunError(
+                f"{self.path}: the {' and '.join(missing)} network is not trained yet. Train it "
+                f"first: h2g train {self.path / 'cohort.csv'} --recipe "
+                f"{self.path / 'recipe.yaml'} --out {self.path}."
+            )
+        return files
+
+    def is_done(self, stage: str) -> bool:
+        return bool(self._record().get("stages", {}).get(stage, {}).get("done"))
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds spent per stage, all attempts together."""
+        stages = self._record().get("stages", {})
+        return {name: float(stage["seconds"]) for name, stage in stages.items()}
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage into run.json and marks it done when the block ends without an error."""
+        start, done = time.perf_counter(), False
+        try:
+            yield
+            done = True
+        finally:
+            record = self._record()
+            stage = record.setdefault("stages", {}).setdefault(name, {"seconds": 0.0})
+            stage["seconds"] = round(stage["seconds"] + time.perf_counter() - start, 2)
+            stage["done"] = done
+            with contextlib.suppress(OSError) if not done else contextlib.nullcontext():
+                write_text(self.path / "run.json", json.dumps(record, indent=2) + "\n")
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / "run.json").read_text("utf-8"))
+        except OSError:
+            return {}
+        except json.JSONDecodeError as error:
+            raise RunError(f"{self.path / 'run.json'}: not valid JSON ({error}).") from error
+
+
+def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
+    """A new run folder, or the one there is when it has the same recipe and cohort.
+
+    Raises:
+        RunError: the folder holds a run of another recipe or other slides.
+    """
+    if (path / "recipe.yaml").exists():
+        run = open_run(path)
+        _refuse_other_recipe(run, recipe)
+        _refuse_other_cohort(run, cohort)
+        return run
+    path.mkdir(parents=True, exist_ok=True)
+    write_cohort(cohort, path / "cohort.csv")
+    record = {**provenance(), "seed": recipe.seed, "stages": {}}
+    write_text(path / "run.json", json.dumps(record, indent=2) + "\n")
+    # Last: a folder with a recipe is a whole run folder.
+    write_text(path / "recipe.yaml", dump_recipe(recipe))
+    return open_run(path)
+
+
+def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
+    """The run in a folder.
+
+    Args:
+        slides_must_exist: off where only its networks are wanted.
+    Raises:
+        RunError: not a run folder.
+    """
+    file = path / "recipe.yaml"
+    try:
+        document = yaml.safe_load(file.read_text("utf-8"))
+    except OSError as error:
+        raise RunError(
+            f"{path}: not a run folder (no recipe.yaml). 'h2g train' and 'h2g prepare' make one."
+        ) from error
+    except yaml.YAMLError as error:
+        raise RunError(f"{file}: not valid YAML ({error}).") from error
+    recipe = validate_recipe(document, source=str(file))
+    cohort = read_cohort(path / "cohort.csv", files_must_exist=slides_must_exist)
+    return Run(path, recipe, cohort)
+
+
+def is_run(path: Path) -> bool:
+    return (path / "recipe.yaml").is_file()
+
+
+def provenance() -> dict[str, Any]:
+    """The command that runs, when, and the versions it runs with."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": sys.version.split()[0],
+        "versions": {name: version for name in VERSIONED if (version := _version(name))},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
+    differing = _differences(run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json"))
+    if differing:
+        raise RunError(
+            f"{run.path}: this run has another recipe ({'; '.join(differing[:5])}). "
+            "Give another --out, or the recipe it was started with."
+        )
+
+
+def _refuse_other_cohort(run: Run, cohort: Cohort) -> None:
+    def rows(value: Cohort) -> set[tuple[str, ...]]:
+        return {
+            (s.name, str(s.slide.resolve()), str(s.annotation.resolve()), s.split, s.grade,
+             str(s.mpp))
+            for s in value.slides
+        }  # fmt: skip
+
+    changed = sorted({row[0] for row in rows(run.cohort) ^ rows(cohort)})
+    if changed:
+        raise RunError(
+            f"{run.path}: this run has another cohort (slides that differ: "
+            f"{', '.join(changed[:5])}). Give another --out."
+        )
+
+
+def _differences(old: Any, new: Any, key: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            text
+            for name in sorted({*old, *new})
+            for text in _differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+        ]
+    return [] if old == new else [f"{key} is {old!r} there and {new!r} now"]

@@ -1,0 +1,266 @@
+"""Whole slides through FAST: a process for each, and what it wrote as our values.
+
+FAST does everything from slide to probabilities by the bundle's headless pipeline; tissue is found
+here once more, by the same rule, for the areas and for what FAST would only crash on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from h2g.engines.fast_process import Fast, need_fast, run_pipeline
+from h2g.errors import RunError, SlideError
+from h2g.fast_versions import FAST_VERSIONS, FastName
+from h2g.folders.bundle import Card, open_bundle
+from h2g.folders.predictions import SlideRequest
+from h2g.prediction.loaded_model import LoadedModel
+from h2g.recipes.preprocessing import PatchSettings
+from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
+from h2g.slides.fast_levels import is_too_small, misplaced_level
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.planes import LARGEST_PLANE_PX
+from h2g.slides.reading import Plane, SlidePool, open_slide, read_low_resolution
+from h2g.slides.tissue_patches import Located, locate_patches
+
+HEADLESS = "-headless.fpl"
+# FAST tells nothing but the whole.
+UNKNOWN = math.nan
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FastSegmenter:
+    """A FAST, and the pipeline that it runs a model by.
+
+    A slide's ``seconds.total`` is the whole of FAST's process, its start included.
+    """
+
+    program: Fast
+    pipeline: Path
+    card: Card
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> FastSegmenter:
+        """
+        Raises:
+            RunError: the bundle has no FAST pipelines, or for no FAST that h2g knows.
+            WrongUseError: the FAST that the bundle is for is not installed.
+        """
+        bundle = open_bundle(model.path)
+        export = bundle.card.find_export("fast")
+        if export is None:
+            raise RunError(
+                f"{model.path}: this bundle has no FAST pipelines. Export the run with --format "
+                "fast."
+            )
+        version = bundle.card.preprocessing.fast_version
+        if version is None:
+            raise RunError(
+                f"{model.path}: the FAST pipelines of this bundle are for no version of FAST that "
+                "h2g knows. Export the run again."
+            )
+        (pipeline,) = (name for name in export.files if name.endswith(HEADLESS))
+        return cls(need_fast(FAST_VERSIONS[version]), bundle.path / pipeline, bundle.card)
+
+    def open(self) -> dict[str, Any]:
+        # The pipeline names ONNX Runtime, which computes exactly.
+        facts = {"engine": "fast", "device": "CPU", "precision": "float32"}
+        return {**facts, "runner": str(self.program.runner), "fast": self.program.version}
+
+    def prepare(self, pool: SlidePool, request: SlideRequest) -> SlideState | Failure:
+        """The slide's tissue and patches as h2g finds them; a Failure where FAST would crash, or
+        read something else."""
+        name, settings = request.path.name, self.card.preprocessing
+        try:
+            with open_slide(request.path, mpp=request.mpp) as slide:
+                _refuse_other_mpp(request, settings.fast_version)
+                if slide.is_image:
+                    return Failure(
+                        f"{name}: a plain image, and FAST reads slides. Use another engine.",
+                        slide.info,
+                    )
+                located = locate_patches(slide, settings, wanted=self.card.takes_patches)
+                reason = located.why_none(settings)
+                if reason:
+                    return Failure(f"{name}: {reason}", located.info, located.tissue)
+                if settings.fast_version == "4.9":
+                    _refuse_what_4_9_misreads(located)
+                _warn_of_scale(located, settings.patch)
+                plane = read_low_resolution(slide, settings.low_resolution)
+                _warn_of_reduction(located, plane)
+        except SlideError as error:
+            return Failure(str(error))
+        except OSError as error:
+            return Failure(f"{request.path}: cannot be read ({error.strerror}).")
+        return SlideState(plane, self.card.class_names, located)
+
+    def segment(self, request: SlideRequest, state: SlideState) -> Segmented | Failure:
+        located = state.located
+        if located is None:
+            raise ValueError("a slide that was not prepared")
+        try:
+            return self._segment(request, state, located)
+        except SlideError as error:
+            return Failure(str(error), located.info, located.tissue)
+
+    def _segment(self, request: SlideRequest, state: SlideState, located: Located) -> Segmented:
+        name = request.path.name
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="h2g-fast-") as folder:
+            prefix = Path(folder) / "slide"
+            variables = {"slide": str(request.path.resolve()), "out": str(prefix)}
+            failure = run_pipeline(self.program.runner, self.pipeline, variables)
+            total = time.perf_counter() - start
+            if failure:
+                raise SlideError(f"{name}: FAST stopped: {failure}")
+            if self.card.takes_patches:
+                values = read_tensor(prefix, "heatmap", name)
+                state = state.with_heatmap(_heatmap(values, located, len(state.class_names)))
+            if self.card.slide_networks:
+                state = state.with_field(read_tensor(prefix, "probabilities", name))
+        height, width = state.plane.rgb.shape[:2]
+        labels = state.labels((width, height))
+        if state.heatmap is not None:
+            located = _as_classified(located, state.heatmap)
+        return Segmented(
+            located,
+            state.plane,
+            state.class_names,
+            state.heatmap,
+            labels,
+            _seconds(total, self.card),
+        )
+
+
+def _refuse_what_4_9_misreads(located: Located) -> None:
+    """SlideError for slides that FAST 4.9 reads wrongly, or waits on for ever."""
+    info, plan = located.info, located.grid.plan
+    other = "Use another engine, or a bundle for FAST 4.15."
+    if info.mpp_source == "objective power":
+        raise SlideError(
+            f"{info.path.name}: no um/px in the slide's properties, and FAST 4.9 goes by nothing "
+            f"else. {other}"
+        )
+    if is_too_small(info.levels[0]):
+        width, height = info.field_level0
+        raise SlideError(
+            f"{info.path.name}: {width} x {height} px are too few for FAST 4.9, which leaves out "
+            f"levels below 5 MiB. {other}"
+        )
+    if located.wanted and misplaced_level(info, plan.level):
+        raise SlideError(
+            f"{info.path.name}: FAST 4.9 reads level {plan.level} in wrong places, since its size "
+            f"was rounded up. {other}"
+        )
+    if located.wanted and len(located.cells) == 1:
+        raise SlideError(
+            f"{info.path.name}: a single patch holds tissue, and FAST 4.9 waits for ever for a "
+            f"second one. {other}"
+        )
+
+
+def _warn_of_scale(located: Located, settings: PatchSettings) -> None:
+    mpp = located.grid.plan.mpp
+    if abs(mpp / settings.mpp - 1) > settings.tolerance:
+        logger.warning(
+            "%s: FAST goes by the objective (%gx), so patches have %.3g um/px; the model was "
+            "trained at %g.",
+            located.info.path.name,
+            located.info.objective_power or math.nan,
+            mpp,
+            settings.mpp,
+        )
+
+
+def _warn_of_reduction(located: Located, plane: Plane) -> None:
+    height, width = plane.rgb.shape[:2]
+    if (width, height) not in [level.size_px for level in located.info.levels]:
+        logger.warning(
+            "%s: its coarsest level is larger than %d px a side; h2g reduces it and FAST does not, "
+            "so results may differ.",
+            located.info.path.name,
+            LARGEST_PLANE_PX,
+        )
+
+
+def _refuse_other_mpp(request: SlideRequest, version: FastName | None) -> None:
+    """SlideError when um/px are given that are not the slide's own, which FAST goes by."""
+    if request.mpp is None:
+        return
+    try:
+        with open_slide(request.path) as slide:
+            own = slide.info.known_mpp
+    except SlideError:
+        own = None
+    # FAST 4.9 resamples whatever is not exactly at the wanted um/px.
+    tolerance = 1e-6 if version == "4.9" else 0.01
+    if own is None or not math.isclose(own, request.mpp, rel_tol=tolerance):
+        has = f"which has {own:.4g}" if own else "which has none"
+        raise SlideError(
+            f"{request.path.name}: {request.mpp:g} um/px were given, but FAST goes by the slide, "
+            f"{has}. Use another engine."
+        )
+
+
+def _as_classified(located: Located, heatmap: Heatmap) -> Located:
+    """With the patches that FAST classified, which are those that h2g would."""
+    found = dataclasses.replace(located, cells=np.argwhere(heatmap.values.any(axis=2)))
+    if not np.array_equal(found.cells, located.cells):
+        logger.warning(
+            "%s: FAST classified %d patches and h2g would %d.",
+            located.info.path.name,
+            len(found.cells),
+            len(located.cells),
+        )
+    return found
+
+
+def read_tensor(prefix: Path, what: str, name: str) -> np.ndarray:
+    """float32 of a file that the headless pipeline exports; SlideError when it is not whole.
+
+    Args:
+        prefix: that the pipeline was run with.
+        what: ``heatmap`` or ``probabilities``.
+        name: of the slide, for the message.
+    """
+    file = prefix.with_name(f"{prefix.name}_{what}.hdf5")
+    try:
+        with h5py.File(file) as stream:
+            return np.asarray(stream["tensor"], np.float32)
+    except (OSError, KeyError) as error:
+        raise SlideError(f"{name}: FAST ended without a whole {what} ({error}).") from error
+
+
+def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
+    grid, info = located.grid, located.info
+    if grid.plan.rule == "fast-4.9":
+        # Its heatmaps of resampled patches have empty cells beyond the slide (fast_patches).
+        values = values[: grid.rows, : grid.cols]
+    if values.shape != (grid.rows, grid.cols, class_count):
+        raise SlideError(
+            f"{info.path.name}: FAST's heatmap has the shape {values.shape}, not "
+            f"{(grid.rows, grid.cols, class_count)}; this bundle is for another FAST."
+        )
+    return Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
+
+
+def _seconds(total: float, card: Card) -> Seconds:
+    return Seconds(
+        tissue=UNKNOWN,
+        read=UNKNOWN,
+        waiting=UNKNOWN,
+        stitching=UNKNOWN,
+        networks=dict.fromkeys(card.networks, UNKNOWN),
+        total=total,
+    )

@@ -1,0 +1,123 @@
+"""Slides to the prediction folder, one after the other, each with its outputs or a reason.
+
+While the networks run on a slide, threads read its patches, the files of the slide before are
+written, and the next slide's tissue is found and its first patches are read. Memory holds the
+waiting batches and the low-resolution pictures of three slides, whatever their size.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from h2g.concurrency import ReadAhead, WriteBehind
+from h2g.engines.devices import usable_cores
+from h2g.folders.predictions import PredictionFolder, Row, SlideRequest, open_folder
+from h2g.prediction.fast_slides import FastSegmenter
+from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.segment_slide import ChainSegmenter, Segmenter, write_slide
+from h2g.results.outputs import SlideFiles, summary_row
+from h2g.results.slide_state import Failure, Segmented, SlideState
+from h2g.slides.reading import SlidePool
+from h2g.slides.tissue_patches import BATCH_SIZE
+
+logger = logging.getLogger(__name__)
+
+
+def predict_slides(
+    model: LoadedModel,
+    slides: Sequence[SlideRequest],
+    out: Path,
+    *,
+    threads: int | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> list[Row]:
+    """Predicts slides into a prediction folder; those that are done there are skipped.
+
+    Args:
+        threads: that read patches; None takes one for each core.
+    Returns:
+        The rows of summary.csv: a slide that failed is one with the reason.
+    Raises:
+        RunError: ``out`` is something else, or holds another model's predictions.
+        WrongUseError: the model's engine cannot run here.
+    """
+    threads = threads or usable_cores()
+    segmenter = open_segmenter(model, threads=threads, batch_size=batch_size)
+    folder = open_folder(out, model)
+    folder.refuse_other_slides(slides)
+    todo = [slide for slide in slides if not folder.is_done(slide)]
+    if len(todo) < len(slides):
+        logger.info("%d of %d slides were done before.", len(slides) - len(todo), len(slides))
+    if todo:
+        _predict(segmenter, model, todo, folder, threads=threads)
+    return folder.summary()
+
+
+def open_segmenter(model: LoadedModel, *, threads: int, batch_size: int) -> Segmenter:
+    """What runs a model on slides; ``open`` loads its networks.
+
+    Raises:
+        RunError, WrongUseError: the model's engine of whole slides cannot run it.
+    """
+    if model.runs_whole_slides:
+        return FastSegmenter.of(model)
+    return ChainSegmenter(model, threads, batch_size)
+
+
+def _predict(
+    segmenter: Segmenter,
+    model: LoadedModel,
+    slides: Sequence[SlideRequest],
+    folder: PredictionFolder,
+    *,
+    threads: int,
+) -> None:
+    with closing(SlidePool(max_open=2 * threads + 2)) as pool:
+        prepare = partial(segmenter.prepare, pool)
+        # Starts on the first slide at once, so that it is read while the networks load.
+        with (
+            ReadAhead(prepare, slides, threads=1, ahead=1, drop=_drop) as reader,
+            WriteBehind() as writer,
+        ):
+            start = time.perf_counter()
+            facts = segmenter.open()
+            seconds = round(time.perf_counter() - start, 2)
+            folder.note_run(model, **facts, seconds_engine=seconds)
+            for slide, state in reader:
+                outcome: Segmented | Failure
+                outcome = state if isinstance(state, Failure) else segmenter.segment(slide, state)
+                if isinstance(outcome, Failure):
+                    logger.error("%s", outcome.reason)
+                writer.hand_over(partial(_record, folder, slide, outcome))
+
+
+def _drop(state: SlideState | Failure) -> None:
+    if isinstance(state, SlideState):
+        state.close()
+
+
+def _record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented | Failure) -> None:
+    """Writes a slide's files, then its row; a failed slide has no files."""
+    outputs: list[str] = []
+    if isinstance(outcome, Failure):
+        folder.remove_outputs(request.name)
+        row = _failed_row(outcome)
+    else:
+        outputs, seconds = write_slide(outcome, SlideFiles(folder.path, request.name))
+        row = summary_row(outcome, seconds)
+    file = str(request.path.resolve())
+    folder.record({"slide": request.name, "file": file, "outputs": ";".join(outputs), **row})
+
+
+def _failed_row(failure: Failure) -> Row:
+    row: Row = {"status": "failed", "reason": failure.reason}
+    if failure.info is not None:
+        row |= {"mpp": failure.info.mpp, "mpp_source": failure.info.mpp_source}
+    if failure.tissue is not None:
+        row |= {"tissue_mm2": round(failure.tissue.area_mm2, 4)}
+    return row

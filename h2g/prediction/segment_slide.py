@@ -1,0 +1,171 @@
+"""One slide from file to files in three steps, each timed: prepare, segment, write.
+
+The steps of several slides may overlap: a thread prepares the next slide while the networks work,
+and another writes the one before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from h2g.concurrency import Stopwatch
+from h2g.engines.engine import Network
+from h2g.errors import SlideError
+from h2g.folders.predictions import SlideRequest
+from h2g.prediction.loaded_model import LoadedModel
+from h2g.results.outputs import SlideFiles, write_outputs
+from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
+from h2g.slides.reading import SlideInfo, SlidePool, read_low_resolution
+from h2g.slides.tissue_patches import locate_patches, read_batches
+from h2g.stages.chain import NETWORKS
+
+
+class Segmenter(Protocol):
+    """Segments slides with a model, whatever runs it."""
+
+    def open(self) -> dict[str, Any]:
+        """Loads what is slow to load; slides may be prepared before.
+
+        Returns:
+            What run.json notes: engine, device, precision, and what else is worth knowing.
+        """
+
+    def prepare(self, pool: SlidePool, request: SlideRequest) -> SlideState | Failure:
+        """Reads what the networks need of a slide; called from another thread."""
+
+    def segment(self, request: SlideRequest, state: SlideState) -> Segmented | Failure:
+        """Runs the networks; called from one thread."""
+
+
+@dataclass
+class ChainSegmenter:
+    """Runs the chain of a model's networks here.
+
+    Attributes:
+        threads: that read patches.
+        batch_size: patches per batch.
+    """
+
+    model: LoadedModel
+    threads: int
+    batch_size: int
+
+    def open(self) -> dict[str, Any]:
+        self._networks = self.model.open_networks(self.batch_size)
+        first = next(iter(self._networks.values()))
+        return {
+            "engine": first.engine,
+            "device": first.device,
+            "precision": first.precision,
+            "threads": self.threads,
+            "batch_size": self.batch_size,
+        }
+
+    def prepare(self, pool: SlidePool, request: SlideRequest) -> SlideState | Failure:
+        start = time.perf_counter()
+        info: SlideInfo | None = None
+        try:
+            with pool.lease(request.path, request.mpp) as slide:
+                info = slide.info
+                state = prepare_slide(
+                    pool,
+                    slide,
+                    self.model,
+                    request,
+                    threads=self.threads,
+                    batch_size=self.batch_size,
+                )
+        except SlideError as error:
+            return Failure(str(error), info)
+        except OSError as error:  # nothing is written here: the slide's own place fails
+            return Failure(f"{request.path}: cannot be read ({error.strerror}).", info)
+        if isinstance(state, Failure):
+            return state
+        return dataclasses.replace(state, seconds=Seconds(tissue=time.perf_counter() - start))
+
+    def segment(self, request: SlideRequest, state: SlideState) -> Segmented | Failure:
+        return segment_slide(state, self._networks)
+
+
+def predict_slide(
+    request: SlideRequest, segmenter: Segmenter, files: SlideFiles, *, threads: int
+) -> tuple[Segmented, Seconds]:
+    """The three steps one after the other.
+
+    Raises:
+        SlideError: the slide cannot be read, or has no resolution or no tissue.
+    """
+    with closing(SlidePool(max_open=threads + 1)) as pool:
+        state = segmenter.prepare(pool, request)
+        if isinstance(state, Failure):
+            raise SlideError(state.reason)
+        segmented = segmenter.segment(request, state)
+        if isinstance(segmented, Failure):
+            raise SlideError(segmented.reason)
+        return segmented, write_slide(segmented, files)[1]
+
+
+def prepare_slide(
+    pool: SlidePool,
+    slide: Any,
+    model: LoadedModel,
+    request: SlideRequest,
+    *,
+    threads: int,
+    batch_size: int,
+) -> SlideState | Failure:
+    """Finds a slide's patches, starts to read them, and reads its low-resolution picture."""
+    settings = model.preprocessing
+    located = locate_patches(slide, settings, wanted=model.takes_patches)
+    reason = located.why_none(settings)
+    if reason:
+        return Failure(f"{request.path.name}: {reason}", located.info, located.tissue)
+    batches = None
+    if model.takes_patches:
+        batches = read_batches(pool, located, request.mpp, threads=threads, batch_size=batch_size)
+    try:
+        plane = read_low_resolution(slide, settings.low_resolution)
+    except BaseException:
+        if batches is not None:
+            batches.close()
+        raise
+    return SlideState(plane, model.class_names, located, batches)
+
+
+def segment_slide(state: SlideState, networks: dict[str, Network]) -> Segmented | Failure:
+    """Runs the networks on a slide, one after the other; a Failure when a patch cannot be read."""
+    start, located, prepared = time.perf_counter(), state.located, state.seconds.tissue
+    if located is None:
+        raise ValueError("a slide that was not prepared")
+    spent: dict[str, float] = {}
+    for name, network in networks.items():
+        begun = time.perf_counter()
+        before = state.seconds
+        try:
+            state = NETWORKS[name].apply(state, network)
+        except SlideError as error:
+            return Failure(str(error), located.info, located.tissue)
+        elsewhere = state.seconds.waiting - before.waiting
+        elsewhere += state.seconds.stitching - before.stitching
+        spent[name] = time.perf_counter() - begun - elsewhere
+    drawing = Stopwatch()
+    with drawing:
+        height, width = state.plane.rgb.shape[:2]
+        labels = state.labels((width, height))
+    spent[name] += drawing.seconds
+    total = prepared + time.perf_counter() - start
+    seconds = dataclasses.replace(state.seconds, networks=spent, total=total)
+    return Segmented(located, state.plane, state.class_names, state.heatmap, labels, seconds)
+
+
+def write_slide(slide: Segmented, files: SlideFiles) -> tuple[list[str], Seconds]:
+    """Writes the slide's files; their names, and the seconds of all three steps."""
+    watch = Stopwatch()
+    with watch:
+        outputs = write_outputs(slide, files)
+    total = slide.seconds.total + watch.seconds
+    return outputs, dataclasses.replace(slide.seconds, writing=watch.seconds, total=total)

@@ -1,0 +1,188 @@
+"""The files and the summary row of one predicted slide.
+
+A new output: a function that writes it, and one row in OUTPUTS.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+
+from h2g.annotations.qupath import write_geojson
+from h2g.annotations.raster import regions_from_labels
+from h2g.annotations.regions import AnnotatedRegions, Region
+from h2g.files import replacing
+from h2g.folders.predictions import Row
+from h2g.reporting.overlay import write_overlay
+from h2g.results.slide_state import Seconds, Segmented
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.writing import write_heatmap, write_pyramid
+
+# Of a pixel of the segmentation: outlines lose the stairs of a slanted edge, no speck.
+SIMPLIFICATION = 0.5
+
+
+@dataclass(frozen=True)
+class SlideFiles:
+    """Where the outputs of one slide lie.
+
+    Attributes:
+        root: the prediction folder.
+        name: of the slide.
+    """
+
+    root: Path
+    name: str
+
+    def __getitem__(self, output: str) -> Path:
+        """The file of an output, by its name in OUTPUTS."""
+        kind = OUTPUTS[output]
+        return self.root / kind.folder / f"{self.name}{kind.suffix}"
+
+
+def write_outputs(slide: Segmented, files: SlideFiles) -> list[str]:
+    """Writes all files of a slide, each whole or not at all.
+
+    Returns:
+        Their paths relative to the prediction folder.
+    """
+    wanted = [
+        (kind, files[name])
+        for name, kind in OUTPUTS.items()
+        if slide.heatmap is not None or not kind.of_heatmap
+    ]
+    # Outlines come first, and take about as long as all the rest together.
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(lambda each: each[0].write(slide, each[1]), wanted))
+    return [file.relative_to(files.root).as_posix() for _, file in wanted]
+
+
+def _write_outlines(slide: Segmented, path: Path) -> None:
+    bounds_level0 = slide.located.info.bounds_level0
+    write_geojson(outline(slide), path, class_names=slide.class_names, bounds_level0=bounds_level0)
+
+
+def outline(slide: Segmented) -> AnnotatedRegions:
+    """The labels as polygons in level-0 pixels, lightly simplified."""
+    info = slide.located.info
+    exact = regions_from_labels(
+        slide.labels, slide.class_names, field_level0=info.field_level0, source=info.path
+    )
+    tolerance = SIMPLIFICATION * info.field_level0[0] / slide.labels.shape[1]
+    regions = [
+        Region(shapely.simplify(region.geometry, tolerance), region.class_name)
+        for region in exact.regions
+    ]
+    return AnnotatedRegions(tuple(regions), info.path)
+
+
+def _write_patches(slide: Segmented, path: Path) -> None:
+    """wsinfer's patch table: squares in level-0 pixels with their class probabilities."""
+    grid, heatmap = slide.located.grid, _heatmap(slide)
+    side = round(grid.plan.step_level0)
+    header = ["minx", "miny", "width", "height", *(f"prob_{name}" for name in slide.class_names)]
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        for row, col in slide.located.cells.tolist():
+            probabilities = (f"{value:.6g}" for value in heatmap.values[row, col])
+            writer.writerow([*grid.xy_level0(row, col), side, side, *probabilities])
+
+
+def _heatmap(slide: Segmented) -> Heatmap:
+    if slide.heatmap is None:
+        raise ValueError("this slide has no heatmap")
+    return slide.heatmap
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file per slide.
+
+    Attributes:
+        folder: of the prediction folder.
+        of_heatmap: there is none without a heatmap.
+    """
+
+    folder: str
+    suffix: str
+    write: Callable[[Segmented, Path], None]
+    of_heatmap: bool = False
+
+
+OUTPUTS: dict[str, Output] = {
+    "geojson": Output("geojson", ".geojson", _write_outlines),
+    "heatmap": Output(
+        "heatmaps",
+        ".tiff",
+        lambda slide, path: write_heatmap(path, _heatmap(slide)),
+        of_heatmap=True,
+    ),
+    "patches": Output("patches", ".csv", _write_patches, of_heatmap=True),
+    "segmentation": Output(
+        "segmentations",
+        ".tiff",
+        lambda slide, path: write_pyramid(path, slide.labels, mpp=_pixel_um(slide)),
+    ),
+    "overlay": Output(
+        "overlays",
+        ".png",
+        lambda slide, path: write_overlay(path, slide.plane, slide.labels, slide.heatmap),
+    ),
+}
+
+
+def summary_row(slide: Segmented, seconds: Seconds) -> Row:
+    """The slide's row of summary.csv, without its name, file and outputs."""
+    info, tissue = slide.located.info, slide.located.tissue
+    tumour = slide.labels > 0
+    row: Row = {
+        "status": "ok",
+        "reason": "",
+        "mpp": info.known_mpp,
+        "mpp_source": info.mpp_source,
+        "tissue_mm2": round(tissue.area_mm2, 4),
+        "tumour_mm2": round(_area_mm2(slide, tumour), 4),
+        "tumour_percent": round(_percent_of_tissue(tissue.mask, tumour), 2),
+        "patches": len(slide.located.cells),
+        "seconds_tissue": round(seconds.tissue, 3),
+        "seconds_read": round(seconds.read, 3),
+        **{f"seconds_{name}": round(value, 3) for name, value in seconds.networks.items()},
+        "seconds_writing": round(seconds.writing, 3),
+        "seconds_total": round(seconds.total, 3),
+    }
+    if len(slide.class_names) > 2:
+        for index, name in enumerate(slide.class_names[1:], start=1):
+            row[f"mm2_{name}"] = round(_area_mm2(slide, slide.labels == index), 4)
+    return row
+
+
+def _pixel_um(slide: Segmented) -> tuple[float, float]:
+    """(width, height) of a label's pixel; a level's sides are rounded, so they differ a little."""
+    height, width = slide.labels.shape
+    info = slide.located.info
+    field_um = [side * info.known_mpp for side in info.field_level0]
+    return field_um[0] / width, field_um[1] / height
+
+
+def _area_mm2(slide: Segmented, inside: np.ndarray) -> float:
+    width_um, height_um = _pixel_um(slide)
+    return int(np.count_nonzero(inside)) * width_um * height_um / 1e6
+
+
+def _percent_of_tissue(tissue: np.ndarray, tumour: np.ndarray) -> float:
+    size_px = (tumour.shape[1], tumour.shape[0])
+    fitted = cv2.resize(tissue.astype(np.uint8), size_px, interpolation=cv2.INTER_NEAREST_EXACT)
+    inside = fitted > 0
+    whole = int(np.count_nonzero(inside))
+    return 100 * int(np.count_nonzero(tumour & inside)) / whole if whole else 0.0

@@ -1,0 +1,105 @@
+"""The patches of a slide that hold tissue, and reading them in batches on several threads."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from h2g.concurrency import ReadAhead
+from h2g.recipes.preprocessing import Preprocessing
+from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
+from h2g.slides.reading import Slide, SlideInfo, SlidePool, read_patch
+from h2g.slides.tissue import TissueMask, find_tissue
+
+BATCH_SIZE = 16
+# What is read and lies waiting at most: keeps the network busy through slow tiles.
+WAITING_BYTES = 128 << 20
+# h2g.benchmarking.bound listens for it.
+FIRST_READ = "%s: the first patches are read."
+# (n, 2) cells -> (n, S, S, 3) uint8
+PatchBatches = ReadAhead[np.ndarray, np.ndarray]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Located:
+    """The patches of a slide that hold tissue.
+
+    Attributes:
+        cells: (n, 2) int, row and column in ``grid``, row by row.
+        wanted: whether any network takes patches; else there are no cells.
+    """
+
+    info: SlideInfo
+    tissue: TissueMask
+    grid: PatchGrid
+    cells: np.ndarray
+    wanted: bool = True
+
+    def why_none(self, preprocessing: Preprocessing) -> str | None:
+        """Why there is nothing to segment, or None when there is."""
+        if len(self.cells) or (not self.wanted and self.tissue.mask.any()):
+            return None
+        rule = f"rule {preprocessing.tissue.rule} at {preprocessing.tissue.threshold:g}"
+        if not self.tissue.mask.any():
+            return f"no tissue found ({rule}); 'h2g tissue' shows what the rule sees."
+        return (
+            f"no patch has more than {preprocessing.patch.min_tissue:.0%} tissue ({rule}, "
+            f"{self.tissue.area_mm2:.3f} mm2 found); 'h2g tissue' shows what the rule sees."
+        )
+
+
+def locate_patches(
+    slide: Slide,
+    preprocessing: Preprocessing,
+    *,
+    tissue: TissueMask | None = None,
+    wanted: bool = True,
+) -> Located:
+    """Which patches of a slide hold tissue.
+
+    Args:
+        tissue: found before by the same rule.
+        wanted: off where only the tissue is.
+    """
+    grid = patch_grid(slide.info, preprocessing.patch)
+    if grid.plan.read_px != grid.plan.size_px:
+        logger.debug(
+            "%s: no level within %.0f %% of %g um/px; patches are resampled from level %d.",
+            slide.info.path.name,
+            100 * preprocessing.patch.tolerance,
+            preprocessing.patch.mpp,
+            grid.plan.level,
+        )
+    if tissue is None:
+        tissue = find_tissue(slide, preprocessing.tissue)
+    cells = np.empty((0, 2), int)
+    if wanted:
+        cells = np.argwhere(tissue_cells(grid, tissue, preprocessing.patch))
+    return Located(slide.info, tissue, grid, cells, wanted)
+
+
+def read_batches(
+    pool: SlidePool, located: Located, mpp: float | None, *, threads: int, batch_size: int
+) -> PatchBatches:
+    """The located patches in batches of neighbours, being read from now on."""
+    grid, cells = located.grid, located.cells
+
+    def read(batch: np.ndarray) -> np.ndarray:
+        with pool.lease(located.info.path, mpp) as slide:
+            patches = np.stack([read_cell(slide, grid, cell) for cell in batch])
+        if batch is batches[0]:
+            logger.debug(FIRST_READ, located.info.path.name)
+        return patches
+
+    batches = [cells[start : start + batch_size] for start in range(0, len(cells), batch_size)]
+    waiting = WAITING_BYTES // (batch_size * grid.plan.size_px**2 * 3)
+    return ReadAhead(read, batches, threads=threads, ahead=max(2 * threads, waiting))
+
+
+def read_cell(slide: Slide, grid: PatchGrid, cell: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8, the patch of one (row, column)."""
+    return read_patch(slide, grid.plan, grid.xy_level0(int(cell[0]), int(cell[1])))

@@ -1,0 +1,169 @@
+"""The stage that finds tissue types among patches, and the frozen graph that tells them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from h2g.clustering.features import (
+    DrawnPatches,
+    keep_features,
+    missing_batches,
+    open_cache,
+    read_features,
+)
+from h2g.clustering.fit import fit_clusters
+from h2g.clustering.graph import cluster_network, feature_network, on_pixels, save_clusters
+from h2g.concurrency import ReadAhead
+from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
+from h2g.data.sampler import SlidePatches
+from h2g.errors import RunError
+from h2g.files import file_sha256, replacing, write_text
+from h2g.folders.run import Run
+from h2g.recipes.clustering import ClusteringSettings
+from h2g.stages.clusters.cluster_tables import cluster_table, describe_clusters, draw_pictures
+from h2g.stages.clusters.clusters_stage import CLUSTERS, FOLDER
+from h2g.stages.patch.patch_stage import patch_settings
+from h2g.stages.run_chain import is_finished
+
+logger = logging.getLogger(__name__)
+
+AHEAD = 2  # batches that wait for the network, besides those that are being read
+
+
+def clustering_settings(
+    run: Run, *, features: str | None = None, weights: str | None = None
+) -> ClusteringSettings:
+    """The recipe's, or the paper's where it has none, with what is given instead."""
+    given = {"features": features, "weights": weights}
+    settings = run.recipe.clustering or ClusteringSettings()
+    return settings.model_copy(update={key: value for key, value in given.items() if value})
+
+
+def cluster_run(run: Run, settings: ClusteringSettings) -> None:
+    """The cluster stage alone, of any prepared run; nothing when it is done."""
+    if is_finished(run, CLUSTERS):
+        logger.info("%s: the %s stage is done.", run.path, CLUSTERS.name)
+        return
+    with run.stage(CLUSTERS.name):
+        find_clusters(run, settings)
+
+
+def find_clusters(run: Run, settings: ClusteringSettings) -> None:
+    """Finds the clusters of a prepared run's training patches, or goes on with it.
+
+    Writes clusters/{model.keras,saved_model,clusters.json,patches.parquet} and three pictures.
+
+    Raises:
+        RunError: the run is not prepared, or its own classifier is wanted and not trained.
+        ModelError, WrongUseError: no such features, or weights that cannot be had.
+        TrainingError: no patch can be read, or the patches have no clusters.
+    """
+    folder, cache = run.stage_folder(FOLDER), run.stage_folder(FOLDER) / "features"
+    slides = labelled_slides(run, "train")
+    source = _features_file(run, settings)
+    size_px = run.recipe.preprocessing.patch.size_px
+    # Random weights, too, are the same when a stopped stage goes on.
+    keras.utils.set_random_seed(run.recipe.seed)
+    network = feature_network(source, weights=settings.weights, size_px=size_px)
+    open_cache(cache, _about(source, settings, slides))
+    _extract(run, settings, slides, cache, on_pixels(network))
+    drawn = read_features(cache, settings.batches)
+    fitted = fit_clusters(drawn.features, settings, seed=run.recipe.seed)
+    patches = cluster_table(drawn, fitted, slides)
+    with replacing(folder / "patches.parquet") as temporary:
+        patches.to_parquet(temporary, index=False)
+    document = {
+        "settings": settings.model_dump(mode="json"),
+        **describe_clusters(patches, fitted, run.recipe.class_names),
+    }
+    write_text(folder / "clusters.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    draw_pictures(folder, patches, document, slides, run.recipe.class_names)
+    save_clusters(cluster_network(network, fitted), folder)
+    # Only a stage that was stopped needs them.
+    shutil.rmtree(cache)
+
+
+def read_clusters(run: Run) -> dict[str, Any]:
+    """clusters.json: the settings, the components and their share of the variance, and a row a
+    cluster (h2g.stages.clusters.cluster_tables.describe_clusters).
+
+    Raises:
+        RunError: the run has no clusters.
+    """
+    file = run.stage_folder(FOLDER) / "clusters.json"
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{run.path}: no clusters there. Find them: h2g cluster {run.path}"
+        ) from error
+
+
+def _features_file(run: Run, settings: ClusteringSettings) -> str:
+    if settings.features != "patch":
+        return settings.features
+    return str(run.trained_models(["patch"])["patch"])
+
+
+def _about(
+    source: str, settings: ClusteringSettings, slides: Sequence[SlidePatches]
+) -> dict[str, Any]:
+    """What the features of a batch depend on, besides what a run never changes."""
+    files = [Path(name).expanduser() for name in (source, settings.weights)]
+    return {
+        "features": source,
+        "weights": settings.weights,
+        "sha256": [file_sha256(file) for file in files if file.is_file()],
+        "batch_size": settings.batch_size,
+        "slides": {slide.name: len(slide.labels) for slide in slides},
+    }
+
+
+def _extract(
+    run: Run,
+    settings: ClusteringSettings,
+    slides: Sequence[SlidePatches],
+    cache: Path,
+    extract: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """Features of the batches that the cache lacks; threads read while the network runs."""
+    numbers = missing_batches(cache, settings.batches)
+    if not numbers:
+        return
+    workers = patch_settings(run.recipe).workers
+    batches = BatchSettings(
+        batch_size=settings.batch_size,
+        class_count=len(run.recipe.class_names),
+        seed=run.recipe.seed,
+        workers=workers,
+    )
+    source = PatchSource(slides, batches, run.recipe.sampler.order)
+    read = partial(_read, source)
+    try:
+        with ReadAhead(read, numbers, threads=workers, ahead=workers + AHEAD) as drawn:
+            keep_features(cache, drawn, extract, count=len(numbers))
+    finally:
+        source.close()
+
+
+def _read(source: PatchSource, number: int) -> DrawnPatches:
+    while True:
+        draws = source.draws(number)
+        pixels, labels = source.read(number)
+        # Other threads may have dropped a slide meanwhile, which changes what is drawn.
+        if source.draws(number) == draws:
+            return DrawnPatches(
+                pixels=pixels,
+                labels=labels,
+                slides=np.array([draw.slide for draw in draws], np.int32),
+                patches=np.array([draw.patch for draw in draws], np.int32),
+            )

@@ -1,0 +1,148 @@
+"""Scores a run on a split: patch-wise, smoothed and refined, slide by slide, resumable.
+
+Writes run/evaluation/<split>/: scores.csv, table.md, scores.json, slides/<slide>.json (what was
+counted, and with which models), labels/<slide>.png (the segmentation that was scored), overlays/,
+and the patch classifier's own report (h2g.evaluation.patch_tables).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+
+from h2g.engines.engine import Network
+from h2g.errors import H2GError, RunError
+from h2g.evaluation.overlays import write_overlays
+from h2g.evaluation.scores import Evaluation
+from h2g.evaluation.smoothing import CANDIDATES_UM, Smoothing, choose_smoothing
+from h2g.evaluation.tables import write_tables
+from h2g.files import file_sha256, write_text
+from h2g.folders.cohort import Split
+from h2g.folders.run import Run
+from h2g.recipes.recipe import Recipe
+from h2g.stages.chain import NETWORKS, SMOOTHED, network_names, variants
+from h2g.stages.run_network import open_run_network
+from h2g.stages.slide_scoring import (
+    Evaluator,
+    annotation_sha256,
+    per_slide,
+    score_slide,
+    stored_document,
+)
+
+logger = logging.getLogger(__name__)
+# A side of the raster where no refinement network sets it.
+SIDE_PX = 1024
+
+
+def evaluate_run(
+    run: Run,
+    split: Split,
+    *,
+    threads: int = 2,
+    open_network: Callable[[Run, str], Network] = open_run_network,
+) -> Evaluation:
+    """Scores every slide of a split and writes the tables and overlays.
+
+    Slides scored before with the same networks, annotation and smoothing are not scored again.
+
+    Args:
+        threads: that decode patches, where a heatmap is missing.
+        open_network: opens a network by its stage's name; called when it is first needed.
+    Raises:
+        RunError: an empty split, or networks that are not trained.
+        H2GError: not one slide could be scored.
+    """
+    evaluator = _evaluator(run, open_network, threads)
+    rows = run.cohort.split(split)
+    if not rows:
+        raise RunError(f"{run.path}: its cohort has no slide in split '{split}'.")
+    folder = run.path / "evaluation" / split
+    with run.stage("evaluation"):
+        smoothing = _smoothing(evaluator) if evaluator.has_heatmaps else None
+        sigma_um = smoothing.sigma_um if smoothing else None
+        scored, failed = per_slide(
+            evaluator,
+            rows,
+            lambda row: score_slide(evaluator, row, sigma_um, folder),
+            f"scoring {split}",
+        )
+        if not scored:
+            reasons = " ".join(f"{slide.slide}: {slide.reason}" for slide in failed)
+            raise H2GError(f"None of the {len(rows)} slides of '{split}' was scored. {reasons}")
+        evaluation = Evaluation(
+            split=split,
+            class_names=run.recipe.class_names[1:],
+            size_px=evaluator.size_px,
+            sigma_um=sigma_um,
+            variants=_scored_variants(evaluator, sigma_um),
+            final_variant=evaluator.variants[-1],
+            all_variants=variants(),
+            slides=tuple(scored),
+            failed=tuple(failed),
+        )
+        write_tables(evaluation, folder)
+        for name in evaluator.networks:
+            report = NETWORKS[name].report
+            if report is not None:
+                report(evaluator, split, folder)
+        write_overlays(run, evaluation, folder)
+    return evaluation
+
+
+def _scored_variants(evaluator: Evaluator, sigma_um: float | None) -> tuple[str, ...]:
+    scored = {*evaluator.variants, *([SMOOTHED] if sigma_um is not None else [])}
+    return tuple(variant for variant in variants() if variant in scored)
+
+
+def _evaluator(run: Run, open_network: Callable[[Run, str], Network], threads: int) -> Evaluator:
+    models = run.trained_models(network_names(run.recipe))
+    made_of = {"recipe": file_sha256(run.path / "recipe.yaml")}
+    made_of |= {stage: file_sha256(file) for stage, file in models.items()}
+    opened = functools.cache(functools.partial(open_network, run))
+    return Evaluator(run, opened, threads, made_of, raster_size(run.recipe))
+
+
+def raster_size(recipe: Recipe) -> tuple[int, int]:
+    """(width, height) of the raster in which pixels are counted: that of the last network's own
+    answer, where that is a picture of the slide's field."""
+    *_, last = network_names(recipe)
+    *_, answer = NETWORKS[last].shapes(recipe)
+    rows, cols = answer[:2] if len(answer) == 3 and not NETWORKS[last].many else (None, None)
+    return (cols or SIDE_PX, rows or SIDE_PX)
+
+
+def _smoothing(evaluator: Evaluator) -> Smoothing | None:
+    """The width chosen on the validation slides, kept in evaluation/smoothing.json."""
+    run = evaluator.run
+    rows = run.cohort.split("val")
+    file = run.path / "evaluation" / "smoothing.json"
+    key = {
+        "recipe": evaluator.made_of["recipe"],
+        "made_of": evaluator.made_of[evaluator.networks[0]],
+        "size_px": list(evaluator.size_px),
+        "candidates_um": list(CANDIDATES_UM),
+        "annotations": {row.name: annotation_sha256(row) for row in rows},
+    }
+    stored = stored_document(file, key)
+    if stored is not None:
+        means = {float(sigma_um): dice for sigma_um, dice in stored["mean_dice"].items()}
+        return Smoothing(stored["sigma_um"], means)
+    cases, failed = per_slide(
+        evaluator,
+        rows,
+        lambda row: (evaluator.heatmap(row), evaluator.truth(row)),
+        "reading val slides",
+    )
+    for slide in failed:
+        logger.warning("%s has no part in choosing the smoothing: %s", slide.slide, slide.reason)
+    if not cases:
+        logger.warning("No validation slide could be read: there is no smoothed variant.")
+        return None
+    smoothing = choose_smoothing(cases, run.recipe.class_names)
+    if not failed:
+        write_text(file, json.dumps({"key": key, **asdict(smoothing)}, indent=2) + "\n")
+    return smoothing

@@ -1,0 +1,133 @@
+"""The heatmap of a slide: threads read patches of tissue while the network classifies them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from h2g.concurrency import Stopwatch
+from h2g.engines.engine import PATCH_INPUT, Feed, Network
+from h2g.errors import SlideError
+from h2g.progress import progress
+from h2g.recipes.preprocessing import Preprocessing
+from h2g.results.slide_state import SlideState
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.reading import SlideInfo, SlidePool
+from h2g.slides.tissue import TissueMask
+from h2g.slides.tissue_patches import (
+    BATCH_SIZE,
+    Located,
+    locate_patches,
+    read_batches,
+)
+
+
+@dataclass(frozen=True)
+class LoopSeconds:
+    """Wall seconds of filling a heatmap; the three parts are the whole loop.
+
+    Attributes:
+        waiting: for patches. An engine that runs several batches at once works meanwhile.
+        inference: the rest but ``stitching``.
+        stitching: putting probabilities into the heatmap.
+    """
+
+    waiting: float
+    inference: float
+    stitching: float
+
+
+@dataclass(frozen=True)
+class Patchwise:
+    heatmap: Heatmap
+    tissue: TissueMask
+    info: SlideInfo
+    patches: int
+
+
+def classify_patches(state: SlideState, network: Network) -> SlideState:
+    """The slide with its heatmap, from the patches that are being read.
+
+    Raises:
+        SlideError: a patch cannot be read.
+    """
+    if state.batches is None or state.located is None:
+        raise ValueError("no patches of this slide are being read")
+    with state.batches as batches:
+        heatmap, loop = classify_batches(batches, network, state.located, len(state.class_names))
+    seconds = dataclasses.replace(
+        state.seconds,
+        read=state.batches.seconds,
+        waiting=loop.waiting,
+        stitching=loop.stitching,
+    )
+    return dataclasses.replace(state, heatmap=heatmap, batches=None, seconds=seconds)
+
+
+def classify_slide(
+    slide_path: Path,
+    mpp: float | None,
+    network: Network,
+    preprocessing: Preprocessing,
+    class_count: int,
+    *,
+    threads: int,
+    batch_size: int = BATCH_SIZE,
+    tissue: TissueMask | None = None,
+) -> Patchwise:
+    """Class probabilities of every patch of a slide that holds tissue.
+
+    Args:
+        mpp: um/px of level 0; None takes the slide's own.
+        tissue: found before by the same rule.
+    Raises:
+        SlideError: the slide cannot be read, has no resolution or no tissue.
+    """
+    with closing(SlidePool(max_open=threads + 1)) as pool:
+        with pool.lease(slide_path, mpp) as slide:
+            located = locate_patches(slide, preprocessing, tissue=tissue)
+        reason = located.why_none(preprocessing)
+        if reason:
+            raise SlideError(f"{slide_path.name}: {reason}")
+        with read_batches(pool, located, mpp, threads=threads, batch_size=batch_size) as batches:
+            heatmap, _ = classify_batches(batches, network, located, class_count)
+    return Patchwise(heatmap, located.tissue, located.info, len(located.cells))
+
+
+def classify_batches(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    network: Network,
+    located: Located,
+    class_count: int,
+) -> tuple[Heatmap, LoopSeconds]:
+    """The heatmap, filled as batches arrive.
+
+    Args:
+        batches: ``(cells, patches)`` as h2g.slides.tissue_patches.read_batches gives them.
+    """
+    grid, info = located.grid, located.info
+    values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
+    start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
+    answers = network.run_each(_feeds(waiting.each(batches)))
+    # Closed whatever ends the loop: no batch is in the network then.
+    with progress(info.path.stem, len(located.cells)) as advance, closing(answers):
+        for cells, probabilities in answers:
+            with stitching:
+                values[cells[:, 0], cells[:, 1]] = probabilities
+            advance(len(cells))
+    total = time.perf_counter() - start
+    inference = total - waiting.seconds - stitching.seconds
+    heatmap = Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
+    return heatmap, LoopSeconds(waiting.seconds, inference, stitching.seconds)
+
+
+def _feeds(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> Iterator[tuple[np.ndarray, Feed]]:
+    return ((cells, {PATCH_INPUT: patches}) for cells, patches in batches)

@@ -1,0 +1,143 @@
+"""Stage 1: the patch classifier, trained on patches that the sampling tree draws."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from h2g.data.dataset import Weigh, patch_dataset
+from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
+from h2g.data.sampler import SlidePatches
+from h2g.errors import RunError
+from h2g.folders.run import Run
+from h2g.models.registry import build_patch_model
+from h2g.recipes.recipe import Recipe
+from h2g.stages.patch.cluster_weights import open_weigher
+from h2g.stages.patch.patch_stage import patch_settings
+from h2g.training.checkpoint import TrainingState
+from h2g.training.class_weights import split_weigher
+from h2g.training.fit import StageTraining, fit_stage
+from h2g.training.resources import Resources
+
+
+def train_patch(run: Run, resources: Resources = Resources()) -> TrainingState:
+    """Trains the patch classifier of a prepared run, or goes on with it.
+
+    Writes patch/{model.keras,history.csv,history.png}; the model is that of the epoch with the
+    lowest validation loss.
+
+    Raises:
+        RunError: the run is not prepared, or has no clusters and its loss weighs by them.
+        TrainingError, ModelError, WrongUseError: what the recipe or the data make impossible.
+    """
+    stage = classifier_training(
+        run,
+        train=labelled_slides(run, "train"),
+        validation=labelled_slides(run, "val"),
+        folder=run.stage_folder("patch"),
+    )
+    return fit_stage(stage, resources)
+
+
+def classifier_training(
+    run: Run,
+    *,
+    train: Sequence[SlidePatches],
+    validation: Sequence[SlidePatches],
+    folder: Path,
+    part: str = "",
+) -> StageTraining:
+    """The training of a classifier with the recipe's settings on these slides.
+
+    Args:
+        folder: where it is kept.
+        part: as in StageTraining.
+    Raises:
+        RunError: the run has no clusters and its loss weighs by them.
+    """
+    recipe, settings = run.recipe, patch_settings(run.recipe)
+    by_cluster = _cluster_weigher(run)
+
+    def weigher(slides: Sequence[SlidePatches]) -> Weigh | None:
+        order = recipe.sampler.order
+        return split_weigher(settings.class_weights, slides, order, recipe.class_names, by_cluster)
+
+    return StageTraining(
+        name="patch",
+        part=part,
+        folder=folder,
+        settings=settings,
+        steps_per_epoch=settings.steps_per_epoch,
+        seed=recipe.seed,
+        build=partial(patch_network, recipe),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
+        metrics=(keras.metrics.CategoricalAccuracy(name="accuracy"),),
+        # Each by the rates of its own sampling tree: what is balanced is balanced in both.
+        train=partial(training_batches, run, train, weigh=weigher(train)),
+        validation=partial(validation_batches, run, validation, weigh=weigher(validation)),
+    )
+
+
+def patch_network(recipe: Recipe) -> keras.Model:
+    """The classifier that a recipe with a patch stage trains, with its first weights.
+
+    Raises:
+        WrongUseError, ModelError: as build_patch_model.
+    """
+    settings = patch_settings(recipe)
+    return build_patch_model(
+        settings.model,
+        size_px=recipe.preprocessing.patch.size_px,
+        num_classes=len(recipe.class_names),
+        weights=settings.weights,
+        options=settings.options,
+    )
+
+
+@contextlib.contextmanager
+def training_batches(
+    run: Run, slides: Sequence[SlidePatches], first_batch: int, *, weigh: Weigh | None = None
+) -> Iterator[tf.data.Dataset]:
+    """Augmented batches without end; see patch_dataset."""
+    source = patch_source(run, slides, first_batch=first_batch)
+    with contextlib.closing(source), source.raising_failure():
+        yield patch_dataset(source, patch_settings(run.recipe).augmentation, weigh=weigh)
+
+
+@contextlib.contextmanager
+def validation_batches(
+    run: Run, slides: Sequence[SlidePatches], *, weigh: Weigh | None = None
+) -> Iterator[tf.data.Dataset]:
+    """The same batches, not augmented, whenever iterated."""
+    source = patch_source(run, slides)
+    with contextlib.closing(source), source.raising_failure():
+        yield patch_dataset(source, weigh=weigh).take(patch_settings(run.recipe).validation_steps)
+
+
+def _cluster_weigher(run: Run) -> Weigh | None:
+    loss = patch_settings(run.recipe).loss
+    if loss == "crossentropy":
+        return None
+    file = run.model_file("clusters")
+    if not file.is_file():
+        raise RunError(
+            f"{run.path}: patch.loss {loss} needs clusters. Find them: h2g cluster {run.path}"
+        )
+    return open_weigher(file, form=loss)
+
+
+def patch_source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int = 0) -> PatchSource:
+    """The classifier's patches, drawn by the recipe's sampling tree; close it."""
+    settings = BatchSettings(
+        batch_size=patch_settings(run.recipe).batch_size,
+        class_count=len(run.recipe.class_names),
+        seed=run.recipe.seed,
+        first_batch=first_batch,
+        workers=patch_settings(run.recipe).workers,
+    )
+    return PatchSource(slides, settings, run.recipe.sampler.order)

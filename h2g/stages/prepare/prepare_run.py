@@ -1,0 +1,242 @@
+"""From a cohort to the labelled patches of its slides: the preparing stage of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from h2g.annotations.reading import read_annotations
+from h2g.data.labelling import DISCARDED, class_shares, label_cells
+from h2g.data.patch_index import PatchIndex, read_patch_index, write_patch_index
+from h2g.errors import CohortError, H2GError, RunError
+from h2g.folders.cohort import SPLITS, CohortSlide, Split
+from h2g.folders.run import Run
+from h2g.progress import progress
+from h2g.recipes.recipe import Recipe
+from h2g.slides.grid import PatchGrid, cell_shares, patch_grid, tissue_cells
+from h2g.slides.reading import describe_slide, open_slide
+from h2g.slides.tissue import TissueMask, find_tissue, write_tissue
+
+__all__ = [
+    "PatchIndex",
+    "check_counts",
+    "count_patches",
+    "index_cohort",
+    "index_slide",
+    "prepare_run",
+    "read_patch_index",
+    "write_patch_index",
+]
+
+log = logging.getLogger(__name__)
+
+LEARNED: tuple[Split, ...] = ("train", "val")  # the splits that training cannot do without
+# A class of fewer patches is told: the sampler draws it as often as one of millions.
+FEW_PATCHES = 20
+
+
+def prepare_run(run: Run, *, jobs: int) -> pd.DataFrame:
+    """Indexes the slides of a run that are not indexed yet, and counts their patches.
+
+    A slide that fails is logged and left out: it has no file in ``index``.
+
+    Returns:
+        As :func:`count_patches`.
+    Raises:
+        CohortError: nothing left to train or validate with, or not of every class.
+    """
+    index_cohort(run, jobs=jobs)
+    counts = count_patches(run)
+    check_counts(run, counts)
+    return counts
+
+
+def index_cohort(run: Run, *, jobs: int) -> dict[str, str]:
+    """Writes ``index`` and ``tissue`` of every slide of the run that lacks them.
+
+    Args:
+        jobs: processes that work at once; with 1, this one does.
+    Returns:
+        The slides that failed, and why.
+    """
+    slides = [slide for slide in run.cohort.slides if not _is_indexed(run, slide.name)]
+    failed: dict[str, str] = {}
+    if not slides:
+        return failed
+    with progress("Indexing slides", len(slides)) as advance:
+        for name, reason in _outcomes(run, slides, min(jobs, len(slides))):
+            advance(note=name)
+            if reason is not None:
+                log.error("%s is left out: %s", name, reason)
+                failed[name] = reason
+    return failed
+
+
+def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMask]:
+    """The labelled patches and the tissue of one slide.
+
+    Raises:
+        SlideError, AnnotationError: a file that cannot be read.
+    """
+    describe_slide(row.slide, mpp=row.mpp)  # a slide that was cut short shows here
+    settings = recipe.preprocessing
+    with open_slide(row.slide, mpp=row.mpp) as slide:
+        info = slide.info
+        grid = patch_grid(info, settings.patch)
+        annotated = read_annotations(
+            row.annotation,
+            recipe.annotation,
+            field_level0=info.field_level0,
+            bounds_level0=info.bounds_level0,
+        )
+        tissue = find_tissue(slide, settings.tissue)
+    shares = class_shares(grid, annotated, recipe.class_names)
+    labels = label_cells(shares, recipe.labels.min_class)
+    keep = tissue_cells(grid, tissue, settings.patch) & (labels != DISCARDED)
+    if row.split in LEARNED and not annotated.regions:
+        log.warning("%s: nothing is annotated; its patches count as background.", row.annotation)
+    if not keep.any():
+        log.warning("%s: no patch of it has enough tissue and a clear label.", row.name)
+    table = _table(grid, keep, tissue=cell_shares(grid, tissue.mask), labels=labels)
+    return PatchIndex(row.name, table, grid, recipe.class_names), tissue
+
+
+def count_patches(run: Run) -> pd.DataFrame:
+    """Patches of every indexed slide: columns split, grade, slide and one a class."""
+    rows = [
+        {"split": slide.split, "grade": slide.grade, "slide": slide.name, **index.counts()}
+        for slide in run.cohort.slides
+        if (file := run.index_file(slide.name)).exists()
+        for index in [read_patch_index(file)]
+    ]
+    return pd.DataFrame(rows, columns=["split", "grade", "slide", *run.recipe.class_names])
+
+
+def check_counts(run: Run, counts: pd.DataFrame) -> None:
+    """CohortError when training or validation would have no patch of some class; warns of classes
+    of few patches, and of grades that a split has no slide of."""
+    for split in LEARNED:
+        slides = counts[counts["split"] == split]
+        listed = len(run.cohort.split(split))
+        if slides.empty:
+            reason = "they all failed" if listed else "give some slides this split"
+            raise CohortError(
+                f"{run.cohort.path}: no slide to use in split '{split}' ({listed} listed: "
+                f"{reason})."
+            )
+        sums = slides[list(run.recipe.class_names)].sum()
+        for name in sums.index[sums == 0]:
+            have = ", ".join(f"{count} {other}" for other, count in sums.items())
+            raise CohortError(
+                f"{run.cohort.path}: split '{split}' has no patch of class '{name}' (its "
+                f"{len(slides)} slides have: {have}). Look at the annotations' class names, at "
+                "the tissue masks in the run folder, and at labels.min_class and "
+                "preprocessing.patch in the recipe."
+            )
+        if run.recipe.patch is not None:
+            _warn_of_few_patches(run, split, sums)
+    _warn_of_missing_grades(run, counts)
+
+
+def _warn_of_few_patches(run: Run, split: Split, sums: pd.Series) -> None:
+    effect = "they may be learnt by heart" if split == "train" else "a score on them says little"
+    for name, count in sums[(sums > 0) & (sums < FEW_PATCHES)].items():
+        log.warning(
+            "%s: split '%s' has only %d patch%s of class '%s'. The sampler repeats them: %s.",
+            run.cohort.path,
+            split,
+            count,
+            "" if count == 1 else "es",
+            name,
+            effect,
+        )
+
+
+def _warn_of_missing_grades(run: Run, counts: pd.DataFrame) -> None:
+    """One warning for all: such a cohort can be trained on, and its grades not compared."""
+    grades = {split: {*counts["grade"][counts["split"] == split]} for split in SPLITS}
+    known = set().union(*grades.values())
+    gaps = [
+        f"{', '.join(repr(grade) for grade in sorted(known - found))} in split '{split}'"
+        for split, found in grades.items()
+        if found and known - found
+    ]
+    if gaps:
+        log.warning("%s: no slide of grade %s.", run.cohort.path, "; nor of ".join(gaps))
+
+
+def _table(
+    grid: PatchGrid, keep: np.ndarray, *, tissue: np.ndarray, labels: np.ndarray
+) -> pd.DataFrame:
+    rows, cols = np.nonzero(keep)
+    places = [grid.xy_level0(row, col) for row, col in np.argwhere(keep).tolist()]
+    xy_level0 = np.array(places, dtype=np.int64).reshape(-1, 2)
+    return pd.DataFrame(
+        {
+            "x_level0": xy_level0[:, 0],
+            "y_level0": xy_level0[:, 1],
+            "row": rows,
+            "col": cols,
+            "tissue": tissue[keep],
+            "label": labels[keep],
+        }
+    )
+
+
+def _is_indexed(run: Run, name: str) -> bool:
+    try:
+        read_patch_index(run.index_file(name))
+    except RunError:
+        return False
+    return run.tissue_file(name).exists()
+
+
+def _outcomes(
+    run: Run, slides: Sequence[CohortSlide], jobs: int
+) -> Iterator[tuple[str, str | None]]:
+    """Each slide's name, and why it failed or None, in the order in which they are done."""
+    if jobs == 1:
+        for slide in slides:
+            yield slide.name, _index_and_write(run, slide)
+        return
+    level = logging.getLogger("h2g").getEffectiveLevel()
+    # spawn: a fork copies the locks of threads that do not live on in it.
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(level,)
+    ) as pool:
+        tasks = {pool.submit(_index_and_write, run, slide): slide for slide in slides}
+        try:
+            for task in as_completed(tasks):
+                yield tasks[task].name, task.result()
+        except BrokenProcessPool as error:
+            raise H2GError(
+                "A process that indexed slides was killed, perhaps for want of memory. What is "
+                "done is kept: run the same command again with a smaller --jobs."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(log_level: int) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("h2g").setLevel(log_level)
+    cv2.setNumThreads(1)  # the slides are what is shared out among the cores
+
+
+def _index_and_write(run: Run, row: CohortSlide) -> str | None:
+    """Why the slide failed, None when it did not."""
+    try:
+        index, tissue = index_slide(row, run.recipe)
+    except H2GError as error:
+        return str(error)
+    # The index last: a slide with an index is done.
+    write_tissue(tissue, run.tissue_file(row.name))
+    write_patch_index(index, run.index_file(row.name))
+    return None

@@ -1,0 +1,80 @@
+"""What the refinement network is trained on, written once a slide: its picture and its truth."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from h2g.annotations.truth import true_labels
+from h2g.errors import AnnotationError, SlideError
+from h2g.folders.cohort import CohortSlide
+from h2g.folders.run import Run
+from h2g.models.deployment import resize_bilinear
+from h2g.progress import track
+from h2g.recipes.recipe import Recipe
+from h2g.reporting.overlay import write_png
+from h2g.slides.reading import open_slide, read_low_resolution
+from h2g.stages.refinement.refinement_stage import refinement_settings
+
+logger = logging.getLogger(__name__)
+
+
+def image_file(run: Run, name: str) -> Path:
+    """(P, P, 3) uint8 PNG: the low-resolution slide, stretched as in deployment."""
+    return run.stage_folder("refinement") / "inputs" / f"{name}_image.png"
+
+
+def truth_file(run: Run, name: str) -> Path:
+    """(P, P) uint8 PNG: the annotation's labels over the slide's field."""
+    return run.stage_folder("refinement") / "inputs" / f"{name}_truth.png"
+
+
+def write_inputs(run: Run, slides: list[CohortSlide], *, jobs: int) -> list[CohortSlide]:
+    """Writes the files of ``slides`` that are not there yet.
+
+    Args:
+        jobs: threads; reading, resizing and drawing let others work meanwhile.
+    Returns:
+        The slides that have both; the others are reported.
+    """
+    missing = [slide for slide in slides if not truth_file(run, slide.name).exists()]
+    if not missing:
+        return slides
+    with ThreadPoolExecutor(jobs) as threads:
+        written = threads.map(partial(_write, run), missing)
+        failed = {
+            slide.name
+            for slide, reason in track(
+                zip(missing, written, strict=True), "low-resolution slides", len(missing)
+            )
+            if reason is not None
+        }
+    return [slide for slide in slides if slide.name not in failed]
+
+
+def _write(run: Run, row: CohortSlide) -> str | None:
+    """Why a slide has to be left out, None when it has not."""
+    try:
+        image, truth = _image_and_truth(row, run.recipe)
+    except (SlideError, AnnotationError) as error:
+        logger.warning("%s is left out of the refinement stage: %s", row.name, error)
+        return str(error)
+    write_png(image_file(run, row.name), image)
+    # Last: a slide with a truth is done.
+    write_png(truth_file(run, row.name), truth)
+    return None
+
+
+def _image_and_truth(row: CohortSlide, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    side = refinement_settings(recipe).input_px
+    size_px = (side, side)
+    with open_slide(row.slide, mpp=row.mpp) as slide:
+        truth = true_labels(row, recipe, slide.info, size_px)
+        plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
+    image = keras.ops.convert_to_numpy(resize_bilinear(plane.rgb, size_px))
+    return np.rint(image).astype(np.uint8), truth

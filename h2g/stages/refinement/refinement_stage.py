@@ -1,0 +1,115 @@
+"""The stage ``refinement``: a network that sees the whole slide at low resolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, Feed, Network
+from h2g.errors import RunError
+from h2g.folders.cohort import Split
+from h2g.folders.run import Run
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
+from h2g.results.slide_state import SlideState
+from h2g.stages.stage import NetworkKind, StageKind, has_files
+from h2g.training.resources import Resources
+
+SEEN = {
+    "both": "low-resolution slide and heatmap",
+    "heatmap": "heatmap",
+    "image": "low-resolution slide",
+}
+
+
+def refinement_settings(recipe: Recipe) -> RefinementStage:
+    """The section of a recipe that has this stage; RunError of one that has not."""
+    if recipe.refinement is None:
+        raise RunError(f"The recipe '{recipe.name}' has no refinement stage.")
+    return recipe.refinement
+
+
+def refine(state: SlideState, network: Network) -> SlideState:
+    """The slide with the class probabilities of its whole field.
+
+    Picture and heatmap go in raw and whole: the deployed network scales and stretches them.
+    """
+    return state.with_field(network.run(refinement_feed(state, network.inputs))[0])
+
+
+def refinement_feed(state: SlideState, names: Any) -> Feed:
+    """What a refinement network takes of a slide.
+
+    Args:
+        names: of its inputs.
+    """
+    inputs = {IMAGE_INPUT: state.plane.rgb[np.newaxis]}
+    if HEATMAP_INPUT in names:
+        if state.heatmap is None:
+            raise RunError("This refinement network takes a heatmap, and nothing makes one.")
+        values = state.heatmap.values[np.newaxis, ..., 1:]
+        inputs[HEATMAP_INPUT] = np.ascontiguousarray(values, np.float32)
+    return {name: values for name, values in inputs.items() if name in names}
+
+
+def _work(run: Run, resources: Resources) -> None:
+    from h2g.stages.refinement.train_refinement import train_refinement
+
+    train_refinement(run, resources)
+
+
+def _check(run: Run, resources: Resources) -> None:
+    from h2g.training.fit import check_strategy
+
+    check_strategy("refinement", refinement_settings(run.recipe), resources.strategy)
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    from h2g.training.history import history_summary
+
+    return history_summary(run.stage_folder("refinement") / "history.csv")
+
+
+def _shapes(recipe: Recipe) -> list[tuple[int | None, ...]]:
+    settings, classes = refinement_settings(recipe), len(recipe.class_names)
+    side = settings.input_px
+    inputs = {"image": (side, side, 3), "heatmap": (side, side, classes - 1)}
+    seen = [shape for name, shape in inputs.items() if settings.inputs in {name, "both"}]
+    return [*seen, (side, side, classes)]
+
+
+def _sees(recipe: Recipe) -> str:
+    settings = refinement_settings(recipe)
+    side = settings.input_px
+    return f"{SEEN[settings.inputs]} -> {side} x {side} class probabilities of the whole slide"
+
+
+def _samples(run: Run, split: Split, count: int) -> list[Feed]:
+    from h2g.stages.refinement.refinement_samples import slide_feeds
+
+    return slide_feeds(run, split, count)
+
+
+REFINEMENT = StageKind(
+    name="refinement",
+    is_in=lambda recipe: recipe.refinement is not None,
+    work=_work,
+    folder="refinement",
+    after=lambda recipe: ("prepare", "heatmaps"),
+    is_whole=has_files("refinement/model.keras"),
+    check=_check,
+    is_trained=True,
+    summary=_summary,
+    network=NetworkKind(
+        architecture=lambda recipe: refinement_settings(recipe).model,
+        shapes=_shapes,
+        many=False,
+        limit=1e-3,
+        sees=_sees,
+        variant="refined",
+        apply=refine,
+        samples=_samples,
+        sample_counts=(2, 4),
+    ),
+)

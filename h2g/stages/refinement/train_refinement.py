@@ -1,0 +1,157 @@
+"""Stage 2: the refinement network, trained on whole slides at low resolution and their heatmaps."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import cv2
+import keras
+import tensorflow as tf
+
+from h2g.data.patch_source import BatchSettings
+from h2g.data.refinement_dataset import (
+    ExampleSource,
+    RefinementExample,
+    read_png,
+    refinement_dataset,
+)
+from h2g.data.stain import macenko_stain_matrix
+from h2g.errors import TrainingError
+from h2g.files import replacing
+from h2g.folders.cohort import CohortSlide, Split
+from h2g.folders.run import Run
+from h2g.models.registry import build_refinement_model, find_architecture
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
+from h2g.stages.heatmaps.make_heatmaps import seen_heatmap
+from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
+from h2g.stages.refinement.refinement_stage import refinement_settings
+from h2g.training.checkpoint import TrainingState
+from h2g.training.fit import StageTraining, fit_stage
+from h2g.training.losses import refinement_loss
+from h2g.training.metrics import slide_dice
+from h2g.training.resources import Resources
+from h2g.training.supervision import with_supervision
+
+
+def train_refinement(run: Run, resources: Resources = Resources()) -> TrainingState:
+    """Trains the refinement network of a run that has its heatmaps, or goes on with it; one
+    without weights is written as it is.
+
+    Writes refinement/{model.keras,history.csv,history.png} and refinement/inputs; the model is
+    that of the epoch with the lowest validation loss.
+
+    Raises:
+        TrainingError, WrongUseError: what the recipe or the data make impossible.
+    """
+    settings, jobs = refinement_settings(run.recipe), resources.jobs
+    if not find_architecture(settings.model).is_trained:
+        with replacing(run.model_file("refinement")) as temporary:
+            refinement_network(run.recipe).save(temporary)
+        return TrainingState()
+    examples = {split: _examples(run, split, jobs=jobs) for split in ("train", "val")}
+    one_pass = math.ceil(len(examples["train"]) / settings.batch_size)
+    stage = StageTraining(
+        name="refinement",
+        folder=run.stage_folder("refinement"),
+        settings=settings,
+        steps_per_epoch=settings.steps_per_epoch or one_pass,
+        seed=run.recipe.seed,
+        build=partial(refinement_network, run.recipe),
+        loss=refinement_loss(settings.loss, run.recipe.class_names, settings.class_weights),
+        metrics=(slide_dice,),
+        train=partial(_training_batches, run, settings, examples["train"], jobs),
+        validation=partial(_validation_batches, run, settings, examples["val"], jobs),
+    )
+    return fit_stage(stage, resources)
+
+
+def refinement_network(recipe: Recipe) -> keras.Model:
+    """The network that a recipe with a refinement stage trains, on all outputs that it has.
+
+    Raises:
+        WrongUseError: as build_refinement_model.
+    """
+    settings = refinement_settings(recipe)
+    network = build_refinement_model(
+        settings.model,
+        input_px=settings.input_px,
+        num_classes=len(recipe.class_names),
+        options=settings.options,
+        batch_norm_momentum=settings.batch_norm_momentum,
+        inputs=settings.inputs,
+        all_outputs=True,
+    )
+    return with_supervision(network)
+
+
+@contextlib.contextmanager
+def _training_batches(
+    run: Run,
+    settings: RefinementStage,
+    examples: Sequence[RefinementExample],
+    jobs: int,
+    first_batch: int,
+) -> Iterator[tf.data.Dataset]:
+    batches = _batch_settings(run, settings, workers=jobs, first_batch=first_batch)
+    source = ExampleSource(examples, batches, shuffle=True, augmentation=settings.augmentation)
+    with source.raising_failure():
+        yield refinement_dataset(
+            source,
+            input_px=settings.input_px,
+            augmentation=settings.augmentation,
+            inputs=settings.inputs,
+        )
+
+
+@contextlib.contextmanager
+def _validation_batches(
+    run: Run, settings: RefinementStage, examples: Sequence[RefinementExample], jobs: int
+) -> Iterator[tf.data.Dataset]:
+    batches = _batch_settings(run, settings, workers=jobs, first_batch=0)
+    source = ExampleSource(examples, batches, shuffle=False)
+    with source.raising_failure():
+        yield refinement_dataset(
+            source, input_px=settings.input_px, augmentation=None, inputs=settings.inputs
+        )
+
+
+def _examples(run: Run, split: Split, *, jobs: int) -> list[RefinementExample]:
+    """The slides of a split that can be read and have a heatmap, where one is wanted."""
+    rows = list(run.cohort.split(split))
+    if run.recipe.patch is not None:
+        rows = [row for row in rows if seen_heatmap(run, row).exists()]
+    rows = write_inputs(run, rows, jobs=jobs)
+    if not rows:
+        heatmap = "" if run.recipe.patch is None else "a heatmap, "
+        raise TrainingError(
+            f"No {split} slide has {heatmap}a picture and an annotation to learn from."
+        )
+    return [_example(run, row) for row in rows]
+
+
+def _example(run: Run, row: CohortSlide) -> RefinementExample:
+    file = image_file(run, row.name)
+    image = cv2.cvtColor(read_png(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return RefinementExample(
+        name=row.name,
+        image_file=file,
+        truth_file=truth_file(run, row.name),
+        heatmap_file=seen_heatmap(run, row) if run.recipe.patch is not None else None,
+        stain_matrix=macenko_stain_matrix(image),
+    )
+
+
+def _batch_settings(
+    run: Run, settings: RefinementStage, *, workers: int, first_batch: int
+) -> BatchSettings:
+    return BatchSettings(
+        batch_size=settings.batch_size,
+        class_count=len(run.recipe.class_names),
+        seed=run.recipe.seed,
+        first_batch=first_batch,
+        workers=workers,
+    )

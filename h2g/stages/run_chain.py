@@ -1,0 +1,166 @@
+"""A run's stages, done one after the other: resumed, and taken over from other runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from h2g.errors import RunError, WrongUseError
+from h2g.folders.run import Run, open_run
+from h2g.recipes.recipe import Recipe
+from h2g.stages.chain import STAGES, chain, find_stage
+from h2g.stages.stage import StageKind
+from h2g.training.resources import Resources
+
+logger = logging.getLogger(__name__)
+
+# What two runs must share for one to take over any stage of the other.
+SHARED = ("seed", "preprocessing", "annotation", "labels", "sampler")
+
+
+def train_run(run: Run, stages: Collection[str] = (), resources: Resources = Resources()) -> None:
+    """Does the stages that are not done yet, going on where an earlier call was stopped.
+
+    Args:
+        stages: only these; empty is all.
+    Raises:
+        WrongUseError: a stage that the recipe has not.
+        RunError: a stage whose earlier stage is not done.
+    """
+    wanted = _wanted(run, stages)
+    _check(run, wanted, resources)
+    for kind in wanted:
+        if is_finished(run, kind):
+            logger.info("%s: the %s stage is done.", run.path, kind.name)
+            continue
+        with run.stage(kind.name):
+            kind.work(run, resources)
+        if kind.name == "prepare":
+            _check(run, wanted, resources)  # again, now that the patches are known
+        # Only a stage that was stopped needs it, and it is several times the network's size.
+        shutil.rmtree(run.path / kind.folder / "checkpoints", ignore_errors=True)
+
+
+def is_finished(run: Run, kind: StageKind) -> bool:
+    """Whether a stage was done and what it made is still there."""
+    return run.is_done(kind.name) and kind.is_whole(run)
+
+
+def reuse_stage(run: Run, folder: Path) -> None:
+    """Copies a finished stage of another run, e.g. ``OTHER/patch``; nothing when the run has it.
+
+    Raises:
+        WrongUseError: not such a folder.
+        RunError: the stage is not done there, or the runs differ in what made it.
+    """
+    folder = folder.resolve()
+    kind, path = _stage_and_run(folder)
+    if is_finished(run, kind):
+        return
+    other = open_run(path)
+    if not is_finished(other, kind):
+        raise RunError(f"{folder}: the {kind.name} stage is not done there; train it first.")
+    keys = made_by(run.recipe, kind)
+    differing = [key for key in keys if getattr(run.recipe, key) != getattr(other.recipe, key)]
+    if _learned_slides(run) != _learned_slides(other):
+        differing.append("the cohort's train and val slides")
+    differing += kind.differences(run, other)
+    if differing:
+        raise RunError(
+            f"{folder}: this stage cannot be reused, the runs differ in {', '.join(differing)}."
+        )
+    target = run.path / kind.folder
+    if target.exists():
+        raise RunError(f"{target}: this run has begun the {kind.name} stage. Give another --out.")
+    with run.stage(kind.name), tempfile.TemporaryDirectory(dir=run.path) as temporary:
+        copy = Path(temporary) / folder.name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*_inner_folders(kind)))
+        os.replace(copy, target)
+
+
+def training_summary(run: Run) -> list[dict[str, Any]]:
+    """One row per stage: stage, done, seconds, and the stage's own figures, such as epochs,
+    best_epoch and that epoch's validation columns."""
+    seconds = run.seconds()
+    return [
+        {
+            "stage": kind.name,
+            "done": is_finished(run, kind),
+            "seconds": seconds.get(kind.name, 0.0),
+            **kind.summary(run),
+        }
+        for kind in chain(run.recipe)
+    ]
+
+
+def made_by(recipe: Recipe, kind: StageKind) -> tuple[str, ...]:
+    """The sections of a recipe that a reusable stage depends on."""
+    return *SHARED, *kind.follows_from(recipe)
+
+
+def _check(run: Run, kinds: list[StageKind], resources: Resources) -> None:
+    for kind in kinds:
+        if not is_finished(run, kind):
+            kind.check(run, resources)
+
+
+def _wanted(run: Run, names: Collection[str]) -> list[StageKind]:
+    known = chain(run.recipe)
+    for name in names:
+        find_stage(run.recipe, name)
+    wanted = [kind for kind in known if not names or kind.name in names]
+    to_do = [kind for kind in known if not is_finished(run, kind)]
+    for kind in wanted:
+        for earlier in known[: known.index(kind)]:
+            if kind in to_do and earlier in to_do and earlier not in wanted:
+                raise RunError(
+                    f"{run.path}: the {kind.name} stage needs the {earlier.name} stage, which is "
+                    f"not done. Add --stage {earlier.name}."
+                )
+            # A later stage cannot follow from an earlier one that is still to be made.
+            if kind not in to_do and earlier in to_do and earlier.is_trained:
+                raise RunError(
+                    f"{run.path}: the {kind.name} stage was made from a {earlier.name} stage that "
+                    "is gone. Put its files back, or give another --out."
+                )
+    return wanted
+
+
+def _stage_and_run(folder: Path) -> tuple[StageKind, Path]:
+    """Which stage of which run a folder holds."""
+    reusable = [kind for kind in STAGES.values() if kind.reusable]
+    for kind in reusable:
+        parts = Path(kind.folder).parts
+        if folder.parts[-len(parts) :] == parts:
+            return kind, folder.parents[len(parts) - 1]
+    *others, last = (f"RUN/{kind.folder}" for kind in reusable)
+    raise WrongUseError(f"--reuse-stage {folder}: give {', '.join(others)} or {last}.")
+
+
+def _inner_folders(kind: StageKind) -> list[str]:
+    """Folders within a stage's that belong to other stages."""
+    return [
+        Path(other.folder).name
+        for other in STAGES.values()
+        if Path(other.folder).parent == Path(kind.folder)
+    ]
+
+
+def _learned_slides(run: Run) -> set[tuple[str | float | None, ...]]:
+    return {
+        (
+            str(slide.slide.resolve()),
+            str(slide.annotation.resolve()),
+            slide.split,
+            slide.mpp,
+            slide.grade,
+        )
+        for split in ("train", "val")
+        for slide in run.cohort.slides
+        if slide.split == split
+    }

@@ -1,0 +1,195 @@
+"""Scores one slide, and keeps what was counted so that it is counted once."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+
+from h2g.annotations.truth import true_labels
+from h2g.engines.engine import Network
+from h2g.errors import AnnotationError, SlideError
+from h2g.evaluation.boundaries import BoundaryScore
+from h2g.evaluation.scores import Counts, FailedSlide, SlideScores, count_classes, score_outlines
+from h2g.evaluation.smoothing import smoothed_labels
+from h2g.files import file_sha256, write_text
+from h2g.folders.cohort import CohortSlide
+from h2g.folders.run import Run
+from h2g.progress import track
+from h2g.reporting.overlay import write_png
+from h2g.results.slide_state import SlideState
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.reading import SlideInfo, describe_slide, open_slide, read_low_resolution
+from h2g.stages.chain import NETWORKS, SMOOTHED, network_names
+
+# What one slide's failure may be; anything else stops the evaluation.
+SLIDE_FAILURES = (SlideError, AnnotationError)
+Result = TypeVar("Result")
+# Counts up when more is measured: older files then lack something.
+MEASURES = 2
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """What scoring a slide needs.
+
+    Attributes:
+        open_network: opens a network of the run by its stage's name, each once.
+        made_of: sha256 of the recipe and of the networks' files by stage.
+        size_px: (width, height) of the raster in which pixels are counted.
+    """
+
+    run: Run
+    open_network: Callable[[str], Network]
+    threads: int
+    made_of: dict[str, str]
+    size_px: tuple[int, int]
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The stages whose networks run on a slide, in their order."""
+        return network_names(self.run.recipe)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """What is scored of every slide, but for the smoothed heatmap; the last is the result."""
+        return tuple(NETWORKS[name].variant for name in self.networks)
+
+    @property
+    def has_heatmaps(self) -> bool:
+        return any(NETWORKS[name].kept for name in self.networks)
+
+    def heatmap(self, row: CohortSlide) -> Heatmap:
+        """The heatmap that the run keeps of a slide, made where it is missing."""
+        for name in self.networks:
+            kept = NETWORKS[name].kept
+            if kept is not None:
+                return kept(self.run, row, functools.partial(self.open_network, name), self.threads)
+        raise ValueError(f"{self.run.path} keeps no heatmaps")
+
+    def truth(self, row: CohortSlide, info: SlideInfo | None = None) -> np.ndarray:
+        """(height, width) uint8, the slide's annotation as labels."""
+        info = info or describe_slide(row.slide, mpp=row.mpp)
+        return true_labels(row, self.run.recipe, info, self.size_px)
+
+
+def per_slide(
+    evaluator: Evaluator,
+    rows: Sequence[CohortSlide],
+    function: Callable[[CohortSlide], Result],
+    description: str,
+) -> tuple[list[Result], list[FailedSlide]]:
+    """What ``function`` gives for each slide, and the slides on which it failed, with reasons."""
+    failures: dict[str, str] = {}
+    results = []
+    # Missing heatmaps first: each shows a progress bar of its own.
+    for row in rows if evaluator.has_heatmaps else ():
+        try:
+            evaluator.heatmap(row)
+        except SLIDE_FAILURES as error:
+            failures[row.name] = str(error)
+    for row in track(rows, description, len(rows)):
+        try:
+            if row.name not in failures:
+                results.append(function(row))
+        except SLIDE_FAILURES as error:
+            failures[row.name] = str(error)
+    return results, [FailedSlide(*failure) for failure in failures.items()]
+
+
+def score_slide(
+    evaluator: Evaluator, row: CohortSlide, sigma_um: float | None, folder: Path
+) -> SlideScores:
+    """The slide's counts, from slides/<slide>.json where that was made with the same."""
+    file = folder / "slides" / f"{row.name}.json"
+    labels_file = folder / "labels" / f"{row.name}.png"
+    key = {
+        "made_of": evaluator.made_of,
+        "annotation": annotation_sha256(row),
+        "heatmap": file_sha256(evaluator.run.heatmap_file(row.name))
+        if evaluator.has_heatmaps
+        else None,
+        "sigma_um": sigma_um,
+        "size_px": list(evaluator.size_px),
+        "measures": MEASURES,
+    }
+    stored = stored_document(file, key)
+    if stored is not None and cv2.imread(str(labels_file), cv2.IMREAD_UNCHANGED) is not None:
+        return _stored_scores(row, stored)
+    scores, labels = _score(evaluator, row, sigma_um)
+    write_png(labels_file, labels)
+    write_text(file, json.dumps({"key": key, **asdict(scores)}, indent=2) + "\n")
+    return scores
+
+
+def _stored_scores(row: CohortSlide, stored: dict[str, Any]) -> SlideScores:
+    counts = {
+        variant: {name: Counts(**pixels) for name, pixels in classes.items()}
+        for variant, classes in stored["counts"].items()
+    }
+    outlines = {
+        variant: {name: BoundaryScore(**values) for name, values in classes.items()}
+        for variant, classes in stored["outlines"].items()
+    }
+    return SlideScores(row.name, row.grade, counts, outlines)
+
+
+def _score(
+    evaluator: Evaluator, row: CohortSlide, sigma_um: float | None
+) -> tuple[SlideScores, np.ndarray]:
+    """The slide's counts, and the labels of its result."""
+    class_names = evaluator.run.recipe.class_names
+    with open_slide(row.slide, mpp=row.mpp) as slide:
+        info = slide.info
+        truth = evaluator.truth(row, info)
+        plane = read_low_resolution(slide, evaluator.run.recipe.preprocessing.low_resolution)
+    labels = _labels_of_variants(evaluator, row, SlideState(plane, class_names), sigma_um)
+    pixel_um = _pixel_um(info, evaluator.size_px)
+    counts = {name: count_classes(found, truth, class_names) for name, found in labels.items()}
+    outlines = {
+        name: score_outlines(found, truth, class_names, pixel_um=pixel_um)
+        for name, found in labels.items()
+    }
+    return SlideScores(row.name, row.grade, counts, outlines), labels[evaluator.variants[-1]]
+
+
+def _labels_of_variants(
+    evaluator: Evaluator, row: CohortSlide, state: SlideState, sigma_um: float | None
+) -> dict[str, np.ndarray]:
+    """What is known after each network, and of the first heatmap smoothed."""
+    labels: dict[str, np.ndarray] = {}
+    for name in evaluator.networks:
+        kind = NETWORKS[name]
+        if kind.kept is not None:
+            state = state.with_heatmap(evaluator.heatmap(row))
+        else:
+            state = kind.apply(state, evaluator.open_network(name))
+        labels[kind.variant] = state.labels(evaluator.size_px)
+        if state.heatmap is not None and sigma_um is not None and SMOOTHED not in labels:
+            labels[SMOOTHED] = smoothed_labels(state.heatmap, evaluator.size_px, sigma_um=sigma_um)
+    return labels
+
+
+def _pixel_um(info: SlideInfo, size_px: tuple[int, int]) -> tuple[float, float]:
+    """(width, height) of a pixel of a raster over the slide's field."""
+    width, height = info.field_level0
+    return width * info.known_mpp / size_px[0], height * info.known_mpp / size_px[1]
+
+
+def stored_document(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    """The document of a file made with the same, else None."""
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if document.get("key") == key else None
+
+
+def annotation_sha256(row: CohortSlide) -> str | None:
+    return file_sha256(row.annotation) if row.annotation.is_file() else None
