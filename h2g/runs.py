@@ -23,7 +23,7 @@ import yaml
 from h2g.cohort import Cohort, read_cohort, write_cohort
 from h2g.errors import RunError
 from h2g.files import write_text
-from h2g.recipes.reading import dump_recipe, validate_recipe
+from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
 from h2g.recipes.recipe import PatchStage, Recipe
 
 VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
@@ -168,10 +168,13 @@ def _version(name: str) -> str | None:
 
 
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
-    differing = _differences(run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json"))
-    if differing:
+    differences = setting_differences(
+        run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
+    )
+    if differences:
+        texts = [f"{key} is {old!r} there and {new!r} now" for key, old, new in differences[:5]]
         raise RunError(
-            f"{run.path}: this run has another recipe ({'; '.join(differing[:5])}). "
+            f"{run.path}: this run has another recipe ({'; '.join(texts)}). "
             "Give another --out, or the recipe it was started with."
         )
 
@@ -190,13 +193,3 @@ def _refuse_other_cohort(run: Run, cohort: Cohort) -> None:
             f"{run.path}: this run has another cohort (slides that differ: "
             f"{', '.join(changed[:5])}). Give another --out."
         )
-
-
-def _differences(old: Any, new: Any, key: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            text
-            for name in sorted({*old, *new})
-            for text in _differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
-        ]
-    return [] if old == new else [f"{key} is {old!r} there and {new!r} now"]
