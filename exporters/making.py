@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +25,7 @@ from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import OPSET as FAST_OPSET
 from h2g.exporters.to_fast import write_fast
 from h2g.files import file_sha256
+from h2g.hardware import package_version
 from h2g.inference.engine import Engine
 from h2g.progress import progress
 
@@ -88,10 +88,9 @@ def make_export(material: Material, request: ExportRequest, format: Format, fold
 
 def engine_version(engine: Engine) -> str:
     """The engine's name and version, e.g. ``openvino 2026.4.1``."""
-    try:
-        return f"{engine.name} {metadata.version(PACKAGE_OF_ENGINE.get(engine.name, engine.name))}"
-    except metadata.PackageNotFoundError:  # onnxruntime-gpu is onnxruntime, too
-        return engine.name
+    # None where onnxruntime-gpu is installed: it is onnxruntime, too.
+    version = package_version(PACKAGE_OF_ENGINE.get(engine.name, engine.name))
+    return f"{engine.name} {version}" if version else engine.name
 
 
 def _write(

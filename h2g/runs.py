@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import yaml
 from h2g.cohort import Cohort, read_cohort, write_cohort
 from h2g.errors import RunError
 from h2g.files import write_text
+from h2g.hardware import package_version
 from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
 from h2g.recipes.recipe import PatchStage, Recipe
 
@@ -156,15 +156,8 @@ def provenance() -> dict[str, Any]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": sys.version.split()[0],
-        "versions": {name: version for name in VERSIONED if (version := _version(name))},
+        "versions": {name: version for name in VERSIONED if (version := package_version(name))},
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:

@@ -184,7 +184,7 @@ def _phases(done: Sequence[RowResult]) -> Iterator[str]:
     yield "|" + "---|" * len(columns)
     for row in done:
         cells = [seconds_text(row.each(phase)) for phase in PHASES]
-        cells += [f"{row.peak_memory_mib:.0f}", f"{row.settings.model_mib:.1f}"]
+        cells += [row.peak_memory_text, f"{row.settings.model_mib:.1f}"]
         yield f"| {' | '.join([*names_of(row), *cells])} |"
     yield ""
     yield (

@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from h2g.benchmarking.hardware import this_hardware, versions
-from h2g.benchmarking.memory import peak_memory_mib
 from h2g.benchmarking.plan import load_choice
 from h2g.benchmarking.rows import PHASES, RowResult, RowSettings
 from h2g.errors import H2GError, SlideError
 from h2g.files import write_text
+from h2g.hardware import peak_memory_mib, peak_with_children_mib, this_hardware, versions
 from h2g.inference.folder import open_folder
 from h2g.inference.one_slide import predict_slide
 from h2g.slides.find_slides import SlideRequest
@@ -49,7 +48,9 @@ def measure_row(settings: RowSettings, folder: Path) -> RowResult:
         status="ok",
         hardware=this_hardware(),
         versions=versions(),
-        peak_memory_mib=peak_memory_mib(with_children=settings.choice.engine == "fast"),
+        peak_memory_mib=(
+            peak_with_children_mib() if settings.choice.engine == "fast" else peak_memory_mib()
+        ),
         **measured,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from h2g.benchmarking.hardware import Hardware
+from h2g.hardware import Hardware
 from h2g.recipes.recipe import Section
 
 # Column -> the field of h2g.inference.outputs.Seconds.
@@ -80,7 +80,7 @@ class RowResult(Section):
         patches: that were classified.
         open_s: loading libraries and networks, in no repeat; None where each repeat does it.
         seconds: of each repeat, by the names of PHASES; None where the engine does not tell.
-        peak_memory_mib: the most that the row's process held.
+        peak_memory_mib: the most that the row's process held; None where the system does not tell.
     """
 
     settings: RowSettings
@@ -100,6 +100,11 @@ class RowResult(Section):
         """Of the whole slide: reading, refinement and writing included."""
         total = self.mean_s["total"]
         return self.patches / total if self.patches and total else None
+
+    @property
+    def peak_memory_text(self) -> str:
+        """Whole MiB, or a dash where it is not known."""
+        return "–" if self.peak_memory_mib is None else f"{self.peak_memory_mib:.0f}"
 
     @property
     def mean_s(self) -> dict[str, float | None]:

@@ -107,7 +107,7 @@ def command(
     from h2g.benchmarking.benchmark import Protocol, run_benchmark
     from h2g.benchmarking.plan import Wanted
     from h2g.benchmarking.report import document
-    from h2g.inference.devices import usable_cores
+    from h2g.hardware import usable_cores
 
     wanted = Wanted(models, engines, devices, precisions)
     protocol = Protocol(
@@ -141,7 +141,7 @@ def _print_table(rows: Sequence[RowResult], out: Path) -> None:
     for heading in ("patch-wise", "refinement", "total", "with writing", "patches/s", "MiB"):
         table.add_column(heading, justify="right")
     for row in rows:
-        cells = [*paper_cells(row), f"{row.peak_memory_mib:.0f}"] if row.status == "ok" else []
+        cells = [*paper_cells(row), row.peak_memory_text] if row.status == "ok" else []
         table.add_row(*names_of(row), *(cells or [row.status]))
     results().print(table)
     for row in rows:

@@ -35,7 +35,7 @@ def command(as_json: bool) -> None:
 
 
 def _report() -> dict[str, Any]:
-    from h2g.benchmarking.hardware import this_hardware
+    from h2g.hardware import this_hardware
     from h2g.inference.engine_status import engine_statuses
 
     hardware = this_hardware()

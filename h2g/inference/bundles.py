@@ -10,7 +10,7 @@ from typing import Any
 
 from h2g.bundle import Bundle, Export, FilePrecision, Format, open_bundle, verify_export
 from h2g.errors import ModelError, WrongUseError
-from h2g.inference.devices import has_onnxruntime_gpu
+from h2g.hardware import has_onnxruntime_gpu
 from h2g.inference.engine import Engine, NetworkFiles
 from h2g.inference.loaded_model import LoadedModel
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from h2g.errors import WrongUseError
 from h2g.fast_versions import FAST_VERSIONS
-from h2g.inference.devices import version
+from h2g.hardware import package_version
 
 CHILD = ("-m", "h2g.inference.engine_status")
 TIMEOUT_S = 60.0
@@ -72,7 +72,7 @@ def engine_status(
     probe = PROBES[engine]
     versions: dict[str, str] = {}
     for group in probe.packages:
-        found = {name: number for name in group if (number := version(name))}
+        found = {name: number for name in group if (number := package_version(name))}
         if not found:
             return EngineStatus(engine, "missing", versions, {}, (), probe.install)
         versions |= found

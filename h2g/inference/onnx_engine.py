@@ -12,7 +12,7 @@ import onnxruntime
 from h2g.bundle import Stage
 from h2g.concurrency import several_at_once
 from h2g.errors import WrongUseError
-from h2g.inference.devices import has_onnxruntime_gpu, usable_cores
+from h2g.hardware import has_onnxruntime_gpu, usable_cores
 from h2g.inference.engine import PATCH_INPUT, Key, NetworkFiles, in_parts
 from h2g.inference.network_files import check_inputs, refinement_inputs, stage_file, unreadable
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from h2g.concurrency import ReadAhead, WriteBehind
-from h2g.inference.devices import usable_cores
+from h2g.hardware import usable_cores
 from h2g.inference.engine import Engine
 from h2g.inference.folder import PredictionFolder, Row, open_folder
 from h2g.inference.loaded_model import LoadedModel

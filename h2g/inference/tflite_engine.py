@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from h2g.bundle import Stage
 from h2g.errors import WrongUseError
-from h2g.inference.devices import usable_cores
+from h2g.hardware import usable_cores
 from h2g.inference.engine import PATCH_INPUT, Key, NetworkFiles, in_parts, one_by_one
 from h2g.inference.network_files import check_inputs, refinement_inputs, stage_file, unreadable
 from h2g.models.startup import without_chatter

@@ -15,7 +15,7 @@ import pytest
 from small_networks import PATCH_PX, SmallNetworks
 
 from h2g.errors import ModelError, RunError
-from h2g.inference.devices import cuda_gpus
+from h2g.hardware import cuda_gpus
 from h2g.inference.engine import Engine, NetworkFiles
 
 PATCH_TOLERANCE, FIELD_TOLERANCE = 1e-4, 1e-3

@@ -11,7 +11,7 @@ from small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 from h2g.bundle import CARD_FILE
 from h2g.cohort import read_cohort
 from h2g.errors import H2GError, ModelError, RunError, WrongUseError
-from h2g.inference.devices import has_onnxruntime_gpu
+from h2g.hardware import has_onnxruntime_gpu
 from h2g.inference.loading import load_model
 from h2g.inference.openvino_engine import has_bfloat16
 from h2g.recipes.reading import validate_recipe

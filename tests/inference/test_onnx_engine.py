@@ -9,7 +9,7 @@ from engine_contract import PATCH_TOLERANCE, FastGraphsContract
 from small_networks import SmallNetworks
 
 from h2g.errors import ModelError
-from h2g.inference.devices import usable_cores
+from h2g.hardware import usable_cores
 from h2g.inference.engine import NetworkFiles
 from h2g.inference.onnx_engine import OnnxEngine
 
