@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from h2g.cohort import CohortSlide
-
-# Which purpose random numbers are drawn for.
-FOLD_STREAM = 2
+from h2g.data.random_streams import RandomStream
 
 
 def patients_of(slides: Sequence[CohortSlide]) -> list[tuple[CohortSlide, ...]]:
@@ -35,7 +33,7 @@ def assign_folds(slides: Sequence[CohortSlide], count: int, *, seed: int) -> dic
     patients = patients_of(slides)
     if len(patients) < count:
         raise ValueError(f"{len(patients)} patients cannot be dealt out to {count} folds")
-    order = np.random.default_rng([seed, FOLD_STREAM]).permutation(len(patients))
+    order = np.random.default_rng([seed, RandomStream.FOLDS]).permutation(len(patients))
     dealt = sorted((patients[place] for place in order), key=len, reverse=True)
     sizes = dict.fromkeys(range(1, count + 1), 0)
     of_grade: Counter[tuple[int, str]] = Counter()
