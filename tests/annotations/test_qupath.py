@@ -130,6 +130,13 @@ def test_geometry_collection(tmp_path: Path) -> None:
     assert read(tmp_path, document).area_level0("tumour") == 400
 
 
+def test_heights_and_open_rings(tmp_path: Path) -> None:
+    ring = [[10, 10, 7], [30, 10, 7], [30, 30, 7], [10, 30, 7]]
+    found = read(tmp_path, feature(coordinates=[ring]))
+    assert found.regions[0].geometry.equals(shapely.box(10, 10, 30, 30))
+    assert not found.regions[0].geometry.has_z
+
+
 def test_nothing_annotated_is_valid(tmp_path: Path) -> None:
     assert read(tmp_path, {"type": "FeatureCollection", "features": []}).regions == ()
 
@@ -149,7 +156,12 @@ def test_bounds_are_added(tmp_path: Path) -> None:
         (b"3", "JSON, but not GeoJSON"),
         (b'[{"type": "Feature", "geometry": {"type": "Circle"}}]', "annotation 1 is not valid"),
         (b'{"type": "Polygon", "coordinates": [[[1], [2], [3]]]}', "annotation 1 is not valid"),
-        (b'{"type": "Polygon", "coordinates": [[[NaN, 1], [2, 2], [3, 1]]]}', "a point at nan"),
+        (b'{"type": "Polygon", "coordinates": [[[0, 1], [NaN, 2], [3, 1]]]}', "a point at nan"),
+        (b'{"type": "Polygon", "coordinates": [[[0, 1], [1e999, 2], [3, 1]]]}', "a point at inf"),
+        (b'{"type": "Polygon", "coordinates": [[[NaN, 1], [2, 2], [3, 1]]]}', "annotation 1 is"),
+        (b'{"type": "Polygon", "coordinates": [[[1, 1], [2, 2]]]}', "annotation 1 is not valid"),
+        (b'{"type": "Polygon", "coordinates": 5}', "annotation 1 is not valid"),
+        (b'{"type": "Circle", "coordinates": [1, 1]}', "[Uu]nknown geometry type: 'circle'"),
     ],
 )
 def test_bad_files_are_sentences(tmp_path: Path, content: bytes, sentence: str) -> None:
