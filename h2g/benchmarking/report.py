@@ -13,6 +13,7 @@ import pandas as pd
 from h2g.benchmarking.rows import PATCHWISE, PHASES, RowResult, mean, sd, seconds_text
 from h2g.files import replacing, write_text
 from h2g.reporting.runtimes import TimedRow, draw_runtimes
+from h2g.tables import markdown_table
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +75,7 @@ def markdown(rows: Sequence[RowResult]) -> Iterator[str]:
     yield ""
     yield from _circumstances(rows, done)
     columns = [*NAMES, "patch-wise", "refinement", "total", "total with writing", "patches/s"]
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + "---|" * len(columns)
-    for row in done:
-        yield f"| {' | '.join([*names_of(row), *paper_cells(row)])} |"
+    yield markdown_table(columns, [[*names_of(row), *paper_cells(row)] for row in done])
     yield ""
     yield (
         "Seconds, mean ± standard deviation (ddof 1) over repeats in one process after a warm-up, "
@@ -180,15 +178,15 @@ def _phases(done: Sequence[RowResult]) -> Iterator[str]:
     names = {"read": "read (all threads)", "wait": "wait (for patches)"}
     heads = [names.get(phase, phase) for phase in PHASES]
     columns = [*NAMES, *heads, "memory MiB", "model MiB"]
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + "---|" * len(columns)
-    for row in done:
-        cells = [seconds_text(row.each(phase)) for phase in PHASES]
-        cells += [row.peak_memory_text, f"{row.settings.model_mib:.1f}"]
-        yield f"| {' | '.join([*names_of(row), *cells])} |"
+    yield markdown_table(columns, [_phase_cells(row) for row in done])
     yield ""
     yield (
         "Total includes writing the files. Reading goes on in threads while the network "
         "works; waiting is the part of it that shows. Memory is the peak of the row's process."
     )
     yield ""
+
+
+def _phase_cells(row: RowResult) -> list[str]:
+    seconds = [seconds_text(row.each(phase)) for phase in PHASES]
+    return [*names_of(row), *seconds, row.peak_memory_text, f"{row.settings.model_mib:.1f}"]
