@@ -15,14 +15,11 @@ from pathlib import Path
 from h2g.bundle import Card, Stage
 from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
 from h2g.exporters.fast_graphs import fast_graphs
-from h2g.exporters.fast_install import install
 from h2g.exporters.fast_limits import refuse_unsuited
 from h2g.exporters.fast_text import gui_pipeline, headless_file, headless_pipeline, slug
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_onnx import write_onnx
 from h2g.files import write_text
-
-__all__ = ["install", "write_fast"]
 
 FOLDER = "fast"
 # What both of FAST's engines read.

@@ -193,7 +193,7 @@ def _export_clusters(
 
 
 def _install(bundle: Bundle, folder: str) -> list[Path]:
-    from h2g.exporters.to_fast import install
+    from h2g.exporters.fast_install import install
 
     return install(bundle, Path(folder).expanduser())
 

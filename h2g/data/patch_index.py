@@ -24,17 +24,6 @@ from h2g.slides.grid import PatchGrid, cell_shares, patch_grid, tissue_cells
 from h2g.slides.reading import describe_slide, open_slide
 from h2g.slides.tissue import TissueMask, find_tissue, write_tissue
 
-__all__ = [
-    "PatchIndex",
-    "check_counts",
-    "count_patches",
-    "index_cohort",
-    "index_slide",
-    "prepare_run",
-    "read_patch_index",
-    "write_patch_index",
-]
-
 log = logging.getLogger(__name__)
 
 LEARNED: tuple[Split, ...] = ("train", "val")  # the splits that training cannot do without

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from h2g.cohort import read_cohort
-from h2g.data.patch_index import read_patch_index
+from h2g.data.index_file import read_patch_index
 from h2g.errors import RunError, TrainingError
 from h2g.recipes.reading import dump_recipe
 from h2g.runs import is_run, open_run, start_run
