@@ -4,6 +4,10 @@ Optical density is -log10 of the share of light that passes; in it stains add up
 own direction in RGB. Sources: Macenko et al. 2009 (the matrix); StainTools, which H2G-Net uses
 (the augmentation: concentrations times U(1 - sigma1, 1 + sigma1) plus U(-sigma2, sigma2), in
 natural logarithms).
+
+Why our own: torchstain, whose back end may be TensorFlow, finds the matrix of the one image that it
+changes. Here a slide's matrix is found once, also where there is little tissue, and a batch of
+patches of several slides is changed in the graph.
 """
 
 from __future__ import annotations
