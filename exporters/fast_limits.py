@@ -8,8 +8,8 @@ from typing import Any
 from h2g.bundle import Card
 from h2g.errors import WrongUseError
 from h2g.fast_versions import FastName
+from h2g.recipes.preprocessing import PROFILES, CoarsestLevel, Preprocessing, Profile
 from h2g.recipes.reading import setting_differences
-from h2g.recipes.recipe import PROFILES, CoarsestLevel, Preprocessing, Profile
 
 # From 4.10 on PatchGenerator takes a level within this of the wanted um/px as it is.
 TOLERANCE = 0.1

@@ -11,7 +11,7 @@ from h2g.bundle import Card, Export
 from h2g.exporters.licences import licence_url
 from h2g.exporters.limitations import limitations
 from h2g.fast_versions import FAST_VERSIONS
-from h2g.recipes.recipe import (
+from h2g.recipes.preprocessing import (
     CoarsestLevel,
     LowResolutionSettings,
     PatchRule,

@@ -27,7 +27,7 @@ from h2g.exporters.tracing import saved_model
 from h2g.files import replacing
 from h2g.inference.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 from h2g.inference.openvino_library import openvino
-from h2g.recipes.recipe import RefinementInputs
+from h2g.recipes.refinement import RefinementInputs
 
 # Dense layers stay in float32, and so does the batch norm after them, or before them and taken into
 # their weights: its scales differ by orders of magnitude, and int8 has one step a row or a tensor.

@@ -17,7 +17,7 @@ from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.errors import RunError, SlideError, TrainingError
 from h2g.inference.keras_engine import open_keras_engine
 from h2g.inference.patchwise import classify_slide
-from h2g.recipes.recipe import RefinementInputs
+from h2g.recipes.refinement import RefinementInputs
 from h2g.runs import Run
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide, read_low_resolution

@@ -15,7 +15,9 @@ from pydantic import ValidationError, model_validator
 
 from h2g.errors import ModelError
 from h2g.files import file_sha256, write_text
-from h2g.recipes.recipe import Preprocessing, RefinementInputs, Section
+from h2g.recipes.base import Frozen
+from h2g.recipes.preprocessing import Preprocessing
+from h2g.recipes.refinement import RefinementInputs
 
 CARD_FILE = "model.json"
 CARD_VERSION = 1
@@ -26,7 +28,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 FILE_PRECISIONS: tuple[FilePrecision, ...] = get_args(FilePrecision)
 
 
-class Network(Section):
+class Network(Frozen):
     """The Keras network that was exported.
 
     Attributes:
@@ -38,7 +40,7 @@ class Network(Section):
     sha256: str
 
 
-class Check(Section):
+class Check(Frozen):
     """What reloading an export in its runtime showed.
 
     Attributes:
@@ -54,7 +56,7 @@ class Check(Section):
     max_difference: dict[Stage, float]
 
 
-class QuantisationCost(Section):
+class QuantisationCost(Frozen):
     """What int8 costs on validation slides; Dice is the macro mean, refined where there are two
     stages. None where the run has no validation slides."""
 
@@ -63,7 +65,7 @@ class QuantisationCost(Section):
     dice: dict[Literal["float32", "int8"], float] | None
 
 
-class Export(Section):
+class Export(Frozen):
     """One format at one precision.
 
     Attributes:
@@ -90,7 +92,7 @@ class Export(Section):
         return self
 
 
-class TrainingData(Section):
+class TrainingData(Frozen):
     """The cohort that the networks learnt from: counts only, no names of slides or patients.
 
     Attributes:
@@ -104,7 +106,7 @@ class TrainingData(Section):
     grades: dict[str, int]
 
 
-class Card(Section):
+class Card(Frozen):
     """model.json: everything that a host needs to run the networks as they were trained.
 
     Networks take RGB of 0..255 and scale it themselves (h2g.models.deployment).

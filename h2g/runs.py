@@ -23,8 +23,9 @@ from h2g.cohort import Cohort, read_cohort, write_cohort
 from h2g.errors import RunError
 from h2g.files import write_text
 from h2g.hardware import package_version
+from h2g.recipes.patch import PatchStage
 from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
-from h2g.recipes.recipe import PatchStage, Recipe
+from h2g.recipes.recipe import Recipe
 
 VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
 

@@ -19,7 +19,8 @@ from h2g.inference.engine import NetworkFiles
 from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.onnx_engine import OnnxEngine
 from h2g.models.registry import build_refinement_model
-from h2g.recipes.recipe import PROFILES, Preprocessing, RefinementInputs
+from h2g.recipes.preprocessing import PROFILES, Preprocessing
+from h2g.recipes.refinement import RefinementInputs
 
 PATCH_PX, MPP, FIELD_PX = 64, 2.0, 128
 

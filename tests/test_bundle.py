@@ -23,7 +23,7 @@ from h2g.bundle import (
 )
 from h2g.errors import ModelError
 from h2g.files import file_sha256
-from h2g.recipes.recipe import PROFILES
+from h2g.recipes.preprocessing import PROFILES
 
 
 @pytest.fixture

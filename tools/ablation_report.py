@@ -16,7 +16,8 @@ from h2g.evaluation.compare import Comparison, compare_designs, write_comparison
 from h2g.evaluation.designs import read_designs
 from h2g.evaluation.scores import METRICS
 from h2g.files import replacing, write_text
-from h2g.recipes.recipe import PaperRow, Recipe
+from h2g.recipes.paper import PaperRow
+from h2g.recipes.recipe import Recipe
 from h2g.runs import open_run
 from h2g.tables import markdown_table
 

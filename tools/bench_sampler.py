@@ -42,8 +42,8 @@ from h2g.data.patch_source import BatchSettings, PatchSource
 from h2g.data.phantom import generate_cohort
 from h2g.data.sampler import SlidePatches
 from h2g.hardware import usable_cores
+from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.reading import load_recipe
-from h2g.recipes.recipe import PatchAugmentation
 from h2g.runs import Run, open_run, start_run
 from h2g.slides.pool import CACHE_BYTES
 from h2g.slides.reading import SlidePool, read_patch

@@ -12,7 +12,7 @@ import shapely
 from h2g.annotations.outlines import UNCLASSIFIED, Outline, areas, polygon, regions_of
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 log = logging.getLogger(__name__)
 

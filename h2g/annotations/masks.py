@@ -14,7 +14,7 @@ from h2g.annotations.mask_files import fits, read_png_mask, read_tiff_mask
 from h2g.annotations.raster import regions_from_labels
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 
 def read_mask(

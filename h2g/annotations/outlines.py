@@ -13,7 +13,7 @@ from shapely import affinity
 
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 log = logging.getLogger(__name__)
 

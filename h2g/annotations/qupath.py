@@ -22,7 +22,7 @@ from h2g.annotations.outlines import UNCLASSIFIED, Outline, regions_of
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.files import replacing
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 log = logging.getLogger(__name__)
 

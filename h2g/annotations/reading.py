@@ -10,7 +10,7 @@ from h2g.annotations.masks import read_mask
 from h2g.annotations.qupath import read_geojson
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 
 class Reader(Protocol):

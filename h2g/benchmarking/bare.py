@@ -22,7 +22,7 @@ from h2g.inference.folder import open_folder
 from h2g.inference.outputs import Seconds, Segmented, write_outputs
 from h2g.inference.patchwise import Located, locate_patches, read_cell
 from h2g.inference.refinement import labels_at, patchwise_labels, refine_plane
-from h2g.recipes.recipe import Section
+from h2g.recipes.base import Frozen
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Slide, open_slide, read_low_resolution
 
@@ -31,7 +31,7 @@ CHUNK_PATCHES = 512
 NO_SECONDS = Seconds(0, 0, 0, 0, 0, 0, 0, 0)
 
 
-class BareCost(Section):
+class BareCost(Frozen):
     """CPU seconds of all threads of a part alone, after its engine is warm.
 
     Attributes:

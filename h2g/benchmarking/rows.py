@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from h2g.hardware import Hardware
-from h2g.recipes.recipe import Section
+from h2g.recipes.base import Frozen
 
 # Column -> the field of h2g.inference.outputs.Seconds.
 PHASES = {
@@ -28,7 +28,7 @@ PHASES = {
 PATCHWISE = ("tissue", "wait", "patch", "stitch")
 
 
-class Choice(Section):
+class Choice(Frozen):
     """One engine on one device at one precision.
 
     Attributes:
@@ -45,7 +45,7 @@ class Choice(Section):
         return f"{self.engine} {self.device} {self.precision}"
 
 
-class RowSettings(Section):
+class RowSettings(Frozen):
     """What is timed, and how often.
 
     Attributes:
@@ -72,7 +72,7 @@ class RowSettings(Section):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-class RowResult(Section):
+class RowResult(Frozen):
     """
     Attributes:
         reason: why there is no time, or "".

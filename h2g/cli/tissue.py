@@ -12,7 +12,7 @@ from h2g.cli.options import common
 from h2g.errors import SlideError, WrongUseError
 
 if TYPE_CHECKING:
-    from h2g.recipes.recipe import TissueSettings
+    from h2g.recipes.preprocessing import TissueSettings
 
 
 @click.command("tissue")
@@ -59,8 +59,8 @@ def command(
 
 
 def _settings(profile: str | None, recipe: str | None) -> TissueSettings:
+    from h2g.recipes.preprocessing import PROFILES
     from h2g.recipes.reading import load_recipe
-    from h2g.recipes.recipe import PROFILES
 
     if profile and recipe:
         raise WrongUseError("--profile and --recipe both name a tissue rule; give one of them.")

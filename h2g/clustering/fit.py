@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from h2g.errors import TrainingError
-from h2g.recipes.recipe import ClusteringSettings
+from h2g.recipes.clustering import ClusteringSettings
 
 # Starts of k-means, of which the best is kept.
 STARTS = 10

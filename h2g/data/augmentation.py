@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from h2g.data.lab import shift_lab, shift_lab_in_graph
 from h2g.data.random_streams import RandomStream
-from h2g.recipes.recipe import PatchAugmentation, RefinementAugmentation
+from h2g.recipes.patch import PatchAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 
 
 def random_numbers(seed: int, stream: RandomStream, batch: tf.Tensor, shape: list) -> tf.Tensor:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from h2g.data.augmentation import augment_patches
 from h2g.data.patch_source import PatchSource
 from h2g.models.deployment import scale_image
-from h2g.recipes.recipe import PatchAugmentation
+from h2g.recipes.patch import PatchAugmentation
 
 # (B, S, S, 3) uint8 pixels, not augmented, and (B,) int32 labels -> (B,) float32 weights.
 Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]

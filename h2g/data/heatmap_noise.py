@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from h2g.data.random_streams import RandomStream
-from h2g.recipes.recipe import RefinementAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 
 
 def changes_heatmaps(settings: RefinementAugmentation) -> bool:

@@ -20,7 +20,7 @@ from h2g.data.source import Source
 from h2g.data.stain import augment_stains
 from h2g.errors import TrainingError
 from h2g.models.deployment import resize_bilinear, scale_image
-from h2g.recipes.recipe import RefinementAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 from h2g.slides.writing import read_heatmap
 
 

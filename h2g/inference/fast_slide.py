@@ -25,7 +25,7 @@ from h2g.inference.one_slide import Failure
 from h2g.inference.outputs import Seconds, Segmented
 from h2g.inference.patchwise import Located, locate_patches
 from h2g.inference.refinement import labels_at, patchwise_labels
-from h2g.recipes.recipe import PatchSettings
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.fast_levels import is_too_small, misplaced_level
 from h2g.slides.find_slides import SlideRequest
 from h2g.slides.heatmap import Heatmap

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from h2g.inference.engine import Engine
-from h2g.recipes.recipe import Preprocessing
+from h2g.recipes.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

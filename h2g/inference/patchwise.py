@@ -15,7 +15,7 @@ from h2g.concurrency import ReadAhead, Stopwatch
 from h2g.errors import SlideError
 from h2g.inference.engine import Engine
 from h2g.progress import progress
-from h2g.recipes.recipe import Preprocessing
+from h2g.recipes.preprocessing import Preprocessing
 from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Slide, SlideInfo, SlidePool, read_patch

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from h2g.inference.engine import Engine
-from h2g.recipes.recipe import Preprocessing
+from h2g.recipes.preprocessing import Preprocessing
 from h2g.slides.heatmap import Heatmap, draw_heatmap
 from h2g.slides.reading import Plane, Slide, read_low_resolution
 

@@ -12,7 +12,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from h2g.errors import RecipeError
-from h2g.recipes.recipe import PROFILES, PaperRow, Recipe, with_fast_named
+from h2g.recipes.paper import PaperRow
+from h2g.recipes.preprocessing import PROFILES, with_fast_named
+from h2g.recipes.recipe import Recipe
 
 PROFILE_KEY = "preprocessing.profile"
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from h2g.errors import SlideError
-from h2g.recipes.recipe import PatchSettings
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.fast_levels import fast_level_count, first_pixel
 from h2g.slides.info import SlideInfo
 from h2g.slides.plan import PatchPlan

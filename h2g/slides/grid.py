@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from h2g.recipes.recipe import PatchSettings
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.fast_patches import fast_origin_level0, fast_tissue_cells
 from h2g.slides.info import SlideInfo
 from h2g.slides.patches import plan_patches

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from h2g.errors import SlideError
-from h2g.recipes.recipe import PatchSettings
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.fast_patches import plan_fast_patches, read_fast_patch
 from h2g.slides.info import SlideInfo
 from h2g.slides.plan import PatchPlan

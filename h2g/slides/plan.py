@@ -1,10 +1,10 @@
-"""How a slide's patches are read: the outcome of either rule (h2g.recipes.recipe.PatchSettings)."""
+"""How a slide's patches are read: the outcome of any rule (h2g.recipes.preprocessing)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from h2g.recipes.recipe import PatchRule
+from h2g.recipes.preprocessing import PatchRule
 
 
 @dataclass(frozen=True)

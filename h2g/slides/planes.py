@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from h2g.recipes.recipe import CoarsestLevel, LowResolutionSettings
+from h2g.recipes.preprocessing import CoarsestLevel, LowResolutionSettings
 from h2g.slides.fast_levels import fast_level_count, first_pixel
 from h2g.slides.info import SlideInfo
 from h2g.slides.slide import Slide

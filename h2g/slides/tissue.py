@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from h2g.files import replacing
-from h2g.recipes.recipe import TissueSettings
+from h2g.recipes.preprocessing import TissueSettings
 from h2g.slides.planes import Plane, read_plane
 from h2g.slides.slide import Slide
 

@@ -17,7 +17,8 @@ import pandas as pd
 
 from h2g.data.patch_index import prepare_run
 from h2g.errors import RunError, WrongUseError
-from h2g.recipes.recipe import ClusteringSettings, Recipe
+from h2g.recipes.clustering import ClusteringSettings
+from h2g.recipes.recipe import Recipe
 from h2g.runs import Run, open_run
 from h2g.training.clusters import FOLDER as CLUSTERS
 from h2g.training.clusters import clustering_settings, find_clusters

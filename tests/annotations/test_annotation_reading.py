@@ -9,7 +9,7 @@ from region_areas import area_level0
 from h2g.annotations.reading import READERS, read_annotations
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 
 def read(path: Path) -> AnnotatedRegions:

@@ -7,7 +7,7 @@ from region_areas import area_level0
 from h2g.annotations.asap import read_asap
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 SQUARE = ((10, 10), (30, 10), (30, 30), (10, 30))  # area 400
 INNER = ((15, 15), (25, 15), (25, 25), (15, 25))  # area 100

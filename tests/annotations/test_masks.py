@@ -11,7 +11,7 @@ from h2g.annotations import mask_files
 from h2g.annotations.masks import read_mask
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 ONE = AnnotationSettings()
 TWO = AnnotationSettings(classes={"tumour": (), "stroma": ()})

@@ -8,7 +8,7 @@ from region_areas import area_level0
 
 from h2g.annotations.outlines import UNCLASSIFIED, Outline, areas, polygon, regions_of
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 SQUARE = shapely.box(0, 0, 10, 10)
 SETTINGS = AnnotationSettings(

@@ -10,7 +10,7 @@ from region_areas import area_level0
 from h2g.annotations.qupath import read_geojson, write_geojson
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
-from h2g.recipes.recipe import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings
 
 FIELD = (1000, 800)
 WHOLE = (0, 0, 1000, 800)

@@ -11,7 +11,7 @@ from h2g.bundle import Card, Export, FilePrecision, Format, write_card
 from h2g.errors import RunError, SlideError
 from h2g.files import file_sha256
 from h2g.hardware import Hardware
-from h2g.recipes.recipe import Preprocessing
+from h2g.recipes.preprocessing import Preprocessing
 
 PLAIN = Hardware(
     cpu="Abacus", cores=2, instruction_sets=("avx2",), memory_gib=8, gpu=(), system="Linux"

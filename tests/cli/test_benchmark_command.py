@@ -17,7 +17,7 @@ SECONDS = {**dict.fromkeys(PHASES, 1.0), "total": 6.0}
 def bundle(tmp_path: Path) -> Path:
     """A bundle's card without files: what the command does around the rows needs no networks."""
     from h2g.bundle import Card, Export, write_card
-    from h2g.recipes.recipe import Preprocessing
+    from h2g.recipes.preprocessing import Preprocessing
 
     exports = [
         Export(format=format, precision="float32", networks={}, files={})

@@ -5,7 +5,7 @@ import pytest
 
 from h2g.clustering.fit import fit_clusters
 from h2g.errors import TrainingError
-from h2g.recipes.recipe import ClusteringSettings
+from h2g.recipes.clustering import ClusteringSettings
 
 RNG = np.random.default_rng(0)
 # Two directions of spread 10 and 1 and one of 0.1: 99 %, 1 % and 0.01 % of the variance if they

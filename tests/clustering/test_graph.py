@@ -31,7 +31,7 @@ from h2g.exporters.to_tflite import write_tflite
 from h2g.models.deployment import deployed_patch_classifier, load_network
 from h2g.models.registry import build_patch_model
 from h2g.models.vgg16 import vgg16
-from h2g.recipes.recipe import ClusteringSettings
+from h2g.recipes.clustering import ClusteringSettings
 
 SIZE_PX = 32
 Ids = Callable[[np.ndarray], np.ndarray]

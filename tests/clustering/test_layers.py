@@ -9,7 +9,7 @@ import pytest
 from h2g.clustering.fit import FittedClusters, fit_clusters
 from h2g.clustering.graph import cluster_network
 from h2g.clustering.layers import Assign, Project, Standardize
-from h2g.recipes.recipe import ClusteringSettings
+from h2g.recipes.clustering import ClusteringSettings
 
 WIDTH = 24
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from h2g.data.sampler import SlidePatches
-from h2g.recipes.recipe import PatchSettings
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.reading import open_slide, plan_patches
 
 SIZE_PX = 32

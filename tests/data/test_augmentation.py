@@ -13,7 +13,8 @@ from h2g.data.augmentation import (
     shift_colours,
     zoom,
 )
-from h2g.recipes.recipe import PatchAugmentation, RefinementAugmentation
+from h2g.recipes.patch import PatchAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 
 NOTHING = PatchAugmentation(flip=0, rotate=0, colour=0, brightness=0)
 

@@ -16,7 +16,7 @@ from h2g.data.dataset import patch_dataset, raw_patch_dataset
 from h2g.data.patch_source import BatchSettings, PatchSource
 from h2g.data.sampler import SlidePatches
 from h2g.errors import TrainingError
-from h2g.recipes.recipe import PatchAugmentation
+from h2g.recipes.patch import PatchAugmentation
 
 SETTINGS = BatchSettings(batch_size=6, class_count=2, seed=11, workers=3)
 
@@ -152,7 +152,7 @@ def test_python_ends_while_batches_are_read(slides, tmp_path: Path) -> None:
         from h2g.data.dataset import raw_patch_dataset
         from h2g.data.patch_source import BatchSettings, PatchSource
         from h2g.data.sampler import SlidePatches
-        from h2g.recipes.recipe import PatchSettings
+        from h2g.recipes.preprocessing import PatchSettings
         from h2g.slides.reading import open_slide, plan_patches
 
         path = pathlib.Path({str(slides[0].path)!r})

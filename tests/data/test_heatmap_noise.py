@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from h2g.data.heatmap_noise import changes_heatmaps, disturb_heatmap
-from h2g.recipes.recipe import RefinementAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 
 NOISE = RefinementAugmentation(heatmap=1.0, heatmap_noise=0.7)
 SHIFT = RefinementAugmentation(heatmap=1.0, heatmap_shift=0.7)

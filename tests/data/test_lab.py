@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from h2g.data.augmentation import augment_patches
 from h2g.data.lab import shift_lab, shift_lab_in_graph
-from h2g.recipes.recipe import PatchAugmentation
+from h2g.recipes.patch import PatchAugmentation
 
 # Neither clipped nor near black, where both libraries have a linear piece.
 PIXELS = np.random.default_rng(0).uniform(0.3, 0.7, (2, 8, 8, 3)).astype(np.float32)

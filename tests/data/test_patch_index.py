@@ -20,13 +20,10 @@ from h2g.data.patch_index import (
     prepare_run,
 )
 from h2g.errors import CohortError, RunError, SlideError
-from h2g.recipes.recipe import (
-    AnnotationSettings,
-    PatchSettings,
-    Preprocessing,
-    Recipe,
-    RefinementStage,
-)
+from h2g.recipes.annotation import AnnotationSettings
+from h2g.recipes.preprocessing import PatchSettings, Preprocessing
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
 from h2g.runs import Run, start_run
 from h2g.slides.grid import PatchGrid
 from h2g.slides.reading import PatchPlan

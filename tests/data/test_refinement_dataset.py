@@ -15,7 +15,7 @@ from h2g.data.refinement_dataset import (
 )
 from h2g.data.stain import DEFAULT_STAIN_MATRIX
 from h2g.errors import H2GError, TrainingError
-from h2g.recipes.recipe import RefinementAugmentation
+from h2g.recipes.refinement import RefinementAugmentation
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.writing import write_heatmap
 

@@ -11,13 +11,9 @@ import numpy as np
 
 from h2g.cohort import read_cohort
 from h2g.inference.engine import Key, one_by_one
-from h2g.recipes.recipe import (
-    LowResolutionSettings,
-    PatchSettings,
-    Preprocessing,
-    Recipe,
-    RefinementStage,
-)
+from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
 from h2g.runs import Run, start_run
 from h2g.slides.writing import write_pyramid
 

@@ -20,7 +20,7 @@ from h2g.exporters.clusters import clear_patches, is_cluster_graph, refuse_other
 from h2g.exporters.samples import noise_patches, run_patches
 from h2g.models.deployment import load_network
 from h2g.models.registry import build_patch_model
-from h2g.recipes.recipe import ClusteringSettings
+from h2g.recipes.clustering import ClusteringSettings
 from h2g.runs import Run
 from h2g.training.clusters import find_clusters
 

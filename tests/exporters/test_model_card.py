@@ -10,7 +10,7 @@ from markdown_text import narrow
 from h2g.bundle import Card, Check, Export, Network, QuantisationCost, TrainingData
 from h2g.exporters.licences import licence_url
 from h2g.exporters.model_card import model_card
-from h2g.recipes.recipe import PROFILES, PatchSettings
+from h2g.recipes.preprocessing import PROFILES, PatchSettings
 
 CHECK = Check(
     engine="onnxruntime 1.31.1",

@@ -11,7 +11,7 @@ import tifffile
 
 from h2g.inference.engine import Engine, Key, one_by_one
 from h2g.inference.loaded_model import LoadedModel
-from h2g.recipes.recipe import LowResolutionSettings, PatchSettings, Preprocessing
+from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 from h2g.slides.writing import write_pyramid
 
 GLASS = (255, 255, 255)

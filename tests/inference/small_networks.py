@@ -22,7 +22,7 @@ from h2g.files import file_sha256
 from h2g.inference.engine import NetworkFiles
 from h2g.inference.keras_engine import KerasEngine
 from h2g.models.registry import build_refinement_model
-from h2g.recipes.recipe import LowResolutionSettings, PatchSettings, Preprocessing
+from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 
 PATCH_PX = 32
 FIELD_PX = 32

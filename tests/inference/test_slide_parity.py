@@ -29,7 +29,10 @@ from h2g.inference.predict import predict_slides
 from h2g.inference.tflite_engine import TfliteEngine
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement
 from h2g.models.registry import build_patch_model, build_refinement_model
-from h2g.recipes.recipe import PatchSettings, PatchStage, Preprocessing, Recipe, RefinementStage
+from h2g.recipes.patch import PatchStage
+from h2g.recipes.preprocessing import PatchSettings, Preprocessing
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
 from h2g.runs import start_run
 from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import open_slide, read_low_resolution

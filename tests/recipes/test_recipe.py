@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from h2g.errors import RecipeError
+from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.reading import (
     dump_recipe,
     load_recipe,
@@ -11,7 +12,6 @@ from h2g.recipes.reading import (
     setting_differences,
     validate_recipe,
 )
-from h2g.recipes.recipe import PROFILES, Preprocessing
 
 
 def write(tmp_path: Path, text: str) -> Path:

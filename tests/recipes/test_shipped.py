@@ -2,8 +2,11 @@
 
 import pytest
 
+from h2g.recipes.clustering import ClusteringSettings
+from h2g.recipes.patch import PatchStage
 from h2g.recipes.reading import load_recipe, recipe_names, recipe_text, shipped_recipes
-from h2g.recipes.recipe import ClusteringSettings, PatchStage, Recipe, RefinementStage
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
 
 # Pedersen et al. 2022, Tables 1 and 2: recall, precision and Dice, then Dice of grades I, II, III;
 # mean and standard deviation.

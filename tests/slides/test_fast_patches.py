@@ -10,7 +10,7 @@ from odd_slides import write_odd_slide
 
 from h2g.errors import SlideError
 from h2g.fast_versions import FastName
-from h2g.recipes.recipe import PROFILES, PatchRule, PatchSettings
+from h2g.recipes.preprocessing import PROFILES, PatchRule, PatchSettings
 from h2g.slides.fast_levels import misplaced_level
 from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
 from h2g.slides.info import Level, slide_info

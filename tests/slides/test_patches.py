@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from h2g.errors import SlideError
-from h2g.recipes.recipe import PatchSettings
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.info import Level, SlideInfo, slide_info
 from h2g.slides.reading import open_slide, plan_patches, read_patch
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from h2g.recipes.recipe import LowResolutionSettings
+from h2g.recipes.preprocessing import LowResolutionSettings
 from h2g.slides import planes
 from h2g.slides.info import Level, slide_info
 from h2g.slides.reading import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from h2g.recipes.recipe import PROFILES, TissueSettings
+from h2g.recipes.preprocessing import PROFILES, TissueSettings
 from h2g.slides.reading import Plane, open_slide, read_plane
 from h2g.slides.tissue import (
     TissueMask,

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from h2g.cohort import read_cohort
-from h2g.recipes.recipe import PatchSettings, PatchStage, Preprocessing, Recipe, RefinementStage
+from h2g.recipes.patch import PatchStage
+from h2g.recipes.preprocessing import PatchSettings, Preprocessing
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
 from h2g.runs import Run, open_run, start_run
 from h2g.training.stages import train_run
 

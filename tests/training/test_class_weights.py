@@ -8,7 +8,7 @@ import pytest
 from h2g.data.class_rates import class_rates
 from h2g.data.patch_source import labelled_slides
 from h2g.data.sampler import build_tree
-from h2g.recipes.recipe import SamplerSettings
+from h2g.recipes.annotation import SamplerSettings
 from h2g.training.class_weights import by_class, class_weights, split_weigher
 from h2g.training.fit import fit_stage
 from h2g.training.patch import classifier_training

@@ -18,8 +18,9 @@ from h2g.data.dataset import patch_dataset
 from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.errors import RecipeError, RunError
 from h2g.models.registry import build_patch_model
+from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.reading import validate_recipe
-from h2g.recipes.recipe import ClusteringSettings, Recipe
+from h2g.recipes.recipe import Recipe
 from h2g.runs import Run, open_run, start_run
 from h2g.slides.reading import open_slide, read_patch
 from h2g.training.cluster_weights import cluster_weights, open_weigher

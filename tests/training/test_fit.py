@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from h2g.errors import TrainingError, WrongUseError
-from h2g.recipes.recipe import TrainingSettings
+from h2g.recipes.training import TrainingSettings
 from h2g.training.checkpoint import TrainingState, load_checkpoint
 from h2g.training.fit import StageTraining, check_strategy, fit_stage, make_optimizer
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from h2g.errors import TrainingError
 from h2g.models.deployment import deployed_refinement, load_network
-from h2g.recipes.recipe import TrainingSettings
+from h2g.recipes.training import TrainingSettings
 from h2g.runs import Run
 from h2g.training.fit import StageTraining, fit_stage
 from h2g.training.losses import SoftDice

@@ -16,7 +16,7 @@ from h2g.data.index_file import read_patch_index, write_patch_index
 from h2g.data.patch_source import labelled_slides
 from h2g.errors import TrainingError
 from h2g.models.registry import build_patch_model
-from h2g.recipes.recipe import ClusteringSettings
+from h2g.recipes.clustering import ClusteringSettings
 from h2g.runs import Run, start_run
 from h2g.training.patch import training_batches
 from h2g.training.stages import train_run
