@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +29,7 @@ from h2g.exporters.to_fast import OPSET as FAST_OPSET
 from h2g.exporters.to_fast import write_fast
 from h2g.files import file_sha256
 from h2g.folders.bundle import Card, Check, Export, FilePrecision, Format, QuantisationCost
+from h2g.hardware import package_version
 from h2g.progress import progress
 
 # Below an export's folder: its files under their names in the bundle.
@@ -91,11 +91,9 @@ def make_export(material: Material, request: ExportRequest, format: Format, fold
 
 def engine_version(network: Network) -> str:
     """The engine's name and version, e.g. ``openvino 2026.4.1``."""
-    package = ENGINES[network.engine].packages[0][0]
-    try:
-        return f"{network.engine} {metadata.version(package)}"
-    except metadata.PackageNotFoundError:  # onnxruntime-gpu is onnxruntime, too
-        return network.engine
+    # None where onnxruntime-gpu is installed: it is onnxruntime, too.
+    version = package_version(ENGINES[network.engine].packages[0][0])
+    return f"{network.engine} {version}" if version else network.engine
 
 
 def _write(

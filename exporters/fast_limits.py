@@ -11,6 +11,7 @@ from h2g.exporters.fast_text import TEMPLATES
 from h2g.fast_versions import FastName
 from h2g.folders.bundle import Card
 from h2g.recipes.preprocessing import PROFILES, CoarsestLevel, Preprocessing, Profile
+from h2g.recipes.reading import setting_differences
 
 # From 4.10 on PatchGenerator takes a level within this of the wanted um/px as it is.
 TOLERANCE = 0.1
@@ -121,7 +122,7 @@ def with_fast_preprocessing(
     if trained.fast_version == version:
         return card
     changed = _fast_preprocessing(trained, PROFILE_OF[version])
-    text = ", ".join(_differences(trained.model_dump(), changed.model_dump()))
+    text = _changes(trained, changed)
     if not accept_change:
         raise WrongUseError(
             f"{card.name} was trained with preprocessing profile '{trained.profile}', and FAST "
@@ -153,15 +154,13 @@ def _fast_preprocessing(trained: Preprocessing, profile: Profile) -> Preprocessi
     return fast.model_copy(update={"patch": fast.patch.model_copy(update=same)})
 
 
-def _differences(old: Any, new: Any, key: str = "") -> list[str]:
-    if isinstance(old, dict):
-        return [
-            text
-            for name in old
-            if name != "profile"
-            for text in _differences(old[name], new[name], f"{key}.{name}".lstrip("."))
-        ]
-    return [] if old == new else [f"{key} {_text(old)} -> {_text(new)}"]
+def _changes(old: Preprocessing, new: Preprocessing) -> str:
+    differences = setting_differences(old.model_dump(), new.model_dump())
+    return ", ".join(
+        f"{key} {_text(before)} -> {_text(after)}"
+        for key, before, after in differences
+        if key != "profile"
+    )
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,7 @@ Source: Mitchell et al. 2019, Model Cards for Model Reporting.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from h2g.exporters.licences import licence_url
 from h2g.fast_versions import FAST_VERSIONS
@@ -18,6 +18,7 @@ from h2g.recipes.preprocessing import (
     TissueSettings,
 )
 from h2g.stages.chain import SMOOTHED
+from h2g.tables import markdown_table
 
 # Below this many patients nothing is known of how scores vary.
 FEW_PATIENTS = 20
@@ -76,7 +77,7 @@ def _networks(card: Card) -> str:
         for stage, network in card.networks.items()
     ]
     return (
-        f"{_table(('stage', 'from -> to', 'architecture', 'parameters'), rows)}\n\n"
+        f"{markdown_table(('stage', 'from -> to', 'architecture', 'parameters'), rows)}\n\n"
         f"Classes: {', '.join(card.class_names)}. Networks take RGB of 0 to 255; scaling and "
         "resizing are part of them."
     )
@@ -90,7 +91,7 @@ def _training(card: Card) -> str:
         (split, str(count), str(training.patients.get(split, "not recorded")))
         for split, count in training.slides.items()
     ]
-    text = _table(("split", "slides", "patients"), rows)
+    text = markdown_table(("split", "slides", "patients"), rows)
     if len(training.grades) > 1:
         grades = ", ".join(f"{count} of {grade}" for grade, count in training.grades.items())
         text += f"\n\nTraining slides by grade: {grades}."
@@ -108,8 +109,9 @@ def _scores(card: Card) -> str:
     over = f"the test split ({slides})" if slides else "the test split"
     final = [variant for variant in card.scores if variant != SMOOTHED][-1]
     return (
-        f"{_table(('output', *SCORES), rows)}\n\nMacro means over the slides of {over}, counted in "
-        f"pixels of the whole slide, with Keras in float32. Prediction outputs `{final}`."
+        f"{markdown_table(('output', *SCORES), rows)}\n\n"
+        f"Macro means over the slides of {over}, counted in pixels of the whole slide, with Keras "
+        f"in float32. Prediction outputs `{final}`."
     )
 
 
@@ -125,7 +127,7 @@ def _files(card: Card) -> str:
     ]
     header = ("format", "precision", "networks", "run by", "largest difference of a probability")
     costs = [_cost(export) for export in card.exports if export.cost]
-    return "\n\n".join([_table(header, rows), *costs])
+    return "\n\n".join([markdown_table(header, rows), *costs])
 
 
 def _checked(export: Export) -> tuple[str, str]:
@@ -209,11 +211,6 @@ def _with_fast(card: Card) -> str:
         return ""
     program = ", which FastPathology 1.1.3 is built on" if name == "4.9" else ""
     return WITH_FAST.format(versions=FAST_VERSIONS[name].span, program=program)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _and(items: Sequence[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from h2g.data.phantom import generate_cohort
 from h2g.folders.bundle import Bundle
@@ -42,8 +42,7 @@ def phantom_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # each worker has a folder of its own below this
     out = base / "phantom_cohort"
-    with (base / "phantom_cohort.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(base / "phantom_cohort.lock"):
         if not (out / "cohort.csv").exists():
             generate_cohort(out, slides=6, size_mm=2.0, mpp=1.0, seed=7, jobs=1)
     return out / "cohort.csv"

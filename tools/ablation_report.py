@@ -15,11 +15,11 @@ from h2g.errors import RunError
 from h2g.evaluation.compare import Comparison, compare_designs, write_comparison
 from h2g.evaluation.designs import read_designs
 from h2g.evaluation.scores import METRICS
-from h2g.evaluation.tables import markdown_table
 from h2g.files import replacing, write_text
 from h2g.folders.run import open_run
 from h2g.recipes.paper import PaperRow
 from h2g.recipes.recipe import Recipe
+from h2g.tables import markdown_table
 
 RECORD = "ablation.json"
 # A cohort's grade, by its last word, in the paper's numerals.

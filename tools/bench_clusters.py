@@ -23,8 +23,8 @@ import keras
 import tensorflow as tf
 
 from h2g.data.augmentation import augment_patches
-from h2g.data.dataset import PREFETCHED, PatchSource, patch_dataset, raw_patch_dataset
-from h2g.data.patch_source import labelled_slides
+from h2g.data.dataset import PREFETCHED, patch_dataset, raw_patch_dataset
+from h2g.data.patch_source import PatchSource, labelled_slides
 from h2g.folders.run import Run, open_run
 from h2g.models.deployment import load_network, scale_image
 from h2g.stages.patch.cluster_weights import open_weigher

@@ -22,7 +22,6 @@ slides are generated first, which takes a minute or two.
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import threading
@@ -42,6 +41,7 @@ from h2g.data.phantom import generate_cohort
 from h2g.data.sampler import SlidePatches
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
+from h2g.hardware import usable_cores
 from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.reading import load_recipe
 from h2g.slides.pool import CACHE_BYTES
@@ -216,7 +216,7 @@ def row(name: str, speeds: list[Speed], bare_speeds: list[Speed]) -> Row:
 
 def generated_run(folder: Path) -> Run:
     """Paper-like patches, 256 px at 1.0 um/px, of generated slides."""
-    jobs = len(os.sched_getaffinity(0))
+    jobs = usable_cores()
     table = generate_cohort(folder / "cohort", slides=6, jobs=jobs)
     run = start_run(folder / "run", read_cohort(table), load_recipe("mob-pw"))
     prepare_run(run, jobs=jobs)

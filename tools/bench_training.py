@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from h2g.benchmarking.memory import peak_memory_mib
 from h2g.errors import H2GError
+from h2g.hardware import peak_memory_mib
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from h2g.benchmarking.benchmark import Protocol
 from h2g.benchmarking.bound import measure
 from h2g.benchmarking.rows import Choice
-from h2g.engines.devices import usable_cores
 from h2g.errors import H2GError
+from h2g.hardware import usable_cores
 
 
 def main() -> None:

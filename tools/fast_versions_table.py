@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from h2g.errors import H2GError
 from h2g.slides.info import SlideInfo
+from h2g.tables import markdown_table
 
 BEGIN, END = "<!-- fast_versions: begin -->", "<!-- fast_versions: end -->"
 HEADING = "## Versions"
@@ -80,8 +81,8 @@ def title(group: str, info: SlideInfo) -> str:
 
 def table(heading: str, outcomes: Sequence[Outcome]) -> str:
     """A section of Markdown: the heading, a row a version, and below why steps failed."""
-    lines = [f"### {heading}", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
-    lines += [_row(_cells(outcome)) for outcome in outcomes]
+    rows = [_cells(outcome) for outcome in outcomes]
+    lines = [f"### {heading}", "", markdown_table(COLUMNS, rows)]
     reasons = [
         f"- {outcome.version}, {step}: {reason}"
         for outcome in outcomes
@@ -137,7 +138,3 @@ def _figures(comparison: Comparison | None) -> list[str]:
         "-" if lone is None else str(lone),
         f"{100 * comparison.equal_labels:.4f} %",
     ]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from h2g.benchmarking.rows import PATCHWISE, seconds_text, sum_phases
+from h2g.tables import markdown_table
 
 PAPER = (
     ("OpenVINO", "57.32 ± 0.20", "0.75 ± 0.01", "58.07 ± 0.20"),
@@ -41,17 +42,15 @@ def main() -> None:
 def table3(document: dict[str, Any]) -> Iterator[str]:
     """The paper's rows, then ours; writing files is in neither."""
     rows = [row for row in document["rows"] if row["status"] == "ok"]
-    yield "| | engine | patch-wise | refinement | total |"
-    yield "|---|---|---|---|---|"
-    for engine, *seconds in PAPER:
-        yield f"| paper | {engine} | {' | '.join(seconds)} |"
+    cells = [["paper", *row] for row in PAPER]
     for row in rows:
         parts = [PATCHWISE, ("refinement",), (*PATCHWISE, "refinement")]
         sums = [sum_phases(row["each_s"], *phases) for phases in parts]
         # An engine that tells only its total has writing in it.
         sums[2] = sums[2] or sum_phases(row["each_s"], "total")
         name = f"{row['engine']}, {row['device']}, {row['precision']}"
-        yield f"| h2g | {name} | {' | '.join(seconds_text(each) for each in sums)} |"
+        cells.append(["h2g", name, *(seconds_text(each) for each in sums)])
+    yield markdown_table(["", "engine", "patch-wise", "refinement", "total"], cells)
     yield ""
     yield f"Seconds, mean ± standard deviation. Paper: {PAPER_HARDWARE}."
     for place in dict.fromkeys(_place(row) for row in rows):

@@ -13,6 +13,9 @@ import pandas as pd
 from h2g.benchmarking.parity import parity_table
 from h2g.benchmarking.plan import DEVICES, ENGINES, PRECISIONS, Wanted
 from h2g.errors import H2GError
+from h2g.tables import markdown_table
+
+NAMES = ("model", "engine", "device", "precision")
 
 
 def main() -> None:
@@ -46,18 +49,17 @@ def main() -> None:
 
 def markdown(table: pd.DataFrame) -> list[str]:
     """The figures; what could not run stands below."""
-    lines = [
-        "| model | engine | device | precision | largest difference of the heatmap | equal pixels "
-        "| Dice |",
-        "|---|---|---|---|---|---|---|",
+    header = (*NAMES, "largest difference of the heatmap", "equal pixels", "Dice")
+    rows = [
+        [
+            *(str(row[name]) for name in NAMES),
+            f"{row['heatmap_difference']:.2e}",
+            f"{100 * row['equal_pixels']:.4f} %",
+            f"{row['dice']:.5f}",
+        ]
+        for row in table[table["reason"] == ""].to_dict("records")
     ]
-    for row in table[table["reason"] == ""].to_dict("records"):
-        lines.append(
-            f"| {row['model']} | {row['engine']} | {row['device']} | {row['precision']} | "
-            f"{row['heatmap_difference']:.2e} | {100 * row['equal_pixels']:.4f} % | "
-            f"{row['dice']:.5f} |"
-        )
-    lines.append("")
+    lines = [markdown_table(header, rows), ""]
     for row in table[table["reason"] != ""].to_dict("records"):
         lines.append(f"- {row['engine']} {row['device']} {row['precision']}: {row['reason']}")
     return lines

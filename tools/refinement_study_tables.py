@@ -12,6 +12,7 @@ import pandas as pd
 from h2g.evaluation.statistics import bootstrap_interval
 from h2g.files import replacing, write_text
 from h2g.folders.run import open_run
+from h2g.tables import markdown_table
 
 # How the segmentations of a run are called in the tables that are not the refined ones.
 UNREFINED = {"patchwise": "patch-wise", "smoothed": "smoothed"}
@@ -124,9 +125,7 @@ def write_study(
         "10 000 bootstrap samples of patients (a patient's slides and seeds stay together); "
         "better: the share of slides on which it is above 0.",
         "",
-        "| " + " | ".join(header) + " |",
-        "|" + "---|" * len(header),
-        *("| " + " | ".join(row) + " |" for row in rows),
+        markdown_table(header, rows),
         "",
         *(f"- {name}: {_described(changes[name])}" for name in changes),
         "",

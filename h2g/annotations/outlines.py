@@ -27,7 +27,7 @@ class Outline:
 
     Attributes:
         names: its class, most specific first: ("Tumor: Positive", "Tumor").
-        geometry: any shapely geometry as it is in the file; None when it has no area.
+        geometry: any shapely geometry as it is in the file; None when the object has none.
     """
 
     names: tuple[str, ...]

@@ -9,16 +9,16 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
 
 from h2g.annotations.colours import class_colour
-from h2g.annotations.outlines import UNCLASSIFIED, Outline, polygon, regions_of
+from h2g.annotations.outlines import UNCLASSIFIED, Outline, regions_of
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.files import replacing
@@ -27,6 +27,8 @@ from h2g.recipes.annotation import AnnotationSettings
 log = logging.getLogger(__name__)
 
 GZIP_MAGIC = b"\x1f\x8b"
+# What shapely raises on geometry that is none.
+BROKEN = (TypeError, ValueError, LookupError, AttributeError, shapely.errors.ShapelyError)
 DECIMALS = 3  # of a level-0 pixel, in written files
 
 
@@ -52,7 +54,7 @@ def read_geojson(
     for number, feature in enumerate(annotations, start=1):
         try:
             outlines.append(Outline(_names(feature), _geometry(feature.get("geometry"))))
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
+        except BROKEN as error:
             raise AnnotationError(
                 f"{path}: annotation {number} is not valid GeoJSON ({error}). Export the slide's "
                 "annotations from QuPath again: File, Export objects as GeoJSON."
@@ -150,35 +152,17 @@ def _names(feature: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _geometry(geometry: dict[str, Any] | None) -> shapely.Geometry | None:
-    """The areas of a GeoJSON geometry; points and lines have none."""
+    """A GeoJSON geometry in two dimensions, points and lines too; None where there is none."""
     if geometry is None:
         return None
-    kind = geometry["type"]
-    if kind == "Polygon":
-        return _polygon(geometry["coordinates"])
-    if kind == "MultiPolygon":
-        found = [_polygon(rings) for rings in geometry["coordinates"]]
-        return shapely.MultiPolygon([part for part in found if part is not None])
-    if kind == "GeometryCollection":
-        members = [_geometry(member) for member in geometry["geometries"]]
-        return shapely.GeometryCollection([part for part in members if part is not None])
-    if kind in ("Point", "MultiPoint", "LineString", "MultiLineString"):
-        return None
-    raise ValueError(f"unknown geometry '{kind}'")
-
-
-def _polygon(rings: list[list[list[float]]]) -> shapely.Polygon | None:
-    if not rings:
-        return None
-    shell, *holes = [[_point(point) for point in ring] for ring in rings]
-    return polygon(shell, holes)
-
-
-def _point(point: list[float]) -> tuple[float, float]:
-    x, y = float(point[0]), float(point[1])
-    if not (math.isfinite(x) and math.isfinite(y)):
+    with np.errstate(invalid="ignore"):  # said below
+        found = shapely.force_2d(shapely.geometry.shape(geometry))
+    points = shapely.get_coordinates(found)
+    finite = np.isfinite(points).all(axis=1)
+    if not finite.all():
+        x, y = points[~finite][0]
         raise ValueError(f"a point at {x}, {y}")
-    return x, y
+    return found
 
 
 def _feature(

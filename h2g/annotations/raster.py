@@ -3,6 +3,11 @@
 A raster of ``size_px`` is stretched over the slide's field: pixel (i, j) has its centre at
 ((i + 0.5) * W / w, (j + 0.5) * H / h) in level-0 pixels, and has the label of the region in which
 that centre lies.
+
+Why our own: ``cv2.fillPoly`` also fills the pixels that an outline passes through, and takes
+fractions of a pixel in steps of a power of two. GDAL's ``rasterio.features.rasterize`` draws the
+same, as a test shows, in five times the time (1.8 and 0.34 s for 507 outlines on 4096 px a side);
+tracing.py says what GDAL would add.
 """
 
 from __future__ import annotations

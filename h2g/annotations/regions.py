@@ -30,8 +30,3 @@ class AnnotatedRegions:
 
     def of_class(self, class_name: str) -> tuple[Region, ...]:
         return tuple(region for region in self.regions if region.class_name == class_name)
-
-    def area_level0(self, class_name: str) -> float:
-        """Level-0 pixels covered by a class; where its regions overlap, counted once."""
-        shapes = [region.geometry for region in self.of_class(class_name)]
-        return float(shapely.union_all(shapes).area)

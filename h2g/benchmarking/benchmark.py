@@ -13,12 +13,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from h2g.benchmarking.child import run_module
-from h2g.benchmarking.hardware import Hardware, this_hardware, versions
 from h2g.benchmarking.plan import Wanted, choices, network_files
 from h2g.benchmarking.report import write_report
 from h2g.benchmarking.rows import Choice, RowResult, RowSettings
 from h2g.errors import SlideError
 from h2g.files import write_text
+from h2g.hardware import Hardware, this_hardware, versions
 from h2g.progress import progress
 
 logger = logging.getLogger(__name__)

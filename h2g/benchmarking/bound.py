@@ -16,8 +16,8 @@ from h2g.benchmarking.bare import BareCost
 from h2g.benchmarking.benchmark import Protocol, row_settings, time_row
 from h2g.benchmarking.child import predict_command, run_child, run_module
 from h2g.benchmarking.rows import Choice, RowSettings
-from h2g.engines.devices import usable_cores
 from h2g.errors import H2GError
+from h2g.hardware import usable_cores
 from h2g.slides.tissue_patches import FIRST_READ
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,11 +12,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from h2g.benchmarking.memory import resident_mib
+import psutil
+
 from h2g.benchmarking.rows import Choice, RowSettings
+from h2g.hardware import process_peak_mib
 
 # Kept of what a process says on stderr before it dies.
 REASON_LETTERS = 500
+# How often a running process is asked what it costs; asking takes 0.2 % of a core.
+ASK_EVERY_S = 0.02
+
+
+class Cost:
+    """What a process costs, asked in a thread of its own while the process runs.
+
+    Attributes:
+        cpu_s: CPU seconds of it and its ended children.
+        peak_mib: its largest resident size.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.cpu_s = 0.0
+        self.peak_mib = 0.0
+        self._pid = pid
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        with contextlib.suppress(psutil.Error):  # it has ended
+            process = psutil.Process(self._pid)
+            while True:
+                self.cpu_s = sum(process.cpu_times()[:4])
+                self.peak_mib = max(self.peak_mib, process_peak_mib(process))
+                if self._stopped.wait(ASK_EVERY_S):
+                    return
 
 
 @dataclass(frozen=True)
@@ -23,8 +58,11 @@ class Child:
     """A process that has ended.
 
     Attributes:
-        wall_s, cpu_s: of it and its children, from its start to its end.
-        peak_mib: the largest resident size.
+        wall_s: from its start to its end.
+        cpu_s: CPU seconds of it and, but on Windows, of its children that have ended.
+        peak_mib: the largest resident size of the process itself.
+            Both are what it said when it was last asked, so its last ASK_EVERY_S are not in
+            them: there is no other way that works on every system.
         heard_s: wall seconds until the line that was listened for, None when it never came.
     """
 
@@ -87,24 +125,24 @@ def run_child(command: Sequence[str], *, device: str, listen_for: str | None = N
                 heard.append(time.perf_counter() - start)
             lines.append(line)
 
+    cost = Cost(process.pid)
     listener = threading.Thread(target=listen)
     listener.start()
     try:
-        # Not Popen.wait: this tells what this one child cost.
-        _, status, usage = os.wait4(process.pid, 0)
+        process.wait()
         wall_s = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
     except BaseException:
         process.terminate()
         process.wait()
         raise
     finally:
+        cost.stop()
         listener.join()
     return Child(
         returncode=process.returncode,
         stderr="".join(lines),
         wall_s=wall_s,
-        cpu_s=usage.ru_utime + usage.ru_stime,
-        peak_mib=resident_mib(usage),
+        cpu_s=cost.cpu_s,
+        peak_mib=cost.peak_mib,
         heard_s=heard[0] if heard else None,
     )

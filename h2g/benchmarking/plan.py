@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from h2g.benchmarking.hardware import Hardware
 from h2g.benchmarking.rows import Choice
-from h2g.engines.devices import has_onnxruntime_gpu
 from h2g.engines.specs import ENGINES, FILES_OF_PRECISION
 from h2g.errors import RunError
 from h2g.files import file_sha256
 from h2g.folders.bundle import is_bundle, open_bundle
 from h2g.folders.run import is_run, open_run
+from h2g.hardware import Hardware, has_onnxruntime_gpu
 from h2g.prediction.load_model import KINDS, load_model
 from h2g.prediction.loaded_model import LoadedModel
 from h2g.stages.chain import network_names

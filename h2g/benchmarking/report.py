@@ -15,6 +15,7 @@ from h2g.engines.specs import ENGINES
 from h2g.files import replacing, write_text
 from h2g.reporting.runtimes import TimedRow, draw_runtimes
 from h2g.stages.chain import NETWORKS
+from h2g.tables import markdown_table
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +69,7 @@ def markdown(rows: Sequence[RowResult]) -> Iterator[str]:
     yield ""
     yield from _circumstances(rows, done)
     columns = [*NAMES, *paper_columns(done)]
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + "---|" * len(columns)
-    for row in done:
-        yield f"| {' | '.join([*names_of(row), *paper_cells(row, done)])} |"
+    yield markdown_table(columns, [[*names_of(row), *paper_cells(row, done)] for row in done])
     yield ""
     yield (
         "Seconds, mean ± standard deviation (ddof 1) over repeats in one process after a warm-up, "
@@ -205,15 +203,15 @@ def _phases(done: Sequence[RowResult]) -> Iterator[str]:
     columns_of_time = [*PREPARING, *networks, *FINISHING]
     heads = [names.get(phase, phase) for phase in columns_of_time]
     columns = [*NAMES, *heads, "memory MiB", "model MiB"]
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + "---|" * len(columns)
-    for row in done:
-        cells = [seconds_text(row.each(phase)) for phase in columns_of_time]
-        cells += [f"{row.peak_memory_mib:.0f}", f"{row.settings.model_mib:.1f}"]
-        yield f"| {' | '.join([*names_of(row), *cells])} |"
+    yield markdown_table(columns, [_phase_cells(row, columns_of_time) for row in done])
     yield ""
     yield (
         "Total includes writing the files. Reading goes on in threads while the network "
         "works; waiting is the part of it that shows. Memory is the peak of the row's process."
     )
     yield ""
+
+
+def _phase_cells(row: RowResult, phases: Sequence[str]) -> list[str]:
+    seconds = [seconds_text(row.each(phase)) for phase in phases]
+    return [*names_of(row), *seconds, row.peak_memory_text, f"{row.settings.model_mib:.1f}"]

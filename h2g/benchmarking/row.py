@@ -12,14 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from h2g.benchmarking.hardware import this_hardware, versions
-from h2g.benchmarking.memory import peak_memory_mib
 from h2g.benchmarking.plan import load_choice
 from h2g.benchmarking.rows import RowResult, RowSettings, phases
 from h2g.engines.specs import ENGINES
 from h2g.errors import H2GError, SlideError
 from h2g.files import write_text
 from h2g.folders.predictions import SlideRequest
+from h2g.hardware import peak_memory_mib, peak_with_children_mib, this_hardware, versions
 from h2g.prediction.predict_slides import open_segmenter
 from h2g.prediction.segment_slide import predict_slide
 from h2g.results.outputs import SlideFiles
@@ -52,7 +51,11 @@ def measure_row(settings: RowSettings, folder: Path) -> RowResult:
         status="ok",
         hardware=this_hardware(),
         versions=versions(),
-        peak_memory_mib=peak_memory_mib(with_children=ENGINES[settings.choice.engine].whole_slides),
+        peak_memory_mib=(
+            peak_with_children_mib()
+            if ENGINES[settings.choice.engine].whole_slides
+            else peak_memory_mib()
+        ),
         **measured,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from h2g.benchmarking.hardware import Hardware
+from h2g.hardware import Hardware
 from h2g.recipes.base import Frozen
 from h2g.results.slide_state import Seconds
 
@@ -85,7 +85,7 @@ class RowResult(Frozen):
         patches: that were classified.
         open_s: loading libraries and networks, in no repeat; None where each repeat does it.
         seconds: of each repeat, as :func:`phases` names them.
-        peak_memory_mib: the most that the row's process held.
+        peak_memory_mib: the most that the row's process held; None where the system does not tell.
     """
 
     settings: RowSettings
@@ -115,6 +115,11 @@ class RowResult(Frozen):
         """Of the whole slide: reading, refinement and writing included."""
         total = self.mean_s["total"]
         return self.patches / total if self.patches and total else None
+
+    @property
+    def peak_memory_text(self) -> str:
+        """Whole MiB, or a dash where it is not known."""
+        return "–" if self.peak_memory_mib is None else f"{self.peak_memory_mib:.0f}"
 
     @property
     def mean_s(self) -> dict[str, float | None]:

@@ -108,7 +108,7 @@ def command(
     from h2g.benchmarking.benchmark import Protocol, run_benchmark
     from h2g.benchmarking.plan import Wanted
     from h2g.benchmarking.report import document
-    from h2g.engines.devices import usable_cores
+    from h2g.hardware import usable_cores
 
     wanted = Wanted(models, engines, devices, precisions)
     protocol = Protocol(
@@ -143,9 +143,7 @@ def _print_table(rows: Sequence[RowResult], out: Path) -> None:
     for heading in (*paper_columns(done), "MiB"):
         table.add_column(heading, justify="right")
     for row in rows:
-        cells = (
-            [*paper_cells(row, done), f"{row.peak_memory_mib:.0f}"] if row.status == "ok" else []
-        )
+        cells = [*paper_cells(row, done), row.peak_memory_text] if row.status == "ok" else []
         table.add_row(*names_of(row), *(cells or [row.status]))
     results().print(table)
     for row in rows:

@@ -35,8 +35,8 @@ def command(as_json: bool) -> None:
 
 
 def _report() -> dict[str, Any]:
-    from h2g.benchmarking.hardware import this_hardware
     from h2g.engines.status import engine_statuses
+    from h2g.hardware import this_hardware
 
     hardware = this_hardware()
     return {

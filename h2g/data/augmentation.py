@@ -11,14 +11,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 from h2g.data.lab import shift_lab, shift_lab_in_graph
+from h2g.data.random_streams import RandomStream
 from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.refinement import RefinementAugmentation
 
-# Which purpose random numbers are drawn for; one seed then serves for all.
-PATCH_STREAM, MOVE_STREAM, ZOOM_STREAM, LAB_STREAM = 1, 2, 3, 4
 
-
-def random_numbers(seed: int, stream: int, batch: tf.Tensor, shape: list) -> tf.Tensor:
+def random_numbers(seed: int, stream: RandomStream, batch: tf.Tensor, shape: list) -> tf.Tensor:
     """float32 in [0, 1), the same on every device for the same seed, stream and batch number."""
     key = tf.stack([tf.constant(seed * 16 + stream, tf.int64), tf.cast(batch, tf.int64)])
     return tf.random.stateless_uniform(shape, key, alg="philox")
@@ -36,7 +34,7 @@ def augment_patches(
         (B, S, S, 3) float32 in [0, 1].
     """
     size = tf.shape(pixels)[0]
-    numbers = tf.unstack(random_numbers(seed, PATCH_STREAM, batch, [9, size]))
+    numbers = tf.unstack(random_numbers(seed, RandomStream.PATCH_AUGMENTATION, batch, [9, size]))
     flips, (turned, turn, coloured, hue, saturation, lit, light) = numbers[:2], numbers[2:]
     moves = _moves(flips, turned, turn, flip=settings.flip, rotate=settings.rotate)
     shifted = tf.cast(coloured < settings.colour, tf.float32) / 255
@@ -59,7 +57,7 @@ def augment_patches(
 def _shift_stain(
     images: tf.Tensor, batch: tf.Tensor, *, seed: int, settings: PatchAugmentation
 ) -> tf.Tensor:
-    numbers = random_numbers(seed, LAB_STREAM, batch, [tf.shape(images)[0], 4])
+    numbers = random_numbers(seed, RandomStream.LAB_SHIFT, batch, [tf.shape(images)[0], 4])
     chosen = tf.cast(numbers[:, :1] < settings.lab, tf.float32)
     shift = chosen * (2 * numbers[:, 1:] - 1) * tf.constant(settings.lab_shift)
     way = shift_lab_in_graph if settings.lab_with == "tensorflow-io" else shift_lab
@@ -77,7 +75,7 @@ def move_samples(
     if not (settings.flip or settings.rotate):
         return images
     size = tf.shape(images[0])[0]
-    numbers = tf.unstack(random_numbers(seed, MOVE_STREAM, batch, [4, size]))
+    numbers = tf.unstack(random_numbers(seed, RandomStream.FIELD_MOVES, batch, [4, size]))
     moves = _moves(numbers[:2], *numbers[2:], flip=settings.flip, rotate=settings.rotate)
     return tuple(move(image, *moves) for image in images)
 
@@ -86,7 +84,7 @@ def random_zoom(
     batch: tf.Tensor, size: tf.Tensor, *, seed: int, settings: RefinementAugmentation
 ) -> tf.Tensor:
     """(B,) float32 factors, 1 for the samples that are not zoomed."""
-    chosen, share = tf.unstack(random_numbers(seed, ZOOM_STREAM, batch, [2, size]))
+    chosen, share = tf.unstack(random_numbers(seed, RandomStream.FIELD_ZOOM, batch, [2, size]))
     low, high = settings.zoom_range
     return tf.where(chosen < settings.zoom, low + (high - low) * share, 1.0)
 

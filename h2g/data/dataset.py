@@ -9,18 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from h2g.data.augmentation import augment_patches
-from h2g.data.patch_source import BatchSettings, PatchSource
+from h2g.data.patch_source import PatchSource
 from h2g.models.deployment import scale_image
 from h2g.recipes.patch import PatchAugmentation
-
-__all__ = [
-    "BatchSettings",
-    "PatchSource",
-    "Weigh",
-    "numbers_from",
-    "patch_dataset",
-    "raw_patch_dataset",
-]
 
 # (B, S, S, 3) uint8 pixels, not augmented, and (B,) int32 labels -> (B,) float32 weights.
 Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]

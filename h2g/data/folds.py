@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
+from h2g.data.random_streams import RandomStream
 from h2g.folders.cohort import CohortSlide
-
-# Which purpose random numbers are drawn for.
-FOLD_STREAM = 2
 
 
 def patients_of(slides: Sequence[CohortSlide]) -> list[tuple[CohortSlide, ...]]:
@@ -25,9 +24,9 @@ def patients_of(slides: Sequence[CohortSlide]) -> list[tuple[CohortSlide, ...]]:
 def assign_folds(slides: Sequence[CohortSlide], count: int, *, seed: int) -> dict[str, int]:
     """The fold, 1 to ``count``, of every slide by its name.
 
-    Patients are dealt out in an order that the seed gives, those of many slides first, each to the
-    fold that has the fewest slides of the patient's grade and of those to the one that has the
-    fewest slides. With several grades a patient counts as the one that most slides have.
+    scikit-learn's StratifiedGroupKFold: a patient's slides are in one fold, each fold gets its
+    share of every grade as far as patients allow, and none is empty. The seed decides, and the
+    order of the slides does not.
 
     Raises:
         ValueError: fewer patients than folds.
@@ -35,15 +34,17 @@ def assign_folds(slides: Sequence[CohortSlide], count: int, *, seed: int) -> dic
     patients = patients_of(slides)
     if len(patients) < count:
         raise ValueError(f"{len(patients)} patients cannot be dealt out to {count} folds")
-    order = np.random.default_rng([seed, FOLD_STREAM]).permutation(len(patients))
-    dealt = sorted((patients[place] for place in order), key=len, reverse=True)
-    sizes = dict.fromkeys(range(1, count + 1), 0)
-    of_grade: Counter[tuple[int, str]] = Counter()
-    folds: dict[str, int] = {}
-    for patient in dealt:
-        grade = Counter(slide.grade for slide in patient).most_common(1)[0][0]
-        fold = min(sizes, key=lambda fold: (of_grade[fold, grade], sizes[fold], fold))
-        of_grade[fold, grade] += len(patient)
-        sizes[fold] += len(patient)
-        folds |= {slide.name: fold for slide in patient}
-    return folds
+    # Every slide ``count`` times, which changes no share: scikit-learn refuses or warns of grades
+    # with fewer members than folds.
+    members = [
+        (slide, number) for number, patient in enumerate(patients) for slide in patient
+    ] * count
+    grades = [slide.grade for slide, _ in members]
+    groups = [number for _, number in members]
+    state = np.random.SeedSequence([seed, RandomStream.FOLDS]).generate_state(1)[0]
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=int(state))
+    return {
+        members[place][0].name: fold
+        for fold, (_, places) in enumerate(splitter.split(grades, grades, groups), start=1)
+        for place in places
+    }

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from h2g.data.random_streams import RandomStream
 from h2g.recipes.refinement import RefinementAugmentation
-
-# Which purpose random numbers are drawn for; the order of the slides has no such key.
-HEATMAP_STREAM = 1
 
 
 def changes_heatmaps(settings: RefinementAugmentation) -> bool:
@@ -32,7 +30,7 @@ def disturb_heatmap(
     Returns:
         (rows, cols, C) float32, softmax again.
     """
-    rng = np.random.default_rng([seed, HEATMAP_STREAM, number])
+    rng = np.random.default_rng([seed, RandomStream.HEATMAP_NOISE, number])
     if rng.random() >= settings.heatmap:
         return values
     rows, cols, classes = values.shape

@@ -4,6 +4,10 @@ Optical density is -log10 of the share of light that passes; in it stains add up
 own direction in RGB. Sources: Macenko et al. 2009 (the matrix); StainTools, which H2G-Net uses
 (the augmentation: concentrations times U(1 - sigma1, 1 + sigma1) plus U(-sigma2, sigma2), in
 natural logarithms).
+
+Why our own: torchstain, whose back end may be TensorFlow, finds the matrix of the one image that it
+changes. Here a slide's matrix is found once, also where there is little tissue, and a batch of
+patches of several slides is changed in the graph.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from h2g.data.augmentation import random_numbers
+from h2g.data.random_streams import RandomStream
 
 # Rows haematoxylin and eosin (Ruifrok and Johnston 2001): for slides that cannot tell their own.
 DEFAULT_STAIN_MATRIX = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]], np.float32)
@@ -26,7 +31,6 @@ ENOUGH_PIXELS = 1000
 MOST_PIXELS = 500_000
 # Two stains nearer than this are one: telling them apart would blow up noise.
 SMALLEST_ANGLE = math.radians(5)
-STAIN_STREAM = 4
 
 
 def macenko_stain_matrix(rgb: np.ndarray) -> np.ndarray:
@@ -77,7 +81,7 @@ def augment_stains(
         batch: number of the batch.
     """
     size = tf.shape(images)[0]
-    numbers = random_numbers(seed, STAIN_STREAM, batch, [size, 5])
+    numbers = random_numbers(seed, RandomStream.STAIN_SHIFT, batch, [size, 5])
     chosen = tf.cast(numbers[:, :1] < probability, tf.float32)
     shares = 2 * numbers[:, 1:] - 1
     return shift_stains(

@@ -10,7 +10,6 @@ import numpy as np
 import onnxruntime
 
 from h2g.concurrency import several_at_once
-from h2g.engines.devices import has_onnxruntime_gpu, usable_cores
 from h2g.engines.engine import (
     Feed,
     Key,
@@ -23,6 +22,7 @@ from h2g.engines.engine import (
     unreadable,
 )
 from h2g.errors import WrongUseError
+from h2g.hardware import has_onnxruntime_gpu, usable_cores
 
 # The first that the package has. TensorRT comes last: it builds an engine for every new shape, for
 # minutes.

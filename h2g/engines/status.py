@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from h2g.engines.devices import version
 from h2g.engines.specs import ENGINES
+from h2g.hardware import package_version
 
 CHILD = ("-m", "h2g.engines.status")
 TIMEOUT_S = 60.0
@@ -55,7 +55,7 @@ def engine_status(
     """
     versions: dict[str, str] = {}
     for group in ENGINES[engine].packages:
-        installed = {name: number for name in group if (number := version(name))}
+        installed = {name: number for name in group if (number := package_version(name))}
         if not installed:
             return EngineStatus(engine, "missing", versions, {}, (), ENGINES[engine].install)
         versions |= installed

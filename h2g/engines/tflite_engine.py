@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from h2g.engines.devices import usable_cores
 from h2g.engines.engine import (
     Feed,
     Key,
@@ -22,6 +21,7 @@ from h2g.engines.engine import (
     unreadable,
 )
 from h2g.errors import WrongUseError
+from h2g.hardware import usable_cores
 from h2g.models.startup import without_chatter
 
 # What lies between two layers then stays in a core's cache; batches took more CPU seconds.

@@ -18,10 +18,10 @@ from h2g.evaluation.statistics import (
     paired_wilcoxon,
     tukey,
 )
-from h2g.evaluation.tables import markdown_table
 from h2g.files import replacing, write_text
 from h2g.folders.cohort import Split
 from h2g.reporting.boxes import draw_boxes
+from h2g.tables import markdown_table
 
 # With fewer pairs no two-sided signed-rank test can reach p < 0.05.
 FEWEST_PAIRS = 6

@@ -14,6 +14,7 @@ import pandas as pd
 from h2g.evaluation.boundaries import TOLERANCE_UM
 from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Summary, summarise
 from h2g.files import replacing, write_text
+from h2g.tables import markdown_table
 
 # Titles of variants that are not their names.
 TITLES = {"patchwise": "patch-wise"}
@@ -209,11 +210,3 @@ def _slide_table(evaluation: Evaluation) -> str:
         for slide in evaluation.slides
     ]
     return markdown_table(["slide", "grade", *(title(v) for v in evaluation.variants)], rows)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; the first row is the header."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
-    )

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ import yaml
 from h2g.errors import RunError
 from h2g.files import write_text
 from h2g.folders.cohort import Cohort, read_cohort, write_cohort
-from h2g.recipes.reading import dump_recipe, validate_recipe
+from h2g.hardware import package_version
+from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
 from h2g.recipes.recipe import Recipe
 
 VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
@@ -149,22 +149,18 @@ def provenance() -> dict[str, Any]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": sys.version.split()[0],
-        "versions": {name: version for name in VERSIONED if (version := _version(name))},
+        "versions": {name: version for name in VERSIONED if (version := package_version(name))},
     }
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
-    differing = _differences(run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json"))
-    if differing:
+    differences = setting_differences(
+        run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
+    )
+    if differences:
+        texts = [f"{key} is {old!r} there and {new!r} now" for key, old, new in differences[:5]]
         raise RunError(
-            f"{run.path}: this run has another recipe ({'; '.join(differing[:5])}). "
+            f"{run.path}: this run has another recipe ({'; '.join(texts)}). "
             "Give another --out, or the recipe it was started with."
         )
 
@@ -183,13 +179,3 @@ def _refuse_other_cohort(run: Run, cohort: Cohort) -> None:
             f"{run.path}: this run has another cohort (slides that differ: "
             f"{', '.join(changed[:5])}). Give another --out."
         )
-
-
-def _differences(old: Any, new: Any, key: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            text
-            for name in sorted({*old, *new})
-            for text in _differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
-        ]
-    return [] if old == new else [f"{key} is {old!r} there and {new!r} now"]

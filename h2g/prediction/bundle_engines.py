@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from h2g.engines.devices import has_onnxruntime_gpu
 from h2g.engines.engine import HEATMAP_INPUT
 from h2g.engines.specs import ENGINES, FILES_OF_PRECISION, fastest_engines
 from h2g.errors import ModelError, WrongUseError
@@ -17,6 +16,7 @@ from h2g.folders.bundle import (
     open_bundle,
     verify_export,
 )
+from h2g.hardware import has_onnxruntime_gpu
 from h2g.prediction.loaded_model import LoadedModel, NetworkFile
 
 

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from h2g.concurrency import ReadAhead, WriteBehind
-from h2g.engines.devices import usable_cores
 from h2g.folders.predictions import PredictionFolder, Row, SlideRequest, open_folder
+from h2g.hardware import usable_cores
 from h2g.prediction.fast_slides import FastSegmenter
 from h2g.prediction.loaded_model import LoadedModel
 from h2g.prediction.segment_slide import ChainSegmenter, Segmenter, write_slide

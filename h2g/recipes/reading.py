@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -83,6 +84,29 @@ def validate_recipe(document: dict[str, Any], *, source: str) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, every value written out."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def setting_differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, section: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """What differs between two recipes, or between the same section of two.
+
+    Args:
+        old, new: as ``model_dump`` gives them.
+        section: where both stand, ``patch`` say; empty for whole recipes.
+    Returns:
+        (key, old value, new value) per difference, keys as in ``--set``, in ``old``'s order; a key
+        that one of them lacks is None there.
+    """
+    differences = []
+    for name in {**old, **new}:
+        key = f"{section}.{name}".lstrip(".")
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            differences += setting_differences(before, after, section=key)
+        elif before != after:
+            differences.append((key, before, after))
+    return differences
 
 
 def _with_profile(document: dict[str, Any]) -> dict[str, Any]:

@@ -51,11 +51,6 @@ class SlidePool:
         for slide in idle:
             slide.close()
 
-    @property
-    def open_count(self) -> int:
-        with self._lock:
-            return len(self._idle) + len(self._lent)
-
     def _take(self, key: Key) -> Slide:
         with self._lock:
             slide = self._reuse(key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from h2g.errors import SlideError
 from h2g.files import replacing
 from h2g.recipes.preprocessing import TissueSettings
-from h2g.slides.images import load_image
 from h2g.slides.planes import Plane, read_plane
 from h2g.slides.slide import Slide
 
-PNG_KEY = "h2g.tissue"
 OUTLINE_RGB = (0, 140, 60)
 
 
@@ -74,33 +69,16 @@ def tissue_of_rgb(rgb: np.ndarray, settings: TissueSettings) -> np.ndarray:
 
 
 def write_tissue(tissue: TissueMask, path: Path) -> None:
-    """A PNG of 0 and 255 that keeps field and um/px in a text chunk."""
-    text = PngInfo()
-    place = {"field_level0": tissue.field_level0, "slide_mpp": tissue.slide_mpp}
-    text.add_text(PNG_KEY, json.dumps(place))
+    """A PNG of 0 and 255 of the whole field."""
     with replacing(path) as temporary:
         image = Image.fromarray(tissue.mask.astype(np.uint8) * 255)
-        image.save(temporary, pnginfo=text, compress_level=3)
+        image.save(temporary, compress_level=3)
 
 
 def write_preview(plane: Plane, tissue: TissueMask, path: Path) -> None:
     """The picture of :func:`draw_preview` as PNG."""
     with replacing(path) as temporary:
         Image.fromarray(draw_preview(plane, tissue)).save(temporary, compress_level=3)
-
-
-def read_tissue(path: Path) -> TissueMask:
-    """A mask that :func:`write_tissue` wrote; SlideError when it is none."""
-    try:
-        image = load_image(path)
-        place = json.loads(image.info[PNG_KEY])
-        width, height = place["field_level0"]
-        mpp = float(place["slide_mpp"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise SlideError(
-            f"{path}: not a tissue mask that h2g wrote. Delete it and run the command again."
-        ) from error
-    return TissueMask(np.asarray(image) > 0, (int(width), int(height)), mpp)
 
 
 def draw_preview(plane: Plane, tissue: TissueMask) -> np.ndarray:

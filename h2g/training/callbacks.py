@@ -1,4 +1,8 @@
-"""What happens beside the steps of training: checkpoints, stopping, progress."""
+"""What happens beside the steps of training: checkpoints, stopping, progress.
+
+Why our own: Keras's EarlyStopping begins to count again in a resumed training (see checkpoint.py);
+its TerminateOnNaN looks at the loss alone, and says neither which stage nor what to do.
+"""
 
 from __future__ import annotations
 

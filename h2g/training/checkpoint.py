@@ -1,7 +1,8 @@
 """Everything that a stage needs to go on where it was stopped, in one file.
 
-Keras's BackupAndRestore keeps neither the best value nor how long there was none better; this
-file has both, the best weights, the optimizer's state, the random generators' and the history.
+Why our own: Keras's BackupAndRestore keeps neither the best value nor how long there was none
+better, so that EarlyStopping begins to count again in a resumed training. This file has both, the
+best weights, the optimizer's state, the random generators' and the history.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import shapely
+from region_areas import area_level0
 
 from h2g.annotations.qupath import read_geojson, write_geojson
 from h2g.annotations.regions import AnnotatedRegions, Region
@@ -52,14 +53,14 @@ def test_all_wrappings(tmp_path: Path, wrapped: str) -> None:
     path = tmp_path / ("slide.geojson.gz" if wrapped == "gzip" else "slide.geojson")
     path.write_bytes(gzip.compress(content) if "gzip" in wrapped else content)
     found = read_geojson(path, AnnotationSettings(), field_level0=FIELD, bounds_level0=WHOLE)
-    assert found.area_level0("tumour") == 400
+    assert area_level0(found, "tumour") == 400
     assert found.source == path
 
 
 def test_bare_geometry_has_no_class(tmp_path: Path) -> None:
     document = {"type": "Polygon", "coordinates": SQUARE}
     settings = AnnotationSettings(classes={"tumour": ("unclassified",)})
-    assert read(tmp_path, document, settings=settings).area_level0("tumour") == 400
+    assert area_level0(read(tmp_path, document, settings=settings), "tumour") == 400
     with pytest.raises(AnnotationError, match="'unclassified'"):
         read(tmp_path, document)
 
@@ -71,7 +72,7 @@ def test_holes_and_multipolygons(tmp_path: Path) -> None:
         feature(kind="MultiPolygon", coordinates=[other]),
     ]
     # 400 - 100, and 10 x 10.
-    assert read(tmp_path, document).area_level0("tumour") == 300 + 100
+    assert area_level0(read(tmp_path, document), "tumour") == 300 + 100
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_holes_and_multipolygons(tmp_path: Path) -> None:
 )
 def test_ways_to_write_a_class(tmp_path: Path, classification: Any) -> None:
     document = feature(None, classification=classification)
-    assert read(tmp_path, document).area_level0("tumour") == 400
+    assert area_level0(read(tmp_path, document), "tumour") == 400
 
 
 @pytest.mark.parametrize("classification", [None, {}, {"name": None}])
@@ -106,7 +107,7 @@ def test_old_objects(tmp_path: Path) -> None:
     cell = {**feature("Nucleus"), "id": "PathCellObject"}
     for one in (old, cell):
         del one["properties"]["objectType"]
-    assert read(tmp_path, [old, cell]).area_level0("tumour") == 400
+    assert area_level0(read(tmp_path, [old, cell]), "tumour") == 400
 
 
 def test_points_and_lines_have_no_area(tmp_path: Path) -> None:
@@ -127,7 +128,14 @@ def test_geometry_collection(tmp_path: Path) -> None:
             {"type": "Point", "coordinates": [5, 5]},
         ],
     }
-    assert read(tmp_path, document).area_level0("tumour") == 400
+    assert area_level0(read(tmp_path, document), "tumour") == 400
+
+
+def test_heights_and_open_rings(tmp_path: Path) -> None:
+    ring = [[10, 10, 7], [30, 10, 7], [30, 30, 7], [10, 30, 7]]
+    found = read(tmp_path, feature(coordinates=[ring]))
+    assert found.regions[0].geometry.equals(shapely.box(10, 10, 30, 30))
+    assert not found.regions[0].geometry.has_z
 
 
 def test_nothing_annotated_is_valid(tmp_path: Path) -> None:
@@ -149,7 +157,12 @@ def test_bounds_are_added(tmp_path: Path) -> None:
         (b"3", "JSON, but not GeoJSON"),
         (b'[{"type": "Feature", "geometry": {"type": "Circle"}}]', "annotation 1 is not valid"),
         (b'{"type": "Polygon", "coordinates": [[[1], [2], [3]]]}', "annotation 1 is not valid"),
-        (b'{"type": "Polygon", "coordinates": [[[NaN, 1], [2, 2], [3, 1]]]}', "a point at nan"),
+        (b'{"type": "Polygon", "coordinates": [[[0, 1], [NaN, 2], [3, 1]]]}', "a point at nan"),
+        (b'{"type": "Polygon", "coordinates": [[[0, 1], [1e999, 2], [3, 1]]]}', "a point at inf"),
+        (b'{"type": "Polygon", "coordinates": [[[NaN, 1], [2, 2], [3, 1]]]}', "annotation 1 is"),
+        (b'{"type": "Polygon", "coordinates": [[[1, 1], [2, 2]]]}', "annotation 1 is not valid"),
+        (b'{"type": "Polygon", "coordinates": 5}', "annotation 1 is not valid"),
+        (b'{"type": "Circle", "coordinates": [1, 1]}', "[Uu]nknown geometry type: 'circle'"),
     ],
 )
 def test_bad_files_are_sentences(tmp_path: Path, content: bytes, sentence: str) -> None:

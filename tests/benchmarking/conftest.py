@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from h2g.benchmarking.benchmark import Protocol
-from h2g.benchmarking.hardware import Hardware
 from h2g.benchmarking.rows import PHASES, Choice, RowResult, RowSettings
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import start_run
+from h2g.hardware import Hardware
 from h2g.recipes.reading import validate_recipe
 from h2g.slides.writing import write_pyramid
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from h2g.benchmarking.benchmark import Protocol, row_settings
-from h2g.benchmarking.hardware import Hardware
 from h2g.benchmarking.plan import Wanted, choices, network_files
 from h2g.benchmarking.rows import Choice
 from h2g.errors import RunError, SlideError
 from h2g.files import file_sha256
 from h2g.folders.bundle import Card, Export, FilePrecision, Format, write_card
+from h2g.hardware import Hardware
 from h2g.recipes.preprocessing import Preprocessing
 
 PLAIN = Hardware(

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from h2g.cli.main import main
-from h2g.engines.devices import version
 from h2g.engines.status import PROBES
+from h2g.hardware import package_version
 
 ENGINES = ["keras", "onnxruntime", "openvino", "tflite", "fast"]
 
@@ -30,7 +30,7 @@ def test_every_engine_is_a_row(report: dict[str, Any]) -> None:
         assert rows[name]["status"] == "ok", rows[name]
         assert "CPU" in rows[name]["devices"]
         assert rows[name]["precisions"][0] == "float32"
-    assert rows["openvino"]["versions"] == {"openvino": version("openvino")}
+    assert rows["openvino"]["versions"] == {"openvino": package_version("openvino")}
     assert rows["fast"]["status"] in {"ok", "missing", "failed"}
     assert rows["fast"]["status"] == "ok" or rows["fast"]["note"]
 
@@ -105,5 +105,5 @@ def test_a_table_for_people() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "[]"
-    for word in (*ENGINES, "OpenSlide", "instruction sets", version("keras") or "keras"):
+    for word in (*ENGINES, "OpenSlide", "instruction sets", package_version("keras") or "keras"):
         assert word in result.stdout

@@ -1,6 +1,7 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from h2g.data.folds import assign_folds, patients_of
@@ -35,6 +36,25 @@ def test_grades_that_do_not_divide_still_give_folds_of_one_size():
     # One slide a grade: each of 3 folds gets 2 of 6.
     folds = assign_folds([slide(f"s{n}", f"grade {n}") for n in range(6)], 3, seed=1)
     assert Counter(folds.values()) == {1: 2, 2: 2, 3: 2}
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.filterwarnings("error")
+def test_no_fold_is_empty_and_no_patient_in_two(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 7))
+    # Each patient once, and some of them again; a patient's slides may differ in grade.
+    patients = [*range(count + int(rng.integers(5)))]
+    patients += rng.choice(patients, int(rng.integers(8))).tolist()
+    slides = [
+        slide(f"s{n:02}", str(rng.integers(1, 4)), f"p{patient}")
+        for n, patient in enumerate(patients)
+    ]
+    folds = assign_folds(slides, count, seed=seed)
+    assert set(folds.values()) == set(range(1, count + 1))
+    assert sorted(folds) == [one.name for one in slides]
+    together = {(one.patient, folds[one.name]) for one in slides}
+    assert len(together) == len(set(patients))
 
 
 def test_the_seed_decides_and_the_order_of_the_table_does_not():

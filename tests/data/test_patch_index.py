@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from h2g.data.patch_index import read_patch_index, write_patch_index
 from PIL import Image
 
 from h2g.annotations.regions import AnnotatedRegions, Region
@@ -20,14 +21,11 @@ from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
 from h2g.slides.grid import PatchGrid
 from h2g.slides.reading import PatchPlan
-from h2g.slides.tissue import read_tissue
 from h2g.stages.prepare.prepare_run import (
     count_patches,
     index_cohort,
     index_slide,
     prepare_run,
-    read_patch_index,
-    write_patch_index,
 )
 
 RECIPE = Recipe(
@@ -181,7 +179,7 @@ def test_a_run_is_prepared(two_slides: Run) -> None:
         {"split": "train", "grade": "1", "slide": "a", "background": 60, "tumour": 3},
         {"split": "val", "grade": "2", "slide": "b", "background": 60, "tumour": 3},
     ]
-    assert read_tissue(two_slides.tissue_file("a")).field_level0 == (640, 512)
+    assert two_slides.tissue_file("a").is_file()
 
 
 def test_processes_write_the_same(two_slides: Run) -> None:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from markdown_text import narrow
 
 from h2g.evaluation.boundaries import BoundaryScore
 from h2g.evaluation.scores import Counts, Evaluation, FailedSlide, SlideScores, Variant
@@ -95,7 +96,7 @@ def test_files(tmp_path: Path) -> None:
         "hausdorff95_um": "300.0", "boundary_f1": "0.8",
     }  # fmt: skip
     assert json.loads((tmp_path / "scores.json").read_text()) == evaluation_document(evaluation())
-    text = (tmp_path / "table.md").read_text()
+    text = narrow((tmp_path / "table.md").read_text())
     assert "| refined | 0.800 ± 0.200 | 0.800 ± 0.200 | 0.800 ± 0.200 |" in text
     assert "| 1 | 1 | 0.900 ± 0.000 | 0.900 ± 0.000 | 1.000 ± 0.000 |" in text
     assert "Gaussian of 320 um" in text

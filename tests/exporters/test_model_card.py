@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from markdown_text import narrow
 
 from h2g.exporters.licences import licence_url
 from h2g.exporters.model_card import model_card
@@ -88,7 +89,7 @@ def test_pages_of_licences(licence: str, page: str | None) -> None:
 
 
 def test_training_data_and_scores() -> None:
-    text = model_card(card())
+    text = narrow(model_card(card()))
     assert "| train | 40 | 38 |" in section(text, "Training data")
     assert "20 of 1, 18 of 2, 2 of 3" in section(text, "Training data")
     # Columns are dice, recall, precision.
@@ -111,12 +112,12 @@ def test_formats_with_their_differences() -> None:
         ),
     )
     unchecked = Export(format="tflite", precision="float16", networks={}, files={})
-    text = model_card(card(exports=(ONNX, int8, unchecked)))
+    text = narrow(model_card(card(exports=(ONNX, int8, unchecked))))
     files = section(text, "Files")
     assert "| onnx | float32 | `patch.onnx`, `refinement.onnx` | onnxruntime 1.31.1 |" in files
     assert "patch 1.2e-06, refinement 3.0e-05 to keras 3.15.1, on the run's slides" in files
     assert "noise, not slides" in files
-    assert "| tflite | float16 |  | not checked |  |" in files
+    assert "| tflite | float16 | | not checked | |" in files
     assert "Dice of slides 0.904 -> 0.899; calibrated on 256 patches" in files
     limits = section(text, "Limitations")
     assert "Exported without a check: tflite float16." in limits

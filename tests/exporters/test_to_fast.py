@@ -15,9 +15,9 @@ from fast_bundles import FIELD_PX, PATCH_PX, onnx_model, preprocessing, write_bu
 
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
+from h2g.exporters.fast_install import install
 from h2g.exporters.fast_limits import refuse_unsuited
 from h2g.exporters.fast_text import gui_pipeline, headless_pipeline, pipeline_name, slug
-from h2g.exporters.to_fast import install
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.folders.bundle import Bundle, Card, Network, open_bundle, write_card
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network

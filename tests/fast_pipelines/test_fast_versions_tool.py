@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_text import narrow
 
 from h2g.errors import H2GError
 from h2g.fast_versions import FAST_VERSIONS
@@ -97,7 +98,7 @@ def test_the_table() -> None:
         Outcome("4.18.0", "", "No such level", "", "", None),
         Outcome("4.15.1", "", "", "", "", Comparison(None, None, 1.0)),
     ]
-    lines = table(heading, outcomes).splitlines()
+    lines = narrow(table(heading, outcomes)).splitlines()
     assert lines[0] == f"### {heading}"
     assert lines[4:] == [
         "| 4.9.2 | yes | yes | yes | 2.3e-04 | 3 | 99.9900 % |",

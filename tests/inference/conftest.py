@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from small_networks import SmallNetworks, write_bundle, write_networks
 
 
@@ -16,8 +16,7 @@ def small_networks(tmp_path_factory: pytest.TempPathFactory) -> SmallNetworks:
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # each worker has a folder of its own below this
-    with (base / "small_networks.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(base / "small_networks.lock"):
         return write_networks(base / "small_networks")
 
 

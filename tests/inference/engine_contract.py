@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from small_networks import PATCH_PX, SmallNetworks
 
-from h2g.engines.devices import cuda_gpus
 from h2g.engines.engine import Engine, NetworkFiles
 from h2g.errors import ModelError, RunError
+from h2g.hardware import cuda_gpus
 
 PATCH_TOLERANCE, FIELD_TOLERANCE = 1e-4, 1e-3
 NOTHING = np.empty((0, PATCH_PX, PATCH_PX, 3), np.uint8)

@@ -15,7 +15,7 @@ import tifffile
 from drawn_slides import draw, save_tiff
 from small_networks import SmallNetworks, write_bundle
 
-from h2g.engines.devices import has_onnxruntime_gpu
+from h2g.hardware import has_onnxruntime_gpu
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".base" / "bin" / "python"

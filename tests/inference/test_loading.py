@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 
-from h2g.engines.devices import has_onnxruntime_gpu
 from h2g.engines.openvino_engine import has_bfloat16
 from h2g.errors import H2GError, ModelError, RunError, WrongUseError
 from h2g.folders.bundle import CARD_FILE
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
+from h2g.hardware import has_onnxruntime_gpu
 from h2g.prediction.load_model import load_model
 from h2g.recipes.reading import validate_recipe
 

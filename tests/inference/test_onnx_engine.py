@@ -8,10 +8,10 @@ import pytest
 from engine_contract import PATCH_TOLERANCE, FastGraphsContract
 from small_networks import SmallNetworks
 
-from h2g.engines.devices import usable_cores
 from h2g.engines.engine import NetworkFiles
 from h2g.engines.onnx_engine import OnnxEngine
 from h2g.errors import ModelError
+from h2g.hardware import usable_cores
 
 
 class TestOnnxEngine(FastGraphsContract):

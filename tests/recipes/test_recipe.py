@@ -5,7 +5,13 @@ import yaml
 
 from h2g.errors import RecipeError
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
-from h2g.recipes.reading import dump_recipe, load_recipe, recipe_names, validate_recipe
+from h2g.recipes.reading import (
+    dump_recipe,
+    load_recipe,
+    recipe_names,
+    setting_differences,
+    validate_recipe,
+)
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -102,3 +108,13 @@ def test_what_was_called_fast_before_is_fast_4_15(tmp_path: Path) -> None:
     assert Preprocessing.model_validate(old) == expected
     recipe = write(tmp_path, yaml.safe_dump({"preprocessing": old}))
     assert load_recipe(recipe).preprocessing == expected
+
+
+def test_differences_of_settings():
+    old = {"seed": 0, "patch": {"epochs": 5, "model": "a"}, "refinement": {"epochs": 2}}
+    new = {"seed": 0, "patch": {"epochs": 7, "model": "a"}, "refinement": None}
+    assert setting_differences(old, new) == [
+        ("patch.epochs", 5, 7),
+        ("refinement", {"epochs": 2}, None),
+    ]
+    assert setting_differences({}, {"added": 1}, section="patch") == [("patch.added", None, 1)]

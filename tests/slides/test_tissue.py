@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from h2g.errors import SlideError
 from h2g.recipes.preprocessing import PROFILES, TissueSettings
 from h2g.slides.reading import Plane, open_slide, read_plane
 from h2g.slides.tissue import (
     TissueMask,
     draw_preview,
     find_tissue,
-    read_tissue,
     tissue_of_rgb,
     write_tissue,
 )
@@ -100,26 +98,13 @@ def test_tissue_of_a_real_slide(cmu: Path, profile: str) -> None:
     assert not tissue.mask[height // 2, width * 19 // 20]
 
 
-def test_mask_file_round_trip(tmp_path: Path) -> None:
+def test_mask_file(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).random((30, 50)) > 0.5
     tissue = TissueMask(mask, field_level0=(8001, 4003), slide_mpp=0.2525)
     path = tmp_path / "new folder" / "a.png"
     write_tissue(tissue, path)
-    again = read_tissue(path)
-    np.testing.assert_array_equal(again.mask, mask)
-    assert (again.field_level0, again.slide_mpp) == ((8001, 4003), 0.2525)
-    assert set(np.unique(np.asarray(Image.open(path)))) == {0, 255}
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), mask * 255)
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
-
-
-def test_other_files_are_no_masks(tmp_path: Path) -> None:
-    other = tmp_path / "other.png"
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(other)
-    text = tmp_path / "text.png"
-    text.write_text("mask")
-    for path in (other, text, tmp_path / "missing.png"):
-        with pytest.raises(SlideError, match=path.name):
-            read_tissue(path)
 
 
 def test_preview_fades_glass_and_keeps_tissue() -> None:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from h2g.data.patch_index import read_patch_index
 
 from h2g.errors import RunError, TrainingError
 from h2g.folders.cohort import read_cohort
@@ -23,7 +24,6 @@ from h2g.stages.patch.train_patch import (
     training_batches,
     validation_batches,
 )
-from h2g.stages.prepare.prepare_run import read_patch_index
 from h2g.stages.run_chain import train_run
 
 
