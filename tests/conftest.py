@@ -52,7 +52,7 @@ def phantom_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fast_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Two stages and two classes in FAST's format; read only."""
-    from fast_bundles import write_bundle
+    from tests.fast_bundles import write_bundle
 
     folder = tmp_path_factory.mktemp("fast_bundle")
     return write_bundle(folder, classes=("background", "tumour"), refines=True, name="Drawn one")
@@ -61,7 +61,7 @@ def fast_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def fast_bundle_of_three(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same with three classes."""
-    from fast_bundles import write_bundle
+    from tests.fast_bundles import write_bundle
 
     folder = tmp_path_factory.mktemp("fast_bundle_of_three")
     classes = ("background", "tumour", "immune cells")

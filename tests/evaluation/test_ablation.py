@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import ablation
+import ablation_plan
 import pandas as pd
 import pytest
-from drawn_run import ColourEngine, draw_run
+from ablation_report import read_record, write_record
 
 from h2g.cohort import read_cohort
 from h2g.errors import RunError, WrongUseError
@@ -17,12 +18,7 @@ from h2g.evaluation.evaluate import evaluate_run
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
 from h2g.runs import Run, open_run, start_run
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-import ablation
-import ablation_plan
-from ablation_report import read_record, write_record
+from tests.evaluation.drawn_run import ColourEngine, draw_run
 
 # What fits the drawn slides of drawn_run.
 DRAWN = (

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import onnx
 import pytest
-from random_run import prepare, write_networks, write_run
 
 from h2g.bundle import CARD_FILE, Bundle, open_bundle, verify_export
 from h2g.errors import ModelError, RunError, WrongUseError
@@ -28,6 +27,7 @@ from h2g.exporters.source import open_source
 from h2g.files import file_sha256
 from h2g.recipes.preprocessing import PROFILES
 from h2g.runs import Run, open_run
+from tests.exporters.random_run import prepare, write_networks, write_run
 
 ONNX = ExportRequest(("onnx",))
 UNCHECKED = ExportRequest(("onnx",), check=False)

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fast_bundles import onnx_model, write_bundle
-from fast_program import need_fast, run_in_fast
 from PIL import Image
 
 from h2g.annotations.colours import class_colour
@@ -19,7 +17,10 @@ from h2g.exporters.fast_text import fast_version, pipeline_name
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.inference.predict import predict_slides
 from h2g.slides.find_slides import SlideRequest
+from tests.fast_bundles import onnx_model, write_bundle
+from tests.fast_program import need_fast, run_in_fast
 
+pytestmark = pytest.mark.fast
 HERE = Path(__file__).parent
 SIDE_PX = 512
 

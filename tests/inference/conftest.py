@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from small_networks import SmallNetworks, write_bundle, write_networks
+
+from tests.inference.small_networks import SmallNetworks, write_bundle, write_networks
 
 
 @pytest.fixture(scope="session")

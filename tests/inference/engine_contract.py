@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import PATCH_PX, SmallNetworks
 
 from h2g.errors import ModelError, RunError
 from h2g.inference.devices import cuda_gpus
 from h2g.inference.engine import Engine, NetworkFiles
+from tests.inference.small_networks import PATCH_PX, SmallNetworks
 
 PATCH_TOLERANCE, FIELD_TOLERANCE = 1e-4, 1e-3
 NOTHING = np.empty((0, PATCH_PX, PATCH_PX, 3), np.uint8)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from varied_networks import vary
 
 from h2g import __version__
 from h2g.bundle import Card, Export, Format, Network, Stage, write_card
@@ -23,6 +22,7 @@ from h2g.inference.engine import NetworkFiles
 from h2g.inference.keras_engine import KerasEngine
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
+from tests.inference.varied_networks import vary
 
 PATCH_PX = 32
 FIELD_PX = 32

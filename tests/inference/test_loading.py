@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 
 from h2g.bundle import CARD_FILE
 from h2g.cohort import read_cohort
@@ -16,6 +15,7 @@ from h2g.inference.loading import load_model
 from h2g.inference.openvino_engine import has_bfloat16
 from h2g.recipes.reading import validate_recipe
 from h2g.runs import Run, start_run
+from tests.inference.small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 
 FORMAT_OF_ENGINE = {"onnxruntime": "onnx", "openvino": "openvino", "tflite": "tflite"}
 

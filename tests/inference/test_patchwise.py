@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_slides import GLASS, PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
 from h2g.errors import SlideError
 from h2g.inference import patchwise
 from h2g.inference.patchwise import classify_slide
 from h2g.slides.reading import open_slide
 from h2g.slides.tissue import find_tissue
+from tests.inference.drawn_slides import GLASS, PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
 
 def square(left: int, top: int, right: int, bottom: int) -> np.ndarray:

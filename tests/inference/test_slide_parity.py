@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import pytest
 import tifffile
-from varied_networks import vary
 
 from h2g.benchmarking.parity import compare_files
 from h2g.cohort import read_cohort
@@ -36,6 +35,7 @@ from h2g.recipes.refinement import RefinementStage
 from h2g.runs import start_run
 from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import open_slide, read_low_resolution
+from tests.inference.varied_networks import vary
 
 INPUT_PX = 64
 RECIPE = Recipe(

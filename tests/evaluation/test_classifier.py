@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_run import ColourEngine, draw_run
 
 from h2g.data.patch_index import index_cohort
 from h2g.evaluation.evaluate import evaluate_run
@@ -18,6 +17,7 @@ from h2g.evaluation.patches import (
     patch_report,
 )
 from h2g.slides.heatmap import Heatmap
+from tests.evaluation.drawn_run import ColourEngine, draw_run
 
 
 def patches(tumour: list[float], labels: list[int], slide: str = "a") -> LabelledPatches:

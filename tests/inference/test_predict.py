@@ -11,16 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from drawn_slides import (
-    GLASS,
-    IMMUNE,
-    PREPROCESSING,
-    TUMOUR,
-    ColourEngine,
-    colour_model,
-    draw,
-    save_tiff,
-)
 
 from h2g.errors import ModelError, RunError, SlideError
 from h2g.inference import patchwise
@@ -30,6 +20,16 @@ from h2g.inference.predict import predict_slides
 from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import describe_slide
 from h2g.slides.writing import read_heatmap
+from tests.inference.drawn_slides import (
+    GLASS,
+    IMMUNE,
+    PREPROCESSING,
+    TUMOUR,
+    ColourEngine,
+    colour_model,
+    draw,
+    save_tiff,
+)
 
 OUTPUTS = (
     "heatmaps/{}.tiff",
