@@ -85,11 +85,8 @@ class SmallNetworks:
         return KerasEngine(self.files(".keras"))
 
 
-def write_networks(folder: Path) -> SmallNetworks:
-    """Writes them, unless they are there."""
+def write_networks(folder: Path) -> None:
     networks = SmallNetworks(folder)
-    if (folder / "done").exists():
-        return networks
     (folder / "fast").mkdir(parents=True)
     keras.utils.set_random_seed(0)
     patch, refinement = _patch_network(), _refinement_network()
@@ -109,8 +106,6 @@ def write_networks(folder: Path) -> SmallNetworks:
         write_openvino(folder / f"{name}.onnx", folder / f"{name}.xml")
         if not name.startswith("fast"):
             write_tflite(graph, folder / f"{name}.tflite")
-    (folder / "done").touch()
-    return networks
 
 
 def write_bundle(
