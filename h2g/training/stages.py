@@ -136,7 +136,7 @@ def reuse_stage(run: Run, folder: Path) -> None:
     other = open_run(path)
     if not is_finished(other, stage):
         raise RunError(f"{folder}: the {stage} stage is not done there; train it first.")
-    keys = _made_by(run.recipe, stage)
+    keys = made_by(run.recipe, stage)
     differing = [key for key in keys if getattr(run.recipe, key) != getattr(other.recipe, key)]
     if _learned_slides(run) != _learned_slides(other):
         differing.append("the cohort's train and val slides")
@@ -197,7 +197,7 @@ def _folds_summary(run: Run) -> dict[str, Any]:
     return {"epochs": sum(fold["epochs"] for fold in folds), **means, "folds": folds}
 
 
-def _made_by(recipe: Recipe, stage: str) -> tuple[str, ...]:
+def made_by(recipe: Recipe, stage: str) -> tuple[str, ...]:
     """The sections of a recipe that a reusable stage depends on."""
     if stage == "cluster":
         return *SHARED, "clustering"
