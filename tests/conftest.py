@@ -1,16 +1,15 @@
-"""What tests share: one small generated cohort a test run."""
+"""What tests share: a generated cohort, a tiny run and its bundle, and bundles for FAST."""
 
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from h2g.data.phantom import generate_cohort
 from h2g.folders.bundle import Bundle
+from tests.shared_folders import shared_folder
 
 # Files with a test of more than 1.5 seconds, as ``pytest --durations=0`` measures them.
 SLOW_FILES = Path(__file__).with_name("slow_files.txt")
@@ -35,23 +34,39 @@ def own_logging() -> None:
 def phantom_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``cohort.csv`` of 6 slides of 2 mm at 1.0 um/px: 3 train, 1 val, 2 test. Read only.
 
-    Levels of 2048 to 2304 and 1024 to 1152 pixels a side; made once, whatever the number of
-    pytest-xdist workers.
+    Levels of 2048 to 2304 and 1024 to 1152 pixels a side.
     """
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # each worker has a folder of its own below this
-    out = base / "phantom_cohort"
-    with FileLock(base / "phantom_cohort.lock"):
-        if not (out / "cohort.csv").exists():
-            generate_cohort(out, slides=6, size_mm=2.0, mpp=1.0, seed=7, jobs=1)
-    return out / "cohort.csv"
+
+    def make(folder: Path) -> None:
+        generate_cohort(folder, slides=6, size_mm=2.0, mpp=1.0, seed=7, jobs=1)
+
+    return shared_folder(tmp_path_factory, "phantom_cohort", make) / "cohort.csv"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of two networks with random weights beside its ``cohort.csv``; read only."""
+    from tests.tiny_run import write_tiny_run
+
+    return shared_folder(tmp_path_factory, "tiny_run", write_tiny_run) / "run"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny run as ONNX; read only."""
+    from h2g.exporters.export import export_model
+    from h2g.exporters.formats import ExportRequest
+
+    def make(folder: Path) -> None:
+        export_model(tiny_run, folder, ExportRequest(("onnx",), check=False))
+
+    return shared_folder(tmp_path_factory, "tiny_bundle", make)
 
 
 @pytest.fixture(scope="session")
 def fast_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Two stages and two classes in FAST's format; read only."""
-    from fast_bundles import write_bundle
+    from tests.fast_bundles import write_bundle
 
     folder = tmp_path_factory.mktemp("fast_bundle")
     return write_bundle(folder, classes=("background", "tumour"), refines=True, name="Drawn one")
@@ -60,7 +75,7 @@ def fast_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def fast_bundle_of_three(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same with three classes."""
-    from fast_bundles import write_bundle
+    from tests.fast_bundles import write_bundle
 
     folder = tmp_path_factory.mktemp("fast_bundle_of_three")
     classes = ("background", "tumour", "immune cells")

@@ -26,6 +26,7 @@ ROWS = [
     {"h2g.inference"},
     {"h2g.evaluation", "h2g.benchmarking"},
     {"h2g.training", "h2g.exporters"},
+    {"h2g.ablation"},
     {"h2g.cli"},
 ]
 ROW_OF = {package: number for number, row in enumerate(ROWS) for package in row}

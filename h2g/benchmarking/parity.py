@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +16,13 @@ from h2g.benchmarking.child import predict_command, run_child
 from h2g.benchmarking.plan import Wanted, choices
 from h2g.benchmarking.rows import Choice
 from h2g.errors import H2GError, RunError, SlideError
+from h2g.files import replacing, write_text
 from h2g.folders.run import is_run
 from h2g.hardware import this_hardware
 from h2g.results.outputs import SlideFiles
 from h2g.slides.writing import read_heatmap
 
+NAMES = ("model", "engine", "device", "precision")
 FIGURES = ("heatmap_difference", "equal_pixels", "dice", "reason")
 
 
@@ -63,22 +67,25 @@ def parity_table(wanted: Wanted, slide: Path, mpp: float | None, out: Path) -> p
     Args:
         wanted: of its models one is the run folder that the bundles were exported from.
         mpp: um/px of level 0 in place of the slide's own.
-        out: gets a prediction folder a row.
+        out: gets one prediction folder per row.
     Returns:
         Columns model, engine, device, precision, heatmap_difference, equal_pixels, dice, reason:
         why there are no figures, or "".
     Raises:
-        RunError, ModelError: no run among the models, or a folder is no model.
+        RunError, ModelError: no run or no bundle among the models, or a folder is no model.
         SlideError: Keras cannot predict the slide.
     """
     run = next((model for model in wanted.models if is_run(model)), None)
     if run is None:
         raise RunError("Give the run folder too: Keras runs it for the others to be compared with.")
+    others = tuple(model for model in wanted.models if model != run)
+    if not others:
+        raise RunError(f"{run}: give a bundle too, which 'h2g export {run}' makes.")
     keras = Choice(model=run, engine="keras", device="CPU", precision="float32")
     reference = _predict(keras, slide, mpp, out / "keras")
-    bundles = dataclasses.replace(wanted, models=tuple(m for m in wanted.models if m != run))
     rows = []
-    for number, choice in enumerate(choices(bundles, this_hardware())):
+    planned = choices(dataclasses.replace(wanted, models=others), this_hardware())
+    for number, choice in enumerate(planned):
         figures: dict[str, float | str | None] = dict.fromkeys(FIGURES)
         try:
             files = _predict(choice, slide, mpp, out / str(number))
@@ -87,6 +94,32 @@ def parity_table(wanted: Wanted, slide: Path, mpp: float | None, out: Path) -> p
             figures["reason"] = str(error)
         rows.append({**choice.model_dump(), "model": choice.model.name, **figures})
     return pd.DataFrame(rows)
+
+
+def write_parity(table: pd.DataFrame, out: Path) -> None:
+    """Writes the table as parity.csv and parity.md."""
+    with replacing(out / "parity.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    columns = [*NAMES, "heatmap, largest difference", "equal pixels", "Dice"]
+    lines = [columns, ["---"] * len(columns)]
+    compared = table[table["reason"] == ""]
+    for row in compared.to_dict("records"):
+        lines.append([*(str(row[name]) for name in NAMES), *figure_cells(row)])
+    text = [f"| {' | '.join(line)} |" for line in lines] + [""]
+    for row in table[table["reason"] != ""].to_dict("records"):
+        text.append(f"- {' '.join(row[name] for name in NAMES)}: {row['reason']}")
+    write_text(out / "parity.md", "\n".join(text).rstrip() + "\n")
+
+
+def figure_cells(row: Mapping[Any, Any]) -> list[str]:
+    """The figures of a row as text; empty where it has a reason in their place."""
+    if row["reason"]:
+        return [""] * 3
+    return [
+        f"{row['heatmap_difference']:.2e}",
+        f"{100 * row['equal_pixels']:.4f} %",
+        f"{row['dice']:.5f}",
+    ]
 
 
 def _predict(choice: Choice, slide: Path, mpp: float | None, out: Path) -> SlideFiles:

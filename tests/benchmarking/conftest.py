@@ -1,32 +1,15 @@
-"""A slide, a run with random weights, and rows as a benchmark would give them."""
+"""The tiny run with its slide and bundle, and rows as a benchmark would give them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from h2g.benchmarking.benchmark import Protocol
 from h2g.benchmarking.rows import PHASES, Choice, RowResult, RowSettings
-from h2g.folders.cohort import read_cohort
-from h2g.folders.run import start_run
-from h2g.hardware import Hardware
-from h2g.recipes.reading import validate_recipe
-from h2g.slides.writing import write_pyramid
 
-RECIPE = {
-    "name": "tiny",
-    "description": "both stages, untrained",
-    "preprocessing": {
-        "patch": {"size_px": 32, "mpp": 1.0},
-        "low_resolution": {"min_side_px": 256},
-    },
-    "patch": {"options": {"alpha": 0.35}, "weights": "none"},
-    "refinement": {"input_px": 32, "options": {"filters": [4, 8]}},
-}
 MACHINE = Hardware(
     cpu="Abacus 3",
     cores=4,
@@ -38,45 +21,21 @@ MACHINE = Hardware(
 
 
 @pytest.fixture(scope="session")
-def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def slide(tiny_run: Path) -> Path:
     """500 x 420 px at 1 um/px, tissue in an ellipse."""
-    image = np.full((420, 500, 3), 255, np.uint8)
-    cv2.ellipse(image, (250, 210), (200, 150), 0, 0, 360, (220, 130, 180), -1)
-    path = tmp_path_factory.mktemp("slides") / "slide.tiff"
-    write_pyramid(path, image, mpp=1.0, tile_px=256, compression="jpeg")
-    return path
+    return tiny_run.parent / "one.tiff"
 
 
 @pytest.fixture(scope="session")
-def run(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tiny_run: Path) -> Path:
     """A run folder whose two networks have random weights."""
-    from h2g.models.registry import build_patch_model, build_refinement_model
-
-    folder = tmp_path_factory.mktemp("runs")
-    (folder / "a.geojson").touch()
-    table = folder / "cohort.csv"
-    table.write_text(f"slide,annotation,split\n{slide},a.geojson,train\n")
-    recipe = validate_recipe(RECIPE, source="tiny")
-    run = start_run(folder / "run", read_cohort(table), recipe)
-    networks = {
-        "patch": build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}),
-        "refinement": build_refinement_model("unet", input_px=32, options={"filters": [4, 8]}),
-    }
-    for stage, network in networks.items():
-        run.stage_folder(stage).mkdir()
-        network.save(run.model_file(stage))
-    return run.path
+    return tiny_run
 
 
 @pytest.fixture(scope="session")
-def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(tiny_bundle: Path) -> Path:
     """The run as ONNX."""
-    from h2g.exporters.export import export_model
-    from h2g.exporters.formats import ExportRequest
-
-    out = tmp_path_factory.mktemp("bundles") / "bundle"
-    export_model(run, out, ExportRequest(("onnx",), check=False))
-    return out
+    return tiny_bundle
 
 
 @pytest.fixture

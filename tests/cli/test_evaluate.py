@@ -1,6 +1,7 @@
 """h2g evaluate with real networks of random weights on generated slides."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,13 @@ RECIPE = {
     "description": "both stages, untrained",
     "preprocessing": {"patch": {"size_px": 32, "mpp": 8.0}},
     "patch": {"options": {"alpha": 0.35}, "weights": "none"},
-    "refinement": {"input_px": 64, "options": {"filters": [4, 8]}},
+    "refinement": {"input_px": 32, "options": {"filters": [4, 8]}},
 }
 
 
 @pytest.fixture(scope="module")
-def run(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(phantom_cohort: Path, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of one training, one validation and one test slide, and one that is no slide."""
-    from h2g.models.registry import build_patch_model, build_refinement_model
-
     folder = tmp_path_factory.mktemp("evaluate")
     lines = ["slide,annotation,split,grade"]
     for split in ("train", "val", "test"):
@@ -37,13 +36,8 @@ def run(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     (folder / "cohort.csv").write_text("\n".join(lines))
     recipe = validate_recipe(RECIPE, source="tiny")
     run = start_run(folder / "run", read_cohort(folder / "cohort.csv"), recipe)
-    networks = {
-        "patch": build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}),
-        "refinement": build_refinement_model("unet", input_px=64, options={"filters": [4, 8]}),
-    }
-    for stage, network in networks.items():
-        run.stage_folder(stage).mkdir()
-        network.save(run.model_file(stage))
+    for stage in ("patch", "refinement"):
+        shutil.copytree(tiny_run / stage, run.path / stage)
     return run
 
 
@@ -61,7 +55,7 @@ def test_one_json_document_on_stdout(run: Run) -> None:
     assert set(document["slides"][0]["refined"]) == {"recall", "precision", "dice"}
     outlines = {"hausdorff95_um", "boundary_f1", "compared"}
     assert set(document["smoothed"]) == {"recall", "precision", "dice", "sigma_um", *outlines}
-    assert document["size_px"] == [64, 64]
+    assert document["size_px"] == [32, 32]
     # 2 mm and a little more, in patches of 256 um.
     assert read_heatmap(run.heatmap_file(slide.name)).values.shape[2] == 2
     # Again: nothing is made anew, and the same is printed.

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from h2g.data.patch_index import read_patch_index, write_patch_index
 from PIL import Image
 
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.data import labelling, patch_index
 from h2g.data.labelling import DISCARDED, class_shares, label_cells
+from h2g.data.patch_index import read_patch_index, write_patch_index
 from h2g.errors import CohortError, RunError, SlideError
 from h2g.folders.cohort import Cohort, CohortSlide
 from h2g.folders.run import Run, start_run

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bare_runtimes import run_file
-from drawn_graphs import DrawnGraph, patch_graph, refinement_graph
 
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
 from h2g.models.registry import PATCH_MODELS, REFINEMENT_MODELS
+from tests.exporters.bare_runtimes import run_file
+from tests.exporters.drawn_graphs import DrawnGraph, patch_graph, refinement_graph
 
 PX = 256
 WRITERS: dict[str, Callable[..., None]] = {

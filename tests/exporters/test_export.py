@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import onnx
 import pytest
-from random_run import prepare, write_networks, write_run
 
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters import formats, making, source
@@ -28,6 +27,7 @@ from h2g.files import file_sha256
 from h2g.folders.bundle import CARD_FILE, Bundle, open_bundle, verify_export
 from h2g.folders.run import Run, open_run
 from h2g.recipes.preprocessing import PROFILES
+from tests.exporters.random_run import prepare, write_networks, write_run
 
 ONNX = ExportRequest(("onnx",))
 UNCHECKED = ExportRequest(("onnx",), check=False)

@@ -15,8 +15,6 @@ import onnx
 import openvino
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from bare_runtimes import run_file
-from drawn_graphs import CLASSES, DrawnGraph, draw_statistics, keras_outputs
 
 from h2g.exporters.quantization import quantise_onnx, quantise_openvino, quantise_tflite
 from h2g.exporters.samples import Field, Samples
@@ -26,6 +24,8 @@ from h2g.folders.bundle import Stage
 from h2g.models.blocks import classifier_head, conv_bn_relu
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement
 from h2g.models.registry import build_refinement_model
+from tests.exporters.bare_runtimes import run_file
+from tests.exporters.drawn_graphs import CLASSES, DrawnGraph, draw_statistics, keras_outputs
 
 PX = 32
 CONVOLUTIONS: dict[Stage, int] = {"patch": 4, "refinement": 7}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_run import INPUT_PX, PATCH_PX, prepare, write_run
 
 from h2g.engines.keras_engine import open_keras_engine
 from h2g.errors import RunError
@@ -16,6 +15,7 @@ from h2g.exporters.source import open_source
 from h2g.folders.run import Run, open_run
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.tissue_patches import classify_slide
+from tests.exporters.random_run import INPUT_PX, PATCH_PX, prepare, write_run
 
 
 @pytest.fixture(scope="module")

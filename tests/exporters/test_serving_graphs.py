@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 CONVERT = """
 import logging
 from h2g.models.startup import start_keras
 start_keras()
-from drawn_graphs import small_patch_graph, small_refinement_graph
+from tests.exporters.drawn_graphs import small_patch_graph, small_refinement_graph
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
@@ -25,7 +26,7 @@ for graph in (small_patch_graph(), small_refinement_graph()):
 
 
 def test_converters_neither_print_nor_report_home(tmp_path: Path) -> None:
-    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     for name in ("CI", "TF_BUILD", "JENKINS_URL"):  # where OpenVINO keeps quiet by itself
         environment.pop(name, None)
     done = subprocess.run(

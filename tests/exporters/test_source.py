@@ -10,12 +10,12 @@ from pathlib import Path
 
 import keras
 import pytest
-from random_run import INPUT_PX, PATCH_PX, write_run
 
 from h2g.errors import ModelError, RecipeError, RunError, WrongUseError
 from h2g.exporters.source import deployed_patch, deployed_refinement_of, open_source
 from h2g.files import file_sha256
 from h2g.folders.run import Run, open_run
+from tests.exporters.random_run import INPUT_PX, PATCH_PX, write_run
 
 SCORES = {"recall": {"mean": 0.5, "sd": 0.1}, "precision": {"mean": 0.6, "sd": 0.1}}
 

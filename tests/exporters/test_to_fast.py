@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from fast_bundles import FIELD_PX, PATCH_PX, onnx_model, preprocessing, write_bundle
 
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
@@ -21,6 +20,7 @@ from h2g.exporters.fast_text import gui_pipeline, headless_pipeline, pipeline_na
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.folders.bundle import Bundle, Card, Network, open_bundle, write_card
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
+from tests.fast_bundles import FIELD_PX, PATCH_PX, onnx_model, preprocessing, write_bundle
 
 MODELS = {"patch": "p.onnx", "refinement": "r.onnx"}
 NETWORK = Network(architecture="a", parameters=1, sha256="0")

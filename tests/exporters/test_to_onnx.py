@@ -6,11 +6,11 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import pytest
-from bare_runtimes import run_onnx
-from drawn_graphs import DrawnGraph, small_patch_graph, small_refinement_graph
 
 from h2g.errors import WrongUseError
 from h2g.exporters.to_onnx import write_onnx
+from tests.exporters.bare_runtimes import run_onnx
+from tests.exporters.drawn_graphs import DrawnGraph, small_patch_graph, small_refinement_graph
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from pathlib import Path
 import onnx
 import openvino
 import pytest
-from bare_runtimes import run_openvino
-from drawn_graphs import DrawnGraph, small_patch_graph, small_refinement_graph
 from onnx import TensorProto, helper
 
 from h2g.errors import ModelError
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
+from tests.exporters.bare_runtimes import run_openvino
+from tests.exporters.drawn_graphs import DrawnGraph, small_patch_graph, small_refinement_graph
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from bare_runtimes import run_tflite
-from drawn_graphs import DrawnGraph, small_patch_graph, small_refinement_graph
 
 from h2g.exporters.to_tflite import write_tflite
+from tests.exporters.bare_runtimes import run_tflite
+from tests.exporters.drawn_graphs import DrawnGraph, small_patch_graph, small_refinement_graph
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from fast_bundles import fast_model, onnx_model, write_bundle
-from fast_program import need_fast
 from h2g.prediction.fast_engine import predict_slides_with_fast
-from odd_slides import write_odd_slide
 
 from h2g.data.phantom import Anatomy
 from h2g.data.phantom.slide import SlideOptions, make_slide
@@ -24,7 +21,11 @@ from h2g.prediction.predict_slides import predict_slides
 from h2g.results.labels import labels_of
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap
+from tests.fast_bundles import fast_model, onnx_model, write_bundle
+from tests.fast_program import need_fast
+from tests.odd_slides import write_odd_slide
 
+pytestmark = pytest.mark.fast
 HEATMAP_LIMIT = 1e-3
 LABEL_LIMIT = 0.999
 TWO = ("background", "tumour")

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fast_bundles import onnx_model, write_bundle
-from fast_program import need_fast, run_in_fast
 from PIL import Image
 
 from h2g.annotations.colours import class_colour
@@ -19,7 +17,10 @@ from h2g.folders.bundle import Bundle
 from h2g.folders.cohort import read_cohort
 from h2g.folders.predictions import SlideRequest
 from h2g.prediction.predict_slides import predict_slides
+from tests.fast_bundles import onnx_model, write_bundle
+from tests.fast_program import need_fast, run_in_fast
 
+pytestmark = pytest.mark.fast
 HERE = Path(__file__).parent
 SIDE_PX = 512
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from small_networks import SmallNetworks, write_bundle, write_networks
+
+from tests.inference.small_networks import SmallNetworks, write_bundle, write_networks
+from tests.shared_folders import shared_folder
 
 
 @pytest.fixture(scope="session")
 def small_networks(tmp_path_factory: pytest.TempPathFactory) -> SmallNetworks:
-    """Read only; made once, whatever the number of pytest-xdist workers."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # each worker has a folder of its own below this
-    with FileLock(base / "small_networks.lock"):
-        return write_networks(base / "small_networks")
+    """Read only."""
+    return SmallNetworks(shared_folder(tmp_path_factory, "small_networks", write_networks))
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import PATCH_PX, SmallNetworks
 
 from h2g.engines.engine import Engine, NetworkFiles
 from h2g.errors import ModelError, RunError
 from h2g.hardware import cuda_gpus
+from tests.inference.small_networks import PATCH_PX, SmallNetworks
 
 PATCH_TOLERANCE, FIELD_TOLERANCE = 1e-4, 1e-3
 NOTHING = np.empty((0, PATCH_PX, PATCH_PX, 3), np.uint8)

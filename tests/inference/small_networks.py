@@ -9,7 +9,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from varied_networks import vary
 
 from h2g import __version__
 from h2g.engines.engine import NetworkFiles
@@ -23,6 +22,7 @@ from h2g.files import file_sha256
 from h2g.folders.bundle import Card, Export, Format, Network, Stage, write_card
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
+from tests.inference.varied_networks import vary
 
 PATCH_PX = 32
 FIELD_PX = 32
@@ -85,11 +85,8 @@ class SmallNetworks:
         return KerasEngine(self.files(".keras"))
 
 
-def write_networks(folder: Path) -> SmallNetworks:
-    """Writes them, unless they are there."""
+def write_networks(folder: Path) -> None:
     networks = SmallNetworks(folder)
-    if (folder / "done").exists():
-        return networks
     (folder / "fast").mkdir(parents=True)
     keras.utils.set_random_seed(0)
     patch, refinement = _patch_network(), _refinement_network()
@@ -109,8 +106,6 @@ def write_networks(folder: Path) -> SmallNetworks:
         write_openvino(folder / f"{name}.onnx", folder / f"{name}.xml")
         if not name.startswith("fast"):
             write_tflite(graph, folder / f"{name}.tflite")
-    (folder / "done").touch()
-    return networks
 
 
 def write_bundle(

@@ -10,12 +10,19 @@ import numpy as np
 import pytest
 import shapely
 import tifffile
-from drawn_slides import TUMOUR, ColourEngine, colour_model, draw, save_scn, save_tiff
 
 from h2g.folders.predictions import SlideRequest
 from h2g.prediction.predict_slides import predict_slides
 from h2g.slides.heatmap import draw_heatmap
 from h2g.slides.writing import read_heatmap
+from tests.inference.drawn_slides import (
+    TUMOUR,
+    ColourEngine,
+    colour_model,
+    draw,
+    save_scn,
+    save_tiff,
+)
 
 # Not square and no multiple of the patches' 32 um, so that a grid stretched over the field, or
 # axes swapped, land elsewhere.

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from drawn_slides import draw, save_tiff
-from small_networks import SmallNetworks, write_bundle
 
 from h2g.hardware import has_onnxruntime_gpu
+from tests.inference.drawn_slides import draw, save_tiff
+from tests.inference.small_networks import SmallNetworks, write_bundle
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".base" / "bin" / "python"

@@ -13,10 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fast_bundles import fast_model
-from fast_program import need_fast, need_fast_python
 from h2g.prediction.fast_engine import predict_slides_with_fast
-from odd_slides import GLASS, draw_blotches, write_odd_slide
 
 from h2g.engines import fast_process
 from h2g.engines.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
@@ -24,6 +21,9 @@ from h2g.errors import RunError, WrongUseError
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.folders.bundle import Bundle, write_card
 from h2g.folders.predictions import COLUMNS, SlideRequest
+from tests.fast_bundles import fast_model
+from tests.fast_program import need_fast, need_fast_python
+from tests.odd_slides import GLASS, draw_blotches, write_odd_slide
 
 
 @pytest.fixture
@@ -173,6 +173,7 @@ def test_a_fast_that_does_not_start(
         fast_process.need_fast(FAST_VERSIONS["4.9"])
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("name", ["4.9", "4.15"])
 def test_the_installed_fast_tells_its_version(name: FastName) -> None:
     runner = need_fast(name)
@@ -210,6 +211,7 @@ def test_a_fast_that_never_ends_is_killed(tmp_path: Path) -> None:
     assert time.monotonic() - start < 30
 
 
+@pytest.mark.fast
 def test_fasts_own_words_are_the_reason(fast_bundle: Bundle, slide: Path, tmp_path: Path) -> None:
     need_fast("4.9")
     shutil.copytree(fast_bundle.path, tmp_path / "bundle")
@@ -306,6 +308,7 @@ def write_aperio(path: Path, description: str, levels: list[np.ndarray]) -> Path
     return path
 
 
+@pytest.mark.fast
 def test_a_slide_once(fast_bundle: Bundle, slide: Path, tmp_path: Path) -> None:
     """Given um/px that are the slide's own change nothing; what is done is skipped."""
     need_fast("4.9")
@@ -334,6 +337,7 @@ def test_bundles_without_pipelines(fast_bundle: Bundle, slide: Path, tmp_path: P
         predict_slides_with_fast(model, [SlideRequest(slide)], tmp_path / "out")
 
 
+@pytest.mark.fast
 def test_fast_is_never_imported() -> None:
     """With TensorFlow in the same process it crashes; its Python is another one."""
     assert "fast" not in sys.modules

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -10,19 +9,10 @@ from h2g.engines.engine import Engine
 from h2g.engines.keras_engine import found_devices, open_keras_engine
 from h2g.errors import RunError, WrongUseError
 from h2g.folders.cohort import read_cohort
-from h2g.folders.run import Run, start_run
+from h2g.folders.run import Run, open_run, start_run
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
-from h2g.models.registry import build_patch_model, build_refinement_model
 from h2g.recipes.reading import validate_recipe
-
-PX = 16
-RECIPE = {
-    "name": "tiny",
-    "description": "both stages, tiny",
-    "preprocessing": {"patch": {"size_px": 32}},
-    "patch": {"options": {"alpha": 0.35}, "weights": "none"},
-    "refinement": {"input_px": PX, "options": {"filters": [4, 8]}},
-}
+from tests.tiny_run import PX, RECIPE
 
 
 def untrained_run(folder: Path) -> Run:
@@ -34,19 +24,10 @@ def untrained_run(folder: Path) -> Run:
     return start_run(folder / "run", read_cohort(folder / "cohort.csv"), recipe)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+@pytest.fixture
+def run(tiny_run: Path) -> Run:
     """A run folder with both networks in it, of random weights."""
-    run = untrained_run(tmp_path_factory.mktemp("keras_engine"))
-    keras.utils.set_random_seed(0)
-    networks = {
-        "patch": build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}),
-        "refinement": build_refinement_model("unet", input_px=PX, options={"filters": [4, 8]}),
-    }
-    for stage, network in networks.items():
-        run.stage_folder(stage).mkdir()
-        network.save(run.model_file(stage))
-    return run
+    return open_run(tiny_run)
 
 
 def test_any_number_of_patches_of_bytes_or_floats(run: Run) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 
 from h2g.engines.openvino_engine import has_bfloat16
 from h2g.errors import H2GError, ModelError, RunError, WrongUseError
@@ -16,6 +15,7 @@ from h2g.folders.run import Run, start_run
 from h2g.hardware import has_onnxruntime_gpu
 from h2g.prediction.load_model import load_model
 from h2g.recipes.reading import validate_recipe
+from tests.inference.small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 
 FORMAT_OF_ENGINE = {"onnxruntime": "onnx", "openvino": "openvino", "tflite": "tflite"}
 

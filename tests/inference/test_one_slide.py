@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_slides import GLASS, TUMOUR, ColourEngine, colour_model, draw, save_tiff
 from h2g.inference import one_slide, patchwise
 
 from h2g.errors import SlideError
 from h2g.folders.predictions import SlideRequest, open_folder
 from h2g.prediction.segment_slide import predict_slide
+from tests.inference.drawn_slides import GLASS, TUMOUR, ColourEngine, colour_model, draw, save_tiff
 
 SQUARE = np.array([[128, 128], [383, 128], [383, 255], [128, 255]])
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from engine_contract import PATCH_TOLERANCE, FastGraphsContract
-from small_networks import SmallNetworks
 
 from h2g.engines.engine import NetworkFiles
 from h2g.engines.onnx_engine import OnnxEngine
 from h2g.errors import ModelError
 from h2g.hardware import usable_cores
+from tests.inference.engine_contract import PATCH_TOLERANCE, FastGraphsContract
+from tests.inference.small_networks import SmallNetworks
 
 
 class TestOnnxEngine(FastGraphsContract):

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
-from engine_contract import FIELD_TOLERANCE, PATCH_TOLERANCE, FastGraphsContract
 from openvino import opset13
-from small_networks import CLASSES, PATCH_PX, SmallNetworks
 
 from h2g.engines.engine import PATCH_INPUT, NetworkFiles
 from h2g.engines.openvino_engine import OpenVinoEngine, has_bfloat16
 from h2g.errors import ModelError, WrongUseError
+from tests.inference.engine_contract import FIELD_TOLERANCE, PATCH_TOLERANCE, FastGraphsContract
+from tests.inference.small_networks import CLASSES, PATCH_PX, SmallNetworks
 
 needs_bfloat16 = pytest.mark.skipif(
     not has_bfloat16("CPU"), reason="this CPU does not compute in bfloat16"

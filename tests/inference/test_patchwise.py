@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_slides import GLASS, PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
 from h2g.errors import SlideError
 from h2g.slides import tissue_patches as patchwise
 from h2g.slides.reading import open_slide
 from h2g.slides.tissue import find_tissue
 from h2g.slides.tissue_patches import classify_slide
+from tests.inference.drawn_slides import GLASS, PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
 
 def square(left: int, top: int, right: int, bottom: int) -> np.ndarray:

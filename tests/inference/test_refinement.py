@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn_slides import PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
 from h2g.results.labels import (
     STRIP_ROWS,
@@ -16,6 +15,7 @@ from h2g.results.labels import (
 )
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide, read_low_resolution
+from tests.inference.drawn_slides import PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import tifffile
 from click.testing import CliRunner
-from fast_program import need_fast
 from h2g.prediction.fast_engine import predict_slides_with_fast
 
 from h2g.cli.main import main
@@ -27,6 +26,7 @@ from h2g.prediction.predict_slides import predict_slides
 from h2g.recipes.reading import load_recipe
 from h2g.stages.evaluate_run import evaluate_run
 from h2g.stages.run_chain import train_run
+from tests.fast_program import need_fast
 
 SIDE_PX = 64
 
@@ -79,6 +79,7 @@ def test_every_engine_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_
         assert (row["status"], row["patches"]) == ("ok", 0)
 
 
+@pytest.mark.fast
 def test_fast_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
     need_fast("4.9")
     predict_slides(load_model(run.path), [slide], tmp_path / "keras")

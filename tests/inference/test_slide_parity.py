@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import pytest
 import tifffile
-from varied_networks import vary
 
 from h2g.benchmarking.parity import compare_files
 from h2g.engines.engine import Engine, NetworkFiles
@@ -35,6 +34,7 @@ from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.tissue_patches import locate_patches, read_cell
+from tests.inference.varied_networks import vary
 
 INPUT_PX = 64
 RECIPE = Recipe(

@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
-from engine_contract import PATCH_TOLERANCE, EngineContract
-from small_networks import SmallNetworks
 
 from h2g.engines.tflite_engine import TfliteEngine
+from tests.inference.engine_contract import PATCH_TOLERANCE, EngineContract
+from tests.inference.small_networks import SmallNetworks
 
 
 class TestTfliteEngine(EngineContract):

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fast_program import run_in_fast
-from odd_slides import write_odd_slide
 
 from h2g.errors import SlideError
 from h2g.fast_versions import FastName
@@ -16,6 +14,8 @@ from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
 from h2g.slides.info import Level, slide_info
 from h2g.slides.reading import open_slide, plan_patches, read_patch
 from h2g.slides.tissue import TissueMask, find_tissue
+from tests.fast_program import run_in_fast
+from tests.odd_slides import write_odd_slide
 
 
 def settings(**values: Any) -> PatchSettings:
@@ -189,6 +189,7 @@ def test_um_px_that_differ_along_x_and_y(rule: PatchRule, tmp_path: Path) -> Non
     compare_with_fast(path, rule, magnification=10, exact=True)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     ("rule", "size_px", "downsamples", "mpp", "objective", "magnification", "exact"),
     [

@@ -14,6 +14,7 @@ from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
 from h2g.stages.run_chain import train_run
+from tests.shared_folders import shared_folder
 
 RECIPE = Recipe(
     name="small",
@@ -47,10 +48,11 @@ RECIPE = Recipe(
 @pytest.fixture(scope="session")
 def trained_run(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All stages done; read only."""
-    folder = tmp_path_factory.mktemp("training") / "run"
-    run = start_run(folder, read_cohort(phantom_cohort), RECIPE)
-    train_run(run, jobs=1)
-    return run
+
+    def make(folder: Path) -> None:
+        train_run(start_run(folder, read_cohort(phantom_cohort), RECIPE), jobs=1)
+
+    return open_run(shared_folder(tmp_path_factory, "trained_run", make))
 
 
 @pytest.fixture

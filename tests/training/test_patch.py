@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from h2g.data.patch_index import read_patch_index
 
+from h2g.data.patch_index import read_patch_index
 from h2g.errors import RunError, TrainingError
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import is_run, open_run, start_run

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from drawn_slides import (
+
+from h2g.errors import ModelError, RunError, SlideError
+from h2g.folders.predictions import COLUMNS, SlideRequest
+from h2g.prediction import predict_slides as predict_module
+from h2g.prediction.predict_slides import predict_slides
+from h2g.slides import tissue_patches as patchwise
+from h2g.slides.reading import describe_slide
+from h2g.slides.writing import read_heatmap
+from tests.inference.drawn_slides import (
     GLASS,
     IMMUNE,
     PREPROCESSING,
@@ -21,14 +29,6 @@ from drawn_slides import (
     draw,
     save_tiff,
 )
-
-from h2g.errors import ModelError, RunError, SlideError
-from h2g.folders.predictions import COLUMNS, SlideRequest
-from h2g.prediction import predict_slides as predict_module
-from h2g.prediction.predict_slides import predict_slides
-from h2g.slides import tissue_patches as patchwise
-from h2g.slides.reading import describe_slide
-from h2g.slides.writing import read_heatmap
 
 OUTPUTS = (
     "heatmaps/{}.tiff",

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from drawn_run import ColourEngine, draw_run
 
+from h2g.ablation import design_plan, run_ablation, scales
+from h2g.ablation.design_record import read_record, write_record
 from h2g.errors import RunError, WrongUseError
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.stages.evaluate_run import evaluate_run
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-import ablation
-import ablation_plan
-from ablation_report import read_record, write_record
+from tests.evaluation.drawn_run import ColourEngine, draw_run
 
 # What fits the drawn slides of drawn_run.
 DRAWN = (
@@ -33,18 +27,18 @@ DRAWN = (
 
 
 def plan(out: Path, *names: str, scale: str = "small", more: tuple[str, ...] = ()):
-    overrides = ablation_plan.scale_overrides(scale, out, seed=3, more=more)
-    names = names or tuple(ablation_plan.design_names())
-    return ablation_plan.plan_designs(names, out, overrides=overrides, jobs=1)
+    overrides = scales.scale_overrides(scale, out, seed=3, more=more)
+    names = names or tuple(design_plan.design_names())
+    return design_plan.plan_designs(names, out, overrides=overrides, jobs=1)
 
 
-@pytest.mark.parametrize("scale", ablation_plan.SCALES)
+@pytest.mark.parametrize("scale", scales.SCALES)
 def test_designs_of_one_classifier_share_it_and_its_heatmaps(tmp_path: Path, scale: str) -> None:
     planned = plan(tmp_path, scale=scale)
     taken = {
         design.name: {
             folder: source.name
-            for folder, source in ablation_plan.first_choice(design.sources).items()
+            for folder, source in design_plan.choose_sources(design.sources).items()
         }
         for design in planned
     }
@@ -60,7 +54,7 @@ def test_designs_of_one_classifier_share_it_and_its_heatmaps(tmp_path: Path, sca
         "mob-pw-dagunet": both,
         "mob-pw-doubleunet": both,
     }
-    lines = ablation_plan.plan_lines(planned)
+    lines = design_plan.plan_lines(planned)
     assert lines[4].split() == ["V", "mob-km-pw", "prepare,", "cluster,", "patch"]
     stages = "prepare, patch (of mob-pw-unet), heatmaps (of mob-pw-unet), refinement"
     assert lines[8].endswith(stages)
@@ -89,7 +83,7 @@ def test_a_change_reaches_the_designs_that_have_the_section(tmp_path: Path) -> N
 def test_unknown_designs_and_clusters_without_their_classifier(tmp_path: Path) -> None:
     with pytest.raises(WrongUseError, match="No design 'demo'. Designs: otsu, unet-lr"):
         plan(tmp_path, "demo")
-    with pytest.raises(WrongUseError, match="--designs mob-pw mob-km-pw"):
+    with pytest.raises(WrongUseError, match="--design mob-pw --design mob-km-pw"):
         plan(tmp_path, "mob-km-pw")
     assert [design.name for design in plan(tmp_path, "mob-km-pw", "mob-pw")] == [
         "mob-pw",
@@ -107,15 +101,15 @@ def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None
         start_run(design.folder, cohort, design.recipe)
     tried: list[str] = []
 
-    def attempt(design: ablation_plan.Planned) -> str:
+    def attempt(design: design_plan.Planned) -> str:
         tried.append(design.name)
         if design.name == "inc-pw" and tried.count("inc-pw") == 1:
             return "Not enough\nmemory."
         imitate(design)
         return ""
 
-    failed = ablation.run_designs(planned, out, title="drawn", attempt=attempt)
-    assert failed == ["inc-pw"]
+    table = run_ablation.run_designs(planned, out, title="drawn", attempt=attempt)
+    assert table["design"][table["status"] != "done"].tolist() == ["inc-pw"]
     text = (out / "ablation.md").read_text("utf-8")
     rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
     first = [row for row in rows if row[1:3] == ["III", "inc-pw"]][0]
@@ -130,7 +124,8 @@ def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None
     # The heatmaps' own row, without a paper's.
     assert any(row[2:3] == ["mob-pw, smoothed"] for row in rows)
 
-    assert ablation.run_designs(planned, out, title="drawn", attempt=attempt) == []
+    table = run_ablation.run_designs(planned, out, title="drawn", attempt=attempt)
+    assert table["status"].eq("done").all()
     assert tried == [*names, "inc-pw"]
     assert (out / "comparison" / "dice.png").is_file()
     table = pd.read_csv(out / "ablation.csv").set_index("design")
@@ -145,7 +140,7 @@ def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None
     assert table.loc["mob-pw-agunet", "seconds_here"] == 45
 
 
-def imitate(design: ablation_plan.Planned) -> None:
+def imitate(design: design_plan.Planned) -> None:
     """The design's run as it is when done; handing on is in the record, seconds are made up."""
     run = open_run(design.folder)
     refines = run.recipe.refinement is not None
@@ -156,7 +151,7 @@ def imitate(design: ablation_plan.Planned) -> None:
         run.model_file(stage).parent.mkdir(exist_ok=True)
         run.model_file(stage).write_text("the colour rule")
     evaluate_run(run, "test", lambda: ColourEngine(refines=refines))
-    sources = ablation_plan.first_choice(design.sources)
+    sources = design_plan.choose_sources(design.sources)
     took = {"prepare": 5.0, "patch": 100.0, "heatmaps": 20.0, "refinement": 40.0}
     record = json.loads((run.path / "run.json").read_text())
     for stage, seconds in took.items():
@@ -170,7 +165,7 @@ def imitate(design: ablation_plan.Planned) -> None:
         reason="",
         reused={folder: source.name for folder, source in sources.items()},
         reused_seconds={
-            folder: ablation.stage_seconds(source, folder) for folder, source in sources.items()
+            folder: run_ablation.stage_seconds(source, folder) for folder, source in sources.items()
         },
         parameters={stage: counts[stage] for stage in stages},
         paper_parameters={stage: papers[stage] for stage in stages},
@@ -180,7 +175,7 @@ def imitate(design: ablation_plan.Planned) -> None:
 
 def test_a_process_of_its_own_tells_why_it_failed(tmp_path: Path) -> None:
     (design,) = plan(tmp_path, "otsu")
-    assert "not a run folder" in ablation.in_own_process(design)
+    assert "not a run folder" in run_ablation.in_own_process(design)
 
 
 def test_a_damaged_record_is_told(tmp_path: Path) -> None:
@@ -197,7 +192,7 @@ def finished_run(folder: Path, cohort_of: Run, recipe: Recipe, *folders: str) ->
         file = {"patch": run.model_file("patch"), "heatmaps": run.heatmap_file("train_a")}.get(name)
         if file is not None:
             file.write_text(f"of {folder.name}")
-        with run.stage(ablation_plan.STAGE_OF_FOLDER[name]):
+        with run.stage(name):
             pass
     return run
 
@@ -211,15 +206,15 @@ def test_heatmaps_are_taken_over_with_their_classifier_or_not_at_all(tmp_path: P
 
     third = finished_run(tmp_path / "third", drawn, recipe)
     taken = {"patch": second.path, "heatmaps": second.path}
-    assert ablation.take_over(third, sources) == taken
+    assert run_ablation.take_over(third, sources) == taken
     assert third.model_file("patch").read_text() == "of second"
     # A second call finds them there.
-    assert ablation.take_over(third, sources) == {}
+    assert run_ablation.take_over(third, sources) == {}
 
     without = {"patch": sources["patch"], "heatmaps": (first.path,)}
     fourth = finished_run(tmp_path / "fourth", drawn, recipe)
-    assert ablation.take_over(fourth, without) == {"patch": first.path}
+    assert run_ablation.take_over(fourth, without) == {"patch": first.path}
 
     own = finished_run(tmp_path / "own", drawn, recipe, "patch")
-    assert ablation.take_over(own, sources) == {}
+    assert run_ablation.take_over(own, sources) == {}
     assert not (own.path / "heatmaps").exists()

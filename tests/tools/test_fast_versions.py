@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
+import fast_versions
 import numpy as np
 import pytest
+from fast_versions_table import Comparison, Outcome, table, title, with_section
 from markdown_text import narrow
 
 from h2g.errors import H2GError
 from h2g.fast_versions import FAST_VERSIONS
 from h2g.slides.info import Level, SlideInfo
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-import fast_versions
-from fast_versions_table import Comparison, Outcome, table, title, with_section
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
 README = """# Pipelines

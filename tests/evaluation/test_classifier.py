@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_run import ColourEngine, draw_run
 
 from h2g.evaluation.patches import (
     LabelledPatches,
@@ -18,6 +17,7 @@ from h2g.evaluation.patches import (
 from h2g.slides.heatmap import Heatmap
 from h2g.stages.evaluate_run import evaluate_run
 from h2g.stages.prepare.prepare_run import index_cohort
+from tests.evaluation.drawn_run import ColourEngine, draw_run
 
 
 def patches(tumour: list[float], labels: list[int], slide: str = "a") -> LabelledPatches:

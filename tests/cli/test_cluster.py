@@ -4,7 +4,6 @@ import pytest
 from click.testing import CliRunner
 
 from h2g.cli.main import main
-from h2g.models.registry import build_patch_model
 
 RECIPE = """\
 name: small
@@ -34,11 +33,9 @@ def prepared(phantom_cohort, recipe, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    file = tmp_path_factory.mktemp("classifier") / "model.keras"
-    build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}).save(file)
-    return file
+@pytest.fixture
+def classifier(tiny_run):
+    return tiny_run / "patch" / "model.keras"
 
 
 def test_clusters_of_another_runs_classifier(prepared, classifier):

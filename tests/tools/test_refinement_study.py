@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import refinement_study
+from refinement_study import is_done, plan, study
+from refinement_study_tables import scores_file, study_table
 
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import start_run
 from h2g.recipes.reading import load_recipe
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-import refinement_study
-from refinement_study import is_done, plan, study
-from refinement_study_tables import scores_file, study_table
 
 
 def by_name(runs):

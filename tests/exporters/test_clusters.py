@@ -9,9 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from bare_runtimes import run_file
 from click.testing import CliRunner, Result
-from random_run import PATCH_PX, prepare, write_run
 
 from h2g.cli.main import main
 from h2g.clustering.graph import open_clusters
@@ -23,6 +21,8 @@ from h2g.models.deployment import load_network
 from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.stages.clusters.find_clusters import find_clusters
+from tests.exporters.bare_runtimes import run_file
+from tests.exporters.random_run import PATCH_PX, prepare, write_run
 
 FILES = {"clusters.onnx", "clusters.xml", "clusters.bin", "clusters.tflite"}
 

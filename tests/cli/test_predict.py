@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,56 +13,18 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from h2g.cli.main import main
-from h2g.folders.cohort import read_cohort
-from h2g.folders.run import start_run
-from h2g.recipes.reading import validate_recipe
-from h2g.slides.writing import write_pyramid
-
-RECIPE = {
-    "name": "tiny",
-    "description": "both stages, untrained",
-    "preprocessing": {
-        "patch": {"size_px": 32, "mpp": 1.0},
-        "low_resolution": {"min_side_px": 256},
-    },
-    "patch": {"options": {"alpha": 0.35}, "weights": "none"},
-    "refinement": {"input_px": 32, "options": {"filters": [4, 8]}},
-}
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of a pink slide for training, one for testing, and one to test that is no slide."""
-    folder = tmp_path_factory.mktemp("cohort")
-    image = np.full((420, 500, 3), 255, np.uint8)
-    cv2.ellipse(image, (250, 210), (200, 150), 0, 0, 360, (220, 130, 180), -1)
-    for name in ("one.tiff", "two.tiff"):
-        write_pyramid(folder / name, image, mpp=1.0, tile_px=256, compression="jpeg")
-    (folder / "broken.svs").write_text("no slide")
-    (folder / "a.geojson").touch()
-    table = folder / "cohort.csv"
-    table.write_text(
-        "slide,annotation,split\none.tiff,a.geojson,train\ntwo.tiff,a.geojson,test\n"
-        "broken.svs,a.geojson,test\n"
-    )
-    return table
-
-
-@pytest.fixture(scope="module")
-def run(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def run(tiny_run: Path) -> Path:
     """A run folder whose networks have random weights."""
-    from h2g.models.registry import build_patch_model, build_refinement_model
+    return tiny_run
 
-    recipe = validate_recipe(RECIPE, source="tiny")
-    run = start_run(tmp_path_factory.mktemp("runs") / "run", read_cohort(cohort), recipe)
-    networks = {
-        "patch": build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}),
-        "refinement": build_refinement_model("unet", input_px=32, options={"filters": [4, 8]}),
-    }
-    for stage, network in networks.items():
-        run.stage_folder(stage).mkdir()
-        network.save(run.model_file(stage))
-    return run.path
+
+@pytest.fixture
+def cohort(run: Path) -> Path:
+    """A table of a pink slide for training, one for testing, and one to test that is no slide."""
+    return run.parent / "cohort.csv"
 
 
 def predict(*arguments: str | Path) -> Result:
@@ -157,36 +118,16 @@ def test_an_output_that_cannot_be_a_folder(run: Path, cohort: Path, tmp_path: Pa
     assert "Traceback" not in result.output
 
 
-@pytest.fixture(scope="module")
-def bundle(run: Path) -> Path:
-    """The run's networks as ONNX files, beside it."""
-    from h2g.exporters.source import deployed_patch, deployed_refinement_of, open_source
-    from h2g.exporters.to_onnx import write_onnx
-    from h2g.files import file_sha256
-    from h2g.folders.bundle import Export, write_card
-
-    source = open_source(run)
-    folder = run.parent / "bundle"
-    graphs = {"patch": deployed_patch(source), "refinement": deployed_refinement_of(source)}
-    for stage, graph in graphs.items():
-        write_onnx(graph, folder / f"{stage}.onnx")
-    names = {stage: f"{stage}.onnx" for stage in graphs}
-    sha256 = {name: file_sha256(folder / name) for name in names.values()}
-    export = Export(format="onnx", precision="float32", networks=names, files=sha256)
-    write_card(folder, source.card.model_copy(update={"exports": (export,)}))
-    return folder
-
-
 @pytest.mark.parametrize("engine", ["auto", "openvino", "onnxruntime"])
 def test_a_bundle_needs_no_tensorflow(
-    bundle: Path, cohort: Path, tmp_path: Path, engine: str
+    tiny_bundle: Path, cohort: Path, tmp_path: Path, engine: str
 ) -> None:
     code = (
         "import sys\nfrom h2g.cli.main import main\ntry:\n    main()\nexcept SystemExit as end:\n"
         "    assert not end.code, end.code\n"
         "print([name for name in ('tensorflow', 'keras', 'onnx', 'torch') if name in sys.modules])"
     )
-    arguments = ["predict", bundle, cohort.parent / "two.tiff", "--out", tmp_path / "out"]
+    arguments = ["predict", tiny_bundle, cohort.parent / "two.tiff", "--out", tmp_path / "out"]
     options = ["--engine", engine, "--device", "CPU"]
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments), *options],
@@ -201,9 +142,9 @@ def test_a_bundle_needs_no_tensorflow(
 
 
 def test_a_bundle_segments_as_its_run_does(
-    run: Path, bundle: Path, cohort: Path, tmp_path: Path
+    run: Path, tiny_bundle: Path, cohort: Path, tmp_path: Path
 ) -> None:
-    for model, out in ((run, "run"), (bundle, "bundle")):
+    for model, out in ((run, "run"), (tiny_bundle, "bundle")):
         result = predict(model, cohort.parent / "two.tiff", "--out", tmp_path / out)
         assert result.exit_code == 0, result.output
     by_keras, by_engine = (
@@ -212,8 +153,8 @@ def test_a_bundle_segments_as_its_run_does(
     np.testing.assert_allclose(by_engine, by_keras, atol=1e-4)
 
 
-def test_a_changed_bundle_writes_nothing(bundle: Path, cohort: Path, tmp_path: Path) -> None:
-    shutil.copytree(bundle, tmp_path / "changed")
+def test_a_changed_bundle_writes_nothing(tiny_bundle: Path, cohort: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "changed")
     with (tmp_path / "changed" / "patch.onnx").open("ab") as file:
         file.write(b"0")
     result = predict(tmp_path / "changed", cohort.parent / "two.tiff", "--out", tmp_path / "out")

@@ -1,18 +1,16 @@
 """The table and the picture at the demo's end."""
 
-import importlib.util
 from pathlib import Path
 
 import cv2
+import demo_summary
 import pytest
-from drawn_run import ColourEngine, draw_run
 
-from h2g.folders.predictions import SlideRequest
 from h2g.prediction.loaded_model import LoadedModel
 from h2g.prediction.predict_slides import predict_slides
+from h2g.slides.find_slides import SlideRequest
 from h2g.stages.evaluate_run import evaluate_run
-
-TOOL = Path(__file__).parents[2] / "tools" / "demo_summary.py"
+from tests.evaluation.drawn_run import ColourEngine, draw_run
 
 
 def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,13 +28,8 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for name in ("predictions", "predictions_openvino"):
         predict_slides(model, requests, tmp_path / name, threads=1)
 
-    specification = importlib.util.spec_from_file_location("demo_summary", TOOL)
-    assert specification is not None
-    assert specification.loader is not None
-    tool = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(tool)
     timings = {"phantom": 10.0, "train": 20.0, "evaluate": 3.0, "predict": 4.0}
-    tool.summarise(tmp_path, timings)
+    demo_summary.summarise(tmp_path, timings)
 
     lines = [line.replace("│", "").split() for line in capsys.readouterr().out.splitlines()]
     # The colour rule is never wrong on these slides; 37 seconds are the four commands'.

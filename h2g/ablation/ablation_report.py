@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from h2g.errors import RunError
+from h2g.ablation.design_record import Record, is_done, read_record
 from h2g.evaluation.compare import Comparison, compare_designs, write_comparison
 from h2g.evaluation.designs import read_designs
 from h2g.evaluation.scores import METRICS
@@ -21,56 +19,18 @@ from h2g.recipes.paper import PaperRow
 from h2g.recipes.recipe import Recipe
 from h2g.tables import markdown_table
 
-RECORD = "ablation.json"
 # A cohort's grade, by its last word, in the paper's numerals.
 NUMERALS = {"1": "I", "2": "II", "3": "III", "I": "I", "II": "II", "III": "III"}
 MEAN_SD = ("mean", "sd")
 
 
-@dataclass(frozen=True)
-class Record:
-    """What became of a design; kept in its run folder.
-
-    Attributes:
-        status: "", "begun", "done" or "failed".
-        reason: of the failure.
-        reused: the design that a stage was taken over from, by the stage's folder.
-        reused_seconds: what those stages took where they were made.
-        parameters, paper_parameters: by stage, of our networks and as the paper prints them.
-    """
-
-    status: str = ""
-    reason: str = ""
-    reused: dict[str, str] = field(default_factory=dict)
-    reused_seconds: dict[str, float] = field(default_factory=dict)
-    parameters: dict[str, int] = field(default_factory=dict)
-    paper_parameters: dict[str, int] = field(default_factory=dict)
-
-
-def read_record(folder: Path) -> Record:
-    try:
-        return Record(**json.loads((folder / RECORD).read_text("utf-8")))
-    except FileNotFoundError:
-        return Record()
-    except (ValueError, TypeError) as error:
-        raise RunError(f"{folder / RECORD}: cannot be read ({error}). Delete it.") from error
-
-
-def write_record(folder: Path, record: Record) -> None:
-    write_text(folder / RECORD, json.dumps(asdict(record), indent=2) + "\n")
-
-
-def is_done(folder: Path) -> bool:
-    """Whether a design is trained and scored."""
-    scores = folder / "evaluation" / "test" / "scores.json"
-    return read_record(folder).status == "done" and scores.is_file()
-
-
-def write_report(out: Path, designs: Sequence[tuple[Recipe, Path]], *, title: str) -> None:
+def write_report(out: Path, designs: Sequence[tuple[Recipe, Path]], *, title: str) -> pd.DataFrame:
     """Writes ablation.md, ablation.csv and, with a design that is done, comparison/.
 
     Args:
         designs: recipes and run folders in the order of the rows.
+    Returns:
+        The table of ablation.csv (report_table).
     """
     records = {recipe.name: read_record(folder) for recipe, folder in designs}
     done = [folder for _, folder in designs if is_done(folder)]
@@ -82,6 +42,7 @@ def write_report(out: Path, designs: Sequence[tuple[Recipe, Path]], *, title: st
     with replacing(out / "ablation.csv") as temporary:
         table.to_csv(temporary, index=False)
     write_text(out / "ablation.md", _markdown(table, comparison, title))
+    return table
 
 
 def report_table(
@@ -89,8 +50,8 @@ def report_table(
     records: dict[str, Record],
     comparison: Comparison | None,
 ) -> pd.DataFrame:
-    """A row a design, then one a smoothed heatmap: ours, the paper's (``paper_...``), Dice of each
-    grade, parameters, and seconds.
+    """One row per design, then one per smoothed heatmap: ours, the paper's (``paper_...``), Dice of
+    each grade, parameters, and seconds.
 
     ``seconds`` is what the design takes by itself: a stage that was taken over counts with what it
     took where it was made; ``seconds_here`` is what was spent on it in this ablation.

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import pandas as pd
 import pytest
-from drawn_run import SIDE_PX, ColourEngine, draw_run, draw_slide, write_annotation
 
 from h2g.errors import H2GError, RunError
 from h2g.evaluation.scores import Evaluation
@@ -17,6 +16,7 @@ from h2g.folders.run import Run
 from h2g.slides.heatmap import draw_heatmap
 from h2g.slides.writing import read_heatmap
 from h2g.stages.evaluate_run import evaluate_run
+from tests.evaluation.drawn_run import SIDE_PX, ColourEngine, draw_run, draw_slide, write_annotation
 
 PATCHES = 16 * 10
 

@@ -1,0 +1,73 @@
+"""The scales at which the paper's designs are trained: what is changed in their recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from h2g.recipes.recipe import Recipe
+
+SCALES = ("paper", "small")
+# The small scale: what recipe 'demo' changes of design VI, for each stage that a design has.
+SMALL_PATCHES = ("preprocessing.patch.mpp=2.0", "preprocessing.patch.size_px=128")
+SMALL_STAGES = {
+    "clustering": ("clustering.batches=25",),
+    "patch": (
+        *("patch.weights=none", "patch.batch_size=32", "patch.workers=2"),
+        *("patch.steps_per_epoch=50", "patch.validation_steps=20", "patch.epochs=7"),
+        *("patch.learning_rate=3.0e-3", "patch.schedule=cosine"),
+    ),
+    "refinement": (
+        *("refinement.input_px=256", "refinement.accumulation_steps=1"),
+        *("refinement.steps_per_epoch=20", "refinement.epochs=15", "refinement.patience=null"),
+        *("refinement.batch_norm_momentum=0.9", "refinement.jit_compile=true"),
+    ),
+}
+# By network; each refinement network has four poolings.
+SMALL_NETWORKS = {
+    "mobilenet_v2": ("patch.options={alpha: 0.35}",),
+    "inception_v3": ("patch.epochs=3",),  # a step takes six times that of the small MobileNetV2
+    "unet": ("refinement.options={filters: [8, 16, 32, 64, 128]}",),
+    "agu_net": ("refinement.options={filters: [8, 16, 32, 64, 128]}",),
+    "dagu_net": ("refinement.options={filters: [8, 16, 32, 64, 128]}",),
+    # Its ASPP stands below the last width.
+    "doubleu_net": ("refinement.options={filters: [8, 16, 32, 64], aspp_filters: 32}",),
+}
+CLASSIFIER = "mob-pw"  # whose features the small scale clusters
+
+
+def scale_overrides(
+    scale: str, out: Path, *, seed: int, more: Sequence[str] = ()
+) -> Callable[[Recipe], tuple[str, ...]]:
+    """A function from a shipped recipe to the ``KEY=VALUE`` changes that are made in it.
+
+    Args:
+        out: folder of all runs of the ablation.
+        more: further changes, made in every design that has the section.
+    """
+
+    def changes(recipe: Recipe) -> tuple[str, ...]:
+        given = [text for text in more if getattr(recipe, text.partition(".")[0], "") is not None]
+        small = _small_overrides(recipe, out) if scale == "small" else ()
+        return (f"seed={seed}", *small, *given)
+
+    return changes
+
+
+def clustered_model(out: Path) -> Path:
+    """The classifier whose features are clustered at the small scale."""
+    return out.resolve() / CLASSIFIER / "patch" / "model.keras"
+
+
+def _small_overrides(recipe: Recipe, out: Path) -> tuple[str, ...]:
+    # Design I learns nothing: it stays the paper's.
+    networks = [stage.model for stage in (recipe.patch, recipe.refinement) if stage is not None]
+    if networks == ["otsu"]:
+        return ()
+    changes: tuple[str, ...] = SMALL_PATCHES if recipe.patch is not None else ()
+    for section, settings in SMALL_STAGES.items():
+        if getattr(recipe, section) is not None:
+            changes += settings
+    if recipe.clustering is not None:
+        changes += (f"clustering.features='{clustered_model(out)}'",)
+    return changes + tuple(text for network in networks for text in SMALL_NETWORKS[network])

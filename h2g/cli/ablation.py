@@ -1,0 +1,121 @@
+"""h2g ablation: the paper's designs on one cohort."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from h2g.cli.options import common
+from h2g.errors import H2GError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@click.command("ablation")
+@click.argument("cohort", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for runs and tables."
+)
+@click.option(
+    "--design",
+    "designs",
+    multiple=True,
+    metavar="NAME",
+    help="Only this design, e.g. mob-pw-unet; may be repeated.  [default: all nine]",
+)
+@click.option(
+    "--scale",
+    type=click.Choice(["paper", "small"]),
+    default="paper",
+    show_default=True,
+    help="paper takes the recipes as they are; small fits two CPU cores.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change every recipe that has the section, e.g. patch.weights=none.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes or threads that read slides.  [default: one per core]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common
+def command(
+    cohort: Path,
+    out: Path,
+    designs: tuple[str, ...],
+    scale: str,
+    seed: int,
+    overrides: tuple[str, ...],
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Train the designs of the H2G-Net paper on COHORT, score them, and write its Tables 1 and 2
+    with the paper's scores beside ours.
+
+    Each design is a run folder OUT/NAME that all other commands take. Stages that two designs make
+    in the same way are made once. OUT also gets ablation.md, ablation.csv and comparison/, which
+    is what h2g compare writes; all are written again after every design.
+
+    A design that fails is a row with the reason. The same command tries it again, and goes on
+    after an interruption. Another seed, scale or change needs another OUT.
+
+    \b
+    Examples:
+      h2g ablation cohort.csv --out ablation --design mob-pw --design mob-pw-unet
+      h2g phantom cohort && h2g ablation cohort/cohort.csv --out ablation --scale small
+    """
+    from h2g.ablation.run_ablation import run_ablation
+
+    table = run_ablation(
+        cohort,
+        out,
+        designs=designs,
+        scale=scale,
+        seed=seed,
+        overrides=overrides,
+        jobs=jobs or os.cpu_count() or 1,
+    )
+    if as_json:
+        rows = json.loads(table.to_json(orient="records"))
+        click.echo(json.dumps({"out": str(out), "designs": rows}, indent=2, ensure_ascii=False))
+    else:
+        _print(table, out)
+    failed = table["design"][table["status"] == "failed"]
+    if len(failed):
+        raise H2GError(f"Failed: {', '.join(failed)}. Run the same command to try again.")
+
+
+def _print(table: pd.DataFrame, out: Path) -> None:
+    from rich.table import Table
+
+    from h2g.cli.output import results
+    from h2g.evaluation.scores import METRICS
+
+    rows = Table(title=f"{out}: mean ± SD over the test slides")
+    for heading in ("", "design"):
+        rows.add_column(heading, no_wrap=True)
+    for heading in (*METRICS, "paper's dice"):
+        rows.add_column(heading, justify="right", no_wrap=True)
+    rows.add_column("remark", overflow="fold")
+    for row in table.fillna("").to_dict("records"):
+        scores = (_mean_sd(row, name) for name in (*METRICS, "paper_dice"))
+        rows.add_row(*(row.get(key, "") for key in ("number", "design")), *scores, row["remark"])
+    console = results()
+    console.print(rows)
+    console.print(f"tables: {out / 'ablation.md'}", soft_wrap=True)
+
+
+def _mean_sd(row: dict[Any, Any], name: str) -> str:
+    mean, sd = (row.get(f"{name}_{part}", "") for part in ("mean", "sd"))
+    return f"{mean:.3f} ± {sd:.3f}" if mean != "" else ""
