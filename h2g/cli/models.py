@@ -45,6 +45,7 @@ def _row(name: str, architecture: Architecture) -> dict[str, object]:
     return {
         "name": name,
         "kind": architecture.kind,
+        "answer": architecture.answer,
         "parameters": architecture.parameters,
         "paper_parameters": architecture.paper_parameters,
         "source": architecture.source,
@@ -56,11 +57,12 @@ def _print_table(rows: list[dict[str, object]]) -> None:
 
     from h2g.cli.output import results
 
-    table = Table("name", "kind", "parameters", "in the paper", "source")
+    table = Table("name", "kind", "answer", "parameters", "in the paper", "source")
     for row in rows:
         table.add_row(
             str(row["name"]),
             str(row["kind"]),
+            str(row["answer"]),
             f"{row['parameters']:,}",
             "" if row["paper_parameters"] is None else f"{row['paper_parameters']:,}",
             str(row["source"]),

@@ -16,23 +16,11 @@ from h2g.clustering.fit import FittedClusters
 from h2g.clustering.layers import Assign, Project, Standardize
 from h2g.errors import ModelError, WrongUseError
 from h2g.files import replacing
-from h2g.models import vgg16
+from h2g.models.backbones import BACKBONES, build_backbone
 from h2g.models.deployment import deployed, load_network, scale_image
-from h2g.models.registry import PATCH_MODELS, build_patch_model
-from h2g.models.weights import Pretrained, initialise
+from h2g.models.weights import DownloadError, initialise
 
-PRETRAINED = {
-    "vgg16": Pretrained(
-        features=vgg16.FEATURES,
-        folder_url="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/",
-        file_name=vgg16.imagenet_file,
-    )
-} | {
-    name: architecture.pretrained
-    for name, architecture in PATCH_MODELS.items()
-    if architecture.pretrained is not None
-}
-# In vgg16 and in every patch classifier: the mean of the feature maps over the patch.
+# In every patch classifier: the mean of the feature maps over the patch.
 POOLED = "head_pool"
 OUTPUT = "output_0_cluster"
 
@@ -41,7 +29,7 @@ def feature_network(features: str, *, weights: str, size_px: int) -> keras.Model
     """A network from patches, (N, size_px, size_px, 3) float32 RGB in [0, 1], to (N, d) features.
 
     Args:
-        features: ``vgg16``, a patch model's name, or the ``.keras`` file of a trained one.
+        features: a name of BACKBONES, or the ``.keras`` file of a trained patch model.
         weights: of a network by name: ``imagenet``, ``none`` (random) or a file.
     Raises:
         WrongUseError: no such network.
@@ -49,21 +37,21 @@ def feature_network(features: str, *, weights: str, size_px: int) -> keras.Model
     """
     if features.endswith(".keras"):
         return _features_of(Path(features).expanduser(), size_px)
-    if features not in PRETRAINED:
+    if features not in BACKBONES:
         raise WrongUseError(
-            f"No features '{features}'. Give {', '.join(PRETRAINED)}, patch (the run's own trained "
+            f"No features '{features}'. Give {', '.join(BACKBONES)}, patch (the run's own trained "
             "classifier), or the .keras file of a trained patch model."
         )
     try:
-        if features == "vgg16":
-            network = vgg16.vgg16((size_px, size_px, 3))
-            initialise(network, weights, pretrained=PRETRAINED[features])
-            return network
-        return _pooled(build_patch_model(features, size_px=size_px, weights=weights))
-    except ModelError as error:
-        if weights != "imagenet":
-            raise
-        raise _without_imagenet(features, size_px) from error
+        network = build_backbone(features, (size_px, size_px, 3))
+    except ValueError as error:
+        raise WrongUseError(f"Features '{features}' of {size_px} px: {error}.") from error
+    try:
+        initialise(network, weights, backbone=BACKBONES[features])
+    except DownloadError as error:
+        raise _without_imagenet(features, error.url) from error
+    pooled = keras.layers.GlobalAveragePooling2D(name=POOLED)(network.output)
+    return keras.Model(network.input, pooled, name="features")
 
 
 def cluster_network(features: keras.Model, fitted: FittedClusters) -> keras.Model:
@@ -150,9 +138,7 @@ def _pooled(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, network.get_layer(POOLED).output, name="features")
 
 
-def _without_imagenet(features: str, size_px: int) -> ModelError:
-    pretrained = PRETRAINED[features]
-    url = pretrained.folder_url + pretrained.file_name(size_px, {})
+def _without_imagenet(features: str, url: str) -> ModelError:
     return ModelError(
         f"The ImageNet weights of {features} cannot be downloaded from here. Clusters can come "
         f"from: that file, downloaded elsewhere (--weights FILE; {url}); random weights, which "

@@ -10,6 +10,8 @@ import keras
 from keras import layers
 
 REFINEMENT_INPUTS = ("both", "heatmap", "image")
+# Of batch norms, where no recipe sets it.
+MOMENTUM = 0.99
 
 
 def classifier_head(features: Any, num_classes: int, *, dropout: float) -> Any:
@@ -55,18 +57,20 @@ def refinement_inputs(
     return [image, heatmap], layers.Concatenate(name="input_concat")([image, heatmap])
 
 
-def check_sides(
-    image_shape: tuple[int, int, int], heatmap_shape: tuple[int, int, int], *, poolings: int
-) -> None:
-    """ValueError when a side cannot be halved ``poolings`` times."""
+def check_sides(*shapes: tuple[int, int, int], poolings: int, setting: str = "input_px") -> None:
+    """ValueError when a side of an input cannot be halved ``poolings`` times.
+
+    Args:
+        setting: that the sides come from.
+    """
     if poolings < 1:
         raise ValueError("filters needs at least two widths")
     factor = 2**poolings
-    for side in (*image_shape[:2], *heatmap_shape[:2]):
+    for side in (side for shape in shapes for side in shape[:2]):
         if side % factor:
             raise ValueError(
                 f"an input side of {side} px is not divisible by {factor} = 2 ** {poolings}; "
-                "change input_px, or give fewer filters"
+                f"change {setting}, or give fewer filters"
             )
 
 
@@ -109,6 +113,51 @@ def conv_block(
             spatial_dropout=spatial_dropout,
             name=f"{name}_{number}",
         )
+    return x
+
+
+def unet_encoder(x: Any, filters: Sequence[int], *, momentum: float) -> tuple[list[Any], Any]:
+    """Encoder of a U-Net: at every level conv_block, between two of them max pooling.
+
+    Args:
+        x: (N, P, P, channels).
+        filters: width of every level, the finest first; the last is the bottleneck.
+    Returns:
+        Features of every level but the last, (N, P / 2^i, P / 2^i, filters[i]), and the last's.
+    """
+    *levels, bottleneck = filters
+    skips = []
+    for depth, width in enumerate(levels):
+        x = conv_block(x, width, momentum=momentum, name=f"encoder_{depth}")
+        skips.append(x)
+        x = layers.MaxPooling2D(name=f"encoder_{depth}_pool")(x)
+    return skips, conv_block(x, bottleneck, momentum=momentum, name="bottleneck")
+
+
+def unet_decoder(
+    x: Any,
+    skips: Sequence[Any],
+    filters: Sequence[int],
+    *,
+    momentum: float,
+    spatial_dropout: float = 0.0,
+) -> Any:
+    """Decoder of a U-Net: at every level nearest neighbours x2, the skip connection, conv_block.
+
+    Args:
+        x: (N, h, w, F), the deepest features.
+        skips: of every level, the finest first; the last is of twice the sides of x. None where a
+            level has none.
+        filters: width of every level, the finest first.
+    Returns:
+        (N, h * 2^i, w * 2^i, filters[0]) behind i levels.
+    """
+    for depth, (skip, width) in reversed(list(enumerate(zip(skips, filters, strict=True)))):
+        name = f"decoder_{depth}"
+        x = layers.UpSampling2D(interpolation="nearest", name=f"{name}_up")(x)
+        if skip is not None:
+            x = layers.Concatenate(name=f"{name}_concat")([x, skip])
+        x = conv_block(x, width, momentum=momentum, spatial_dropout=spatial_dropout, name=name)
     return x
 
 

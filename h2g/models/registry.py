@@ -5,10 +5,10 @@ A new network: one file with a builder function, and one entry here.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import keras
@@ -18,15 +18,18 @@ from h2g.models import (
     agu_net,
     dagu_net,
     doubleu_net,
-    inception_v3,
-    mobilenet_v2,
+    encoder_unet,
     otsu,
+    tile_unet,
     unet,
 )
+from h2g.models.backbones import BACKBONES, Backbone, find_backbone, nearest_name
 from h2g.models.blocks import main_output
-from h2g.models.weights import Pretrained, initialise
+from h2g.models.patch_classifier import patch_classifier
+from h2g.models.weights import initialise
 
 Kind = Literal["patch", "refinement"]
+Answer = Literal["class", "mask"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class Architecture:
         builder: patch: (input_shape, num_classes, **options); refinement: (image_shape,
             heatmap_shape, num_classes, batch_norm_momentum=, inputs=, **options), the output that
             is kept first, those for training alone after it.
+        answer: one class of the whole input, (N, C), or a mask: one in every pixel, (N, S, S, C).
         parameters: of the network with its defaults and two classes; a test builds and counts it.
         paper_parameters: as the paper prints it, rounded to 10,000; None where it prints none.
         published_parameters: as the authors' public code counts them; None where that is the same.
         least_px: the smallest side of its input that tests may use.
         batch_renormalised: the published network has batch renormalisation, which keeps 2 C + 2
             more values in every norm of C channels than batch norm does; the paper counts them.
-        pretrained: where ImageNet weights of the backbone come from.
+        backbone: name of the backbone that a patch network stands on, if it does; an option
+            ``encoder`` names another one.
         inputs: what a refinement network takes when nothing else is said.
         is_trained: off for a rule without weights.
     """
@@ -52,40 +57,58 @@ class Architecture:
     kind: Kind
     parameters: int
     source: str
+    answer: Answer = "class"
     paper_parameters: int | None = None
     published_parameters: int | None = None
     least_px: int = 32
     batch_renormalised: bool = False
-    pretrained: Pretrained | None = None
+    backbone: str | None = None
     inputs: str = "both"
     is_trained: bool = True
 
 
+def _classifier(
+    backbone: str, parameters: int, paper_parameters: int | None = None
+) -> Architecture:
+    return Architecture(
+        builder=partial(patch_classifier, backbone),
+        kind="patch",
+        parameters=parameters,
+        paper_parameters=paper_parameters,
+        least_px=BACKBONES[backbone].least_px,
+        source=f"{BACKBONES[backbone].source}; head of Pedersen et al. 2022 (H2G-Net)",
+        backbone=backbone,
+    )
+
+
 PATCH_MODELS: dict[str, Architecture] = {
-    "mobilenet_v2": Architecture(
-        builder=mobilenet_v2.mobilenet_v2,
+    "mobilenet_v2": _classifier("mobilenet_v2", 2_386_686, paper_parameters=2_390_000),
+    "inception_v3": _classifier("inception_v3", 22_008_286, paper_parameters=22_000_000),
+    "vgg16": _classifier("vgg16", 14_766_590),
+    "resnet50": _classifier("resnet50", 23_793_214),
+    "resnet101": _classifier("resnet101", 42_863_678),
+    "resnext101": _classifier("resnext101", 42_472_062),
+    "densenet121": _classifier("densenet121", 7_140_606),
+    "efficientnet_b0": _classifier("efficientnet_b0", 4_178_266),
+    "efficientnetv2_b0": _classifier("efficientnetv2_b0", 6_048_014),
+    "efficientnetv2_s": _classifier("efficientnetv2_s", 20_460_062),
+}
+
+TILE_MODELS: dict[str, Architecture] = {
+    "tile_unet": Architecture(
+        builder=tile_unet.tile_unet,
         kind="patch",
-        parameters=2_386_686,
-        paper_parameters=2_390_000,
-        source="Sandler et al. 2018; head of Pedersen et al. 2022 (H2G-Net)",
-        pretrained=Pretrained(
-            features=mobilenet_v2.FEATURES,
-            folder_url="https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/",
-            file_name=mobilenet_v2.imagenet_file,
-        ),
+        answer="mask",
+        parameters=490_130,
+        source="Ronneberger et al. 2015, a quarter of the widths",
     ),
-    "inception_v3": Architecture(
-        builder=inception_v3.inception_v3,
+    "encoder_unet": Architecture(
+        builder=encoder_unet.encoder_unet,
         kind="patch",
-        parameters=22_008_286,
-        paper_parameters=22_000_000,
-        least_px=75,
-        source="Szegedy et al. 2016; head of Pedersen et al. 2022 (H2G-Net)",
-        pretrained=Pretrained(
-            features=inception_v3.FEATURES,
-            folder_url="https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/",
-            file_name=inception_v3.imagenet_file,
-        ),
+        answer="mask",
+        parameters=8_048_322,
+        source="Ronneberger et al. 2015 on a backbone (MobileNetV2: Sandler et al. 2018)",
+        backbone=encoder_unet.ENCODER,
     ),
 }
 
@@ -93,6 +116,7 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
     "unet": Architecture(
         builder=unet.unet,
         kind="refinement",
+        answer="mask",
         parameters=11_572_562,
         paper_parameters=11_580_000,
         published_parameters=11_581_782,
@@ -102,6 +126,7 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
     "agu_net": Architecture(
         builder=agu_net.agu_net,
         kind="refinement",
+        answer="mask",
         parameters=7_668_537,
         paper_parameters=7_680_000,
         published_parameters=7_677_275,
@@ -111,6 +136,7 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
     "dagu_net": Architecture(
         builder=dagu_net.dagu_net,
         kind="refinement",
+        answer="mask",
         parameters=10_074_600,
         paper_parameters=9_990_000,
         published_parameters=9_992_680,
@@ -119,6 +145,7 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
     "doubleu_net": Architecture(
         builder=doubleu_net.doubleu_net,
         kind="refinement",
+        answer="mask",
         parameters=16_025_076,
         paper_parameters=16_040_000,
         published_parameters=16_040_204,
@@ -128,6 +155,7 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
     "otsu": Architecture(
         builder=otsu.otsu,
         kind="refinement",
+        answer="mask",
         parameters=0,
         paper_parameters=0,
         source="Otsu 1979; as in Pedersen et al. 2022 (H2G-Net)",
@@ -136,7 +164,7 @@ REFINEMENT_MODELS: dict[str, Architecture] = {
     ),
 }
 
-MODELS: dict[str, Architecture] = {**PATCH_MODELS, **REFINEMENT_MODELS}
+MODELS: dict[str, Architecture] = {**PATCH_MODELS, **TILE_MODELS, **REFINEMENT_MODELS}
 
 
 def find_architecture(name: str, models: Mapping[str, Architecture] = MODELS) -> Architecture:
@@ -147,9 +175,9 @@ def find_architecture(name: str, models: Mapping[str, Architecture] = MODELS) ->
     """
     if name in models:
         return models[name]
-    near = difflib.get_close_matches(name, models, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise WrongUseError(f"No model '{name}'.{hint} Models: {', '.join(models)}.")
+    raise WrongUseError(
+        f"No model '{name}'.{nearest_name(name, models)} Models: {', '.join(models)}."
+    )
 
 
 def build_patch_model(
@@ -169,11 +197,27 @@ def build_patch_model(
         WrongUseError: unknown name or option, or values that the network cannot have.
         ModelError: weights that cannot be loaded.
     """
-    architecture = find_architecture(name, PATCH_MODELS)
-    options = dict(options or {})
-    model = _build(name, architecture, ((size_px, size_px, 3), num_classes), {}, options)
-    initialise(model, weights, pretrained=architecture.pretrained, options=options)
-    return model
+    return _build_patch_network(name, PATCH_MODELS, size_px, num_classes, weights, options)
+
+
+def build_tile_model(
+    name: str,
+    *,
+    size_px: int = 256,
+    num_classes: int = 2,
+    weights: str = "none",
+    options: Mapping[str, Any] | None = None,
+) -> keras.Model:
+    """A network that segments tiles: (N, size_px, size_px, 3) float32 RGB in [0, 1]
+    -> (N, size_px, size_px, num_classes).
+
+    Args:
+        weights, options: as of build_patch_model; ``imagenet`` is for the encoder.
+    Raises:
+        WrongUseError: unknown name or option, or values that the network cannot have.
+        ModelError: weights that cannot be loaded.
+    """
+    return _build_patch_network(name, TILE_MODELS, size_px, num_classes, weights, options)
 
 
 def build_refinement_model(
@@ -208,9 +252,31 @@ def build_refinement_model(
 
 def build_default(name: str) -> keras.Model:
     """The network as its paper counts it: two classes, full size, all outputs, random weights."""
-    if find_architecture(name).kind == "patch":
+    if name in PATCH_MODELS:
         return build_patch_model(name)
+    if name in TILE_MODELS:
+        return build_tile_model(name)
     return build_refinement_model(name, all_outputs=True)
+
+
+def _build_patch_network(
+    name: str,
+    models: Mapping[str, Architecture],
+    size_px: int,
+    num_classes: int,
+    weights: str,
+    options: Mapping[str, Any] | None,
+) -> keras.Model:
+    architecture = find_architecture(name, models)
+    options = dict(options or {})
+    model = _build(name, architecture, ((size_px, size_px, 3), num_classes), {}, options)
+    initialise(model, weights, backbone=_backbone(architecture, options), options=options)
+    return model
+
+
+def _backbone(architecture: Architecture, options: Mapping[str, Any]) -> Backbone | None:
+    name = options.get("encoder", architecture.backbone)
+    return None if name is None else find_backbone(name)
 
 
 def _build(
@@ -232,10 +298,11 @@ def _check_options(
 ) -> None:
     parameters = inspect.signature(architecture.builder).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
+    if architecture.backbone and architecture.answer == "class":
+        known += BACKBONES[architecture.backbone].options
     for option in options:
         if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
             raise WrongUseError(
-                f"Model '{name}' has no option '{option}'.{hint} Options: {', '.join(known)}."
+                f"Model '{name}' has no option '{option}'.{nearest_name(option, known)} "
+                f"Options: {', '.join(known)}."
             )

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
-from keras import layers
 
-from h2g.models.blocks import check_sides, conv_block, refinement_inputs, segmentation_head
+from h2g.models.blocks import (
+    check_sides,
+    refinement_inputs,
+    segmentation_head,
+    unet_decoder,
+    unet_encoder,
+)
 
 FILTERS = (8, 16, 32, 64, 128, 128, 256, 256, 512)
 SPATIAL_DROPOUT = 0.1
@@ -38,22 +43,12 @@ def unet(
     """
     check_sides(image_shape, heatmap_shape, poolings=len(filters) - 1)
     tensors, x = refinement_inputs(image_shape, heatmap_shape, inputs)
-    *levels, bottleneck = filters
-    skips = []
-    for depth, width in enumerate(levels):
-        x = conv_block(x, width, momentum=batch_norm_momentum, name=f"encoder_{depth}")
-        skips.append(x)
-        x = layers.MaxPooling2D(name=f"encoder_{depth}_pool")(x)
-    x = conv_block(x, bottleneck, momentum=batch_norm_momentum, name="bottleneck")
-    for depth, width in reversed(list(enumerate(levels))):
-        name = f"decoder_{depth}"
-        x = layers.UpSampling2D(interpolation="nearest", name=f"{name}_up")(x)
-        x = layers.Concatenate(name=f"{name}_concat")([x, skips[depth]])
-        x = conv_block(
-            x,
-            width,
-            momentum=batch_norm_momentum,
-            spatial_dropout=SPATIAL_DROPOUT,
-            name=name,
-        )
+    skips, x = unet_encoder(x, filters, momentum=batch_norm_momentum)
+    x = unet_decoder(
+        x,
+        skips,
+        filters[:-1],
+        momentum=batch_norm_momentum,
+        spatial_dropout=SPATIAL_DROPOUT,
+    )
     return keras.Model(tensors, segmentation_head(x, num_classes), name="unet")

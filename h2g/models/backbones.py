@@ -1,0 +1,346 @@
+"""The networks that others stand on, as one table over ``keras.applications``.
+
+A new backbone: one row of BACKBONES.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers
+
+from h2g.errors import WrongUseError
+from h2g.models.resnext import resnext101
+
+Shape = tuple[int, int, int]
+
+# Layers that Keras's code gives no name: it numbers them over all models of the process.
+UNNAMED = re.compile(
+    r"(conv2d|batch_normalization|activation|concatenate|(?:average|max)_pooling2d|zero_padding2d"
+    r"|rescaling|normalization)(_\d+)?"
+)
+LARGEST_STRIDE = 32
+
+
+@keras.saving.register_keras_serializable(package="h2g")
+class ReverseChannels(layers.Layer):
+    """RGB to BGR."""
+
+    def call(self, image: Any) -> Any:
+        return keras.ops.take(image, [2, 1, 0], axis=-1)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What ImageNet weights were trained on: scale * RGB in [0, 1] + offset.
+
+    Attributes:
+        name: of the layer.
+        scale, offset: one number, or one each for red, green and blue.
+        is_bgr: blue comes first.
+    """
+
+    name: str
+    scale: float | tuple[float, float, float]
+    offset: float | tuple[float, float, float]
+    is_bgr: bool = False
+
+    def __call__(self, patch: Any) -> Any:
+        """(N, h, w, 3), RGB in [0, 1] -> (N, h, w, 3)."""
+        x = layers.Rescaling(self.scale, offset=self.offset, name=self.name)(patch)
+        return ReverseChannels(name="bgr")(x) if self.is_bgr else x
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classes, from RGB in [0, 1] to maps of features.
+
+    Attributes:
+        builder: of keras.applications, or one that takes the same arguments.
+        scaling: the first layer, which stands for Keras's own preprocessing.
+        pyramid: names of the last layers at strides 2, 4, 8, 16 and 32.
+        parameters: without classes; a test builds and counts it.
+        least_px: the smallest side of its input.
+        options: the builder's own arguments that recipes may set.
+        is_copied: Keras leaves layers unnamed: ours is a copy in which they have names.
+        drops: layers of Keras's own scaling, which the copy leaves out.
+        loses_borders: some convolutions have no padding. A pyramid gives them some.
+    """
+
+    builder: Callable[..., keras.Model]
+    scaling: Scaling
+    pyramid: tuple[str, str, str, str, str]
+    parameters: int
+    source: str
+    least_px: int = 32
+    options: tuple[str, ...] = ()
+    is_copied: bool = False
+    drops: tuple[str, ...] = ()
+    loses_borders: bool = False
+
+    @property
+    def features(self) -> str:
+        """Name of the last layer; what comes after it is a head."""
+        return self.pyramid[-1]
+
+
+# Mean and standard deviation of red, green and blue over ImageNet.
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MINUS_ONE_TO_ONE = Scaling("to_minus_one_one", 2.0, -1.0)
+CENTRED_BGR = Scaling("centred", 255.0, (-123.68, -116.779, -103.939), is_bgr=True)
+STANDARDISED = Scaling(
+    "standardised",
+    scale=(1 / SPREAD[0], 1 / SPREAD[1], 1 / SPREAD[2]),
+    offset=(-MEAN[0] / SPREAD[0], -MEAN[1] / SPREAD[1], -MEAN[2] / SPREAD[2]),
+)
+# EfficientNetV2-S divides 0..255 by 128. A number each: tf2onnx stops at a lone offset here.
+TO_ALMOST_ONE = Scaling("to_almost_one", (255 / 128,) * 3, (-1.0,) * 3)
+
+
+def _efficientnet_v2(builder: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    def build(**arguments: Any) -> keras.Model:
+        return builder(include_preprocessing=False, **arguments)
+
+    return build
+
+
+def _resnet_pyramid(blocks_at_stride_16: int) -> tuple[str, str, str, str, str]:
+    return (
+        "conv1_relu",
+        "conv2_block3_out",
+        "conv3_block4_out",
+        f"conv4_block{blocks_at_stride_16}_out",
+        "conv5_block3_out",
+    )
+
+
+BACKBONES: dict[str, Backbone] = {
+    "mobilenet_v2": Backbone(
+        builder=keras.applications.MobileNetV2,
+        scaling=MINUS_ONE_TO_ONE,
+        pyramid=(
+            "block_1_expand_relu",
+            "block_3_expand_relu",
+            "block_6_expand_relu",
+            "block_13_expand_relu",
+            "out_relu",
+        ),
+        parameters=2_257_984,
+        source="Sandler et al. 2018",
+        options=("alpha",),
+    ),
+    "inception_v3": Backbone(
+        builder=keras.applications.InceptionV3,
+        scaling=MINUS_ONE_TO_ONE,
+        pyramid=("activation_2", "activation_4", "mixed2", "mixed7", "mixed10"),
+        parameters=21_802_784,
+        source="Szegedy et al. 2016",
+        least_px=75,
+        is_copied=True,
+        loses_borders=True,
+    ),
+    "vgg16": Backbone(
+        builder=keras.applications.VGG16,
+        scaling=CENTRED_BGR,
+        pyramid=("block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"),
+        parameters=14_714_688,
+        source="Simonyan and Zisserman 2015",
+    ),
+    "resnet50": Backbone(
+        builder=keras.applications.ResNet50,
+        scaling=CENTRED_BGR,
+        pyramid=_resnet_pyramid(6),
+        parameters=23_587_712,
+        source="He et al. 2016",
+    ),
+    "resnet101": Backbone(
+        builder=keras.applications.ResNet101,
+        scaling=CENTRED_BGR,
+        pyramid=_resnet_pyramid(23),
+        parameters=42_658_176,
+        source="He et al. 2016",
+    ),
+    "resnext101": Backbone(
+        builder=resnext101,
+        scaling=STANDARDISED,
+        pyramid=_resnet_pyramid(23),
+        parameters=42_266_560,
+        source="Xie et al. 2017",
+    ),
+    "densenet121": Backbone(
+        builder=keras.applications.DenseNet121,
+        scaling=STANDARDISED,
+        pyramid=("conv1_relu", "pool2_relu", "pool3_relu", "pool4_relu", "relu"),
+        parameters=7_037_504,
+        source="Huang et al. 2017",
+        is_copied=True,
+    ),
+    "efficientnet_b0": Backbone(
+        builder=keras.applications.EfficientNetB0,
+        scaling=STANDARDISED,
+        pyramid=(
+            "block2a_expand_activation",
+            "block3a_expand_activation",
+            "block4a_expand_activation",
+            "block6a_expand_activation",
+            "top_activation",
+        ),
+        parameters=4_049_564,
+        source="Tan and Le 2019",
+        is_copied=True,
+        drops=("rescaling_0", "normalization_0"),
+    ),
+    "efficientnetv2_b0": Backbone(
+        builder=_efficientnet_v2(keras.applications.EfficientNetV2B0),
+        scaling=STANDARDISED,
+        pyramid=(
+            "block1a_project_activation",
+            "block2b_add",
+            "block4a_expand_activation",
+            "block6a_expand_activation",
+            "top_activation",
+        ),
+        parameters=5_919_312,
+        source="Tan and Le 2021",
+    ),
+    "efficientnetv2_s": Backbone(
+        builder=_efficientnet_v2(keras.applications.EfficientNetV2S),
+        scaling=TO_ALMOST_ONE,
+        pyramid=(
+            "block1b_add",
+            "block2d_add",
+            "block4a_expand_activation",
+            "block6a_expand_activation",
+            "top_activation",
+        ),
+        parameters=20_331_360,
+        source="Tan and Le 2021",
+    ),
+}
+
+
+def find_backbone(name: str) -> Backbone:
+    """The backbone of that name.
+
+    Raises:
+        WrongUseError: there is none; the sentence lists the names.
+    """
+    if name not in BACKBONES:
+        raise WrongUseError(
+            f"No backbone '{name}'.{nearest_name(name, BACKBONES)} "
+            f"Backbones: {', '.join(BACKBONES)}."
+        )
+    return BACKBONES[name]
+
+
+def build_backbone(name: str, input_shape: Shape = (256, 256, 3), **options: Any) -> keras.Model:
+    """A backbone with random weights.
+
+    Args:
+        input_shape: (S, S, 3).
+        options: the backbone's own, such as ``alpha`` of mobilenet_v2.
+    Returns:
+        A model from (N, S, S, 3) float32, RGB in [0, 1], to (N, s, s, F); s is about S / 32.
+    Raises:
+        WrongUseError: unknown name.
+        ValueError: a side below the backbone's least, or options that it cannot have.
+    """
+    return _build(name, input_shape, options, padded=False)
+
+
+def feature_pyramid(name: str, input_shape: Shape = (256, 256, 3)) -> keras.Model:
+    """A backbone with an output at each of the strides 2, 4, 8, 16 and 32.
+
+    Output i has sides of exactly S / 2 ** (i + 1). InceptionV3 alone is not the network of
+    build_backbone, though it has the same layers and weights: its unpadded convolutions and
+    poolings are padded with zeros, so that its features differ near the borders.
+
+    Args:
+        input_shape: (S, S, 3), S a multiple of 32.
+    Returns:
+        A model from (N, S, S, 3) float32, RGB in [0, 1], to five maps, the finest first.
+    Raises:
+        WrongUseError: unknown name.
+        ValueError: a side that is no multiple of 32, or below the backbone's least.
+    """
+    backbone = find_backbone(name)
+    for side in input_shape[:2]:
+        if side % LARGEST_STRIDE:
+            raise ValueError(f"a side of {side} px is not divisible by {LARGEST_STRIDE}")
+    whole = _build(name, input_shape, {}, padded=backbone.loses_borders)
+    levels = [whole.get_layer(layer).output for layer in backbone.pyramid]
+    return keras.Model(whole.input, levels, name=f"{name}_pyramid")
+
+
+def named_layers(backbone: Backbone, network: keras.Model) -> dict[str, keras.Layer]:
+    """Layers of Keras's own network by the names that they have in ours."""
+    if not backbone.is_copied:
+        return {layer.name: layer for layer in network.layers}
+    own_name, found = _own_names(), {}
+
+    def note(layer: keras.Layer) -> keras.Layer:
+        found[own_name(layer)] = layer
+        return layer
+
+    # The names depend on the order in which Keras visits the layers.
+    keras.models.clone_model(network, clone_function=note)
+    return found
+
+
+def nearest_name(name: str, names: Collection[str]) -> str:
+    """' Did you mean ...?', or nothing where no name is near."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def _build(name: str, input_shape: Shape, options: dict[str, Any], *, padded: bool) -> keras.Model:
+    backbone = find_backbone(name)
+    patch = keras.Input(input_shape, name="patch")
+    network = backbone.builder(
+        input_shape=input_shape,
+        input_tensor=backbone.scaling(patch),
+        include_top=False,
+        weights=None,
+        **options,
+    )
+    network = keras.Model(patch, network.output, name=name)
+    if backbone.is_copied:
+        network = _copy(network, without=backbone.drops, padded=padded)
+    return network
+
+
+def _copy(network: keras.Model, *, without: tuple[str, ...], padded: bool) -> keras.Model:
+    """The same layers, with new weights and names of their own."""
+    own_name = _own_names()
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        config = {**layer.get_config(), "name": own_name(layer)}
+        if padded and "padding" in config:
+            config["padding"] = "same"
+        return layer.__class__.from_config(config)
+
+    def call(layer: keras.Layer, *tensors: Any, **arguments: Any) -> Any:
+        return tensors[0] if layer.name in without else layer(*tensors, **arguments)
+
+    return keras.models.clone_model(network, clone_function=copy, call_function=call)
+
+
+def _own_names() -> Callable[[keras.Layer], str]:
+    """Names layers; those that Keras numbers over the process are numbered from 0 as they come."""
+    counts: Counter[str] = Counter()
+
+    def name(layer: keras.Layer) -> str:
+        unnamed = UNNAMED.fullmatch(layer.name)
+        if unnamed is None:
+            return layer.name
+        kind = unnamed[1]
+        counts[kind] += 1
+        return f"{kind}_{counts[kind] - 1}"
+
+    return name

@@ -1,0 +1,42 @@
+"""U-Net whose encoder is any backbone, for the segmentation of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from h2g.models.backbones import feature_pyramid
+from h2g.models.blocks import MOMENTUM, segmentation_head, unet_decoder
+
+ENCODER = "mobilenet_v2"
+DECODER_FILTERS = (16, 32, 64, 128, 256)
+
+
+def encoder_unet(
+    input_shape: tuple[int, int, int] = (256, 256, 3),
+    num_classes: int = 2,
+    *,
+    encoder: str = ENCODER,
+    decoder_filters: Sequence[int] = DECODER_FILTERS,
+) -> keras.Model:
+    """Classes of every pixel of a tile.
+
+    The backbone's maps at strides 16, 8, 4 and 2 are the skip connections; at stride 1 there is
+    none.
+
+    Args:
+        input_shape: (S, S, 3), S a multiple of 32; the model takes (N, S, S, 3) float32, RGB in
+            [0, 1].
+        encoder: a name of BACKBONES.
+        decoder_filters: widths at strides 1, 2, 4, 8 and 16.
+    Returns:
+        A model with the output ``output_0_segmentation``, (N, S, S, num_classes) float32 softmax.
+    Source: Ronneberger et al. 2015, the encoder exchanged for a classifier's.
+    """
+    pyramid = feature_pyramid(encoder, input_shape)
+    *skips, deepest = pyramid.outputs
+    if len(decoder_filters) != len(skips) + 1:
+        raise ValueError(f"decoder_filters needs {len(skips) + 1} widths")
+    x = unet_decoder(deepest, [None, *skips], decoder_filters, momentum=MOMENTUM)
+    return keras.Model(pyramid.input, segmentation_head(x, num_classes), name="encoder_unet")
