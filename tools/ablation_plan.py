@@ -64,8 +64,8 @@ class Planned:
 
 
 def design_names() -> list[str]:
-    """The recipes of the paper's designs, in its order."""
-    return [recipe.name for recipe in shipped_recipes() if recipe.paper is not None]
+    """The recipes of H2G-Net's designs, in the paper's order."""
+    return [each.name for each in shipped_recipes() if each.paper and each.paper.design]
 
 
 def plan_designs(

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from h2g.errors import RecipeError
-from h2g.recipes.paper import PaperRow
+from h2g.recipes.paper import Design
 from h2g.recipes.preprocessing import PROFILES, with_fast_named
 from h2g.recipes.recipe import Recipe
 
@@ -25,10 +25,10 @@ def recipe_names() -> list[str]:
 
 
 def shipped_recipes() -> list[Recipe]:
-    """The recipes that ship with h2g: the paper's designs in its order, then the others."""
-    designs = get_args(PaperRow.model_fields["design"].annotation)
+    """The recipes that ship with h2g: H2G-Net's designs in the paper's order, then the others."""
+    place = {design: number for number, design in enumerate(get_args(Design))}
     recipes = [load_recipe(name) for name in recipe_names()]
-    return sorted(recipes, key=lambda r: designs.index(r.paper.design) if r.paper else len(designs))
+    return sorted(recipes, key=lambda r: place.get(r.paper and r.paper.design, len(place)))
 
 
 def recipe_text(name: str) -> str:

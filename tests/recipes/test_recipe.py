@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from h2g.errors import RecipeError
+from h2g.recipes.paper import mean_sd
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.reading import dump_recipe, load_recipe, recipe_names, validate_recipe
 
@@ -102,3 +103,29 @@ def test_what_was_called_fast_before_is_fast_4_15(tmp_path: Path) -> None:
     assert Preprocessing.model_validate(old) == expected
     recipe = write(tmp_path, yaml.safe_dump({"preprocessing": old}))
     assert load_recipe(recipe).preprocessing == expected
+
+
+def test_a_paper_reports_the_metrics_it_names(tmp_path: Path) -> None:
+    text = "paper: {source: A. 2023, table: Table 3, row: Net, metrics: {miou: 0.8, f1: [0.7, 0.1]}"
+    paper = load_recipe(write(tmp_path, text + "}\n")).paper
+    assert paper is not None
+    assert {name: mean_sd(score) for name, score in paper.metrics.items()} == {
+        "miou": (0.8, None),
+        "f1": (0.7, 0.1),
+    }
+    assert paper.design is None
+
+
+def test_the_paper_in_a_run_of_before_is_the_same_row() -> None:
+    """A run compares its recipe with the one it is resumed with."""
+    recipe = load_recipe("mob-pw")
+    document = yaml.safe_load(dump_recipe(recipe))
+    document["paper"] = {
+        "design": "IV",
+        "label": "Mob-PW",
+        "recall": [0.879, 0.123],
+        "precision": [0.907, 0.1],
+        "dice": [0.885, 0.094],
+        "dice_by_grade": {"I": [0.887, 0.089], "II": [0.882, 0.092], "III": [0.89, 0.1]},
+    }
+    assert validate_recipe(document, source="run/recipe.yaml") == recipe
