@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from h2g.recipes.base import Frozen, Share
+from h2g.recipes.base import Frozen, Share, without_null
 
 
 class AnnotationSettings(Frozen):
@@ -18,7 +18,10 @@ class AnnotationSettings(Frozen):
     stops reading unless ``unlisted`` is ``ignore``.
     """
 
-    classes: dict[str, tuple[str, ...]] = {"tumour": ("tumour", "tumor")}
+    classes: Annotated[
+        dict[str, tuple[str, ...]],
+        BeforeValidator(without_null, json_schema_input_type=dict[str, tuple[str, ...] | None]),
+    ] = {"tumour": ("tumour", "tumor")}
     ignored: tuple[str, ...] = ()
     unlisted: Literal["error", "ignore"] = "error"
 

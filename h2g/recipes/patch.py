@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from h2g.recipes.base import Frozen, Positive, Share
+from h2g.recipes.base import Frozen, Options, Positive, Share
 from h2g.recipes.training import TrainingSettings
 
 
@@ -43,7 +43,7 @@ class PatchStage(TrainingSettings):
     """
 
     model: str = "mobilenet_v2"
-    options: dict[str, Any] = {}
+    options: Options = {}
     weights: str = "imagenet"
     validation_steps: int = 200
     loss: Literal["crossentropy", "cwce", "cwce-literal", "cwce-per-class"] = "crossentropy"

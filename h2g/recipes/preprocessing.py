@@ -58,7 +58,7 @@ class LowResolutionSettings(Frozen):
     ``fast-4.9`` the last one that FAST 4.9 knows.
     """
 
-    level: Literal["at-least"] | CoarsestLevel = "at-least"
+    level: Literal["at-least", CoarsestLevel] = "at-least"
     min_side_px: int = 1024
     max_side_px: int = 8192
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from h2g.recipes.base import Frozen, Positive, Share
+from h2g.recipes.base import Frozen, Options, Positive, Share
 from h2g.recipes.training import TrainingSettings
 
 RefinementInputs = Literal["both", "heatmap", "image"]
@@ -48,7 +48,7 @@ class RefinementStage(TrainingSettings):
     """
 
     model: str = "unet"
-    options: dict[str, Any] = {}
+    options: Options = {}
     input_px: int = 1024
     inputs: RefinementInputs = "both"
     batch_size: int = 4

@@ -57,6 +57,15 @@ def test_overrides(tmp_path):
         ("patch: {epochs: many}\n", "patch.epochs: .*integer"),
         ("labels: {min_class: 3}\n", "labels.min_class: .*less than or equal to 1"),
         ("sampler: {order: [grade, grade]}\n", "names a level twice"),
+        ("sampler: 3\n", "sampler: input should be a mapping of keys to values"),
+        ("preprocessing: {tissue: {closing_px: 3}}\n", "closing_px: input should be a list"),
+        (
+            "patch: {class_weights: 3}\n",
+            "class_weights: input should be 'none' .*, or .* a mapping",
+        ),
+        ("patch: {class_weights: {tumour: -1}}\n", "class_weights.tumour: .*greater than 0"),
+        ("refinement: {cross_fit: 2, inputs: image}\n", "refinement: cross_fit makes heatmaps"),
+        ("paper: {source: A}\n", "paper.table: this key is missing"),
         ("patch: [", "not valid YAML"),
     ],
 )
