@@ -24,4 +24,5 @@ Options = Annotated[dict[str, Any], BeforeValidator(without_null)]
 class Frozen(BaseModel):
     """Values that are checked once, never change, and refuse unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # The text below a field is its description in the JSON schema.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -15,23 +15,20 @@ Score = Share | tuple[Share, Share]
 
 
 class PaperRow(Frozen):
-    """One row of a paper's tables. For reference only: no result depends on it.
-
-    Attributes:
-        source: the paper, e.g. ``Pedersen et al. 2022``.
-        table: where in the paper the row is printed.
-        row: the row's name there.
-        design: the number of the design, for those of H2G-Net.
-        metrics: scores by name, e.g. ``dice``, ``miou``, ``f1``.
-        by_grade: scores by metric, then by histological grade.
-    """
+    """One row of a paper's tables. For reference only: no result depends on it."""
 
     source: str
+    """The paper, e.g. Pedersen et al. 2022."""
     table: str
+    """Where in the paper the row is printed."""
     row: str
+    """Name of the row there."""
     design: Design | None = None
+    """Number of the design, for those of H2G-Net."""
     metrics: dict[str, Score]
+    """Scores by name, e.g. dice, miou, f1: a value, or its mean and standard deviation."""
     by_grade: dict[str, dict[str, Score]] = {}
+    """Scores by metric, then by histological grade."""
 
     @model_validator(mode="before")
     @classmethod
