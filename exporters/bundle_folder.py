@@ -6,7 +6,6 @@ Changes are made whole or not at all: files are written aside, then swapped in b
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -30,6 +29,7 @@ from h2g.errors import ModelError, RunError
 from h2g.exporters.quantization_cost import why_refused
 from h2g.exporters.request import ExportRequest
 from h2g.exporters.source import ExportSource
+from h2g.files import rename_all
 from h2g.runs import is_run
 
 Kinds = Set[tuple[Format, FilePrecision]]
@@ -77,22 +77,10 @@ def swap_in(
         aside: a folder on the same disk; the old files end there.
         last: with it the new bundle is whole.
     """
-    final = staged / last
     leaving = [name for name in {*old, *new} if (bundle / name).is_file()]
     moves = [(bundle / name, aside / name) for name in leaving]
     moves += [(staged / name, bundle / name) for name in new]
-    for _, target in moves:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        for source, target in moves:
-            os.replace(source, target)
-        os.replace(final, bundle / last)
-    except BaseException:
-        if final.exists():
-            for source, target in reversed(moves):
-                if target.exists() and not source.exists():
-                    os.replace(target, source)
-        raise
+    rename_all([*moves, (staged / last, bundle / last)])
     for name in leaving:
         with contextlib.suppress(OSError):  # it holds other files
             (bundle / name).parent.rmdir()

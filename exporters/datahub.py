@@ -10,7 +10,7 @@ from typing import Any, Literal
 from h2g.bundle import Card
 from h2g.exporters.fast_text import description, fast_version, slug
 from h2g.exporters.licences import licence_url
-from h2g.runs import write_text
+from h2g.files import write_text
 
 ItemKind = Literal["pipeline", "model"]
 PIPELINE_FILE = "pipeline.fpl"

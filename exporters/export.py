@@ -26,10 +26,10 @@ from h2g.exporters.onnx_bundle import open_onnx_bundle
 from h2g.exporters.request import ExportRequest
 from h2g.exporters.samples import Samples, noise_samples, run_samples
 from h2g.exporters.source import ExportSource, open_source
+from h2g.files import write_text
 from h2g.inference.engine import Engine
 from h2g.inference.keras_engine import KerasEngine
 from h2g.inference.onnx_engine import OnnxEngine
-from h2g.runs import write_text
 
 # Enough for the ranges of int8; a comparison needs fewer.
 CALIBRATION_PATCHES, CALIBRATION_FIELDS = 256, 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ from pathlib import Path
 
 from h2g.bundle import Bundle, Export, verify_export
 from h2g.errors import RunError, WrongUseError
-from h2g.runs import file_sha256
+from h2g.files import file_sha256, rename_all
 
 USER_FOLDER = "fast/user/"
 PREFIX = ".h2g-install-"
@@ -92,23 +90,9 @@ def _copy(files: Mapping[Path, Path], target: Path) -> None:
         moves = []
         for place, file in files.items():
             copy, aside = new / place.relative_to(target), old / place.relative_to(target)
-            for each in (copy, aside, place):
-                each.parent.mkdir(parents=True, exist_ok=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
             if place.exists():
                 moves.append((place, aside))
             moves.append((copy, place))
-        _rename(moves)
-
-
-def _rename(moves: list[tuple[Path, Path]]) -> None:
-    done: list[tuple[Path, Path]] = []
-    try:
-        for source, place in moves:
-            os.replace(source, place)
-            done.append((source, place))
-    except BaseException:
-        for source, place in reversed(done):
-            with contextlib.suppress(OSError):
-                os.replace(place, source)
-        raise
+        rename_all(moves)

@@ -25,9 +25,9 @@ from h2g.exporters.samples import Samples
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import OPSET as FAST_OPSET
 from h2g.exporters.to_fast import write_fast
+from h2g.files import file_sha256
 from h2g.inference.engine import Engine
 from h2g.progress import progress
-from h2g.runs import file_sha256
 
 # Below an export's folder: its files under their names in the bundle.
 BUNDLE_FILES = "bundle"

@@ -24,10 +24,10 @@ from h2g.exporters.quiet import quiet
 from h2g.exporters.samples import Samples
 from h2g.exporters.to_openvino import save_network
 from h2g.exporters.tracing import saved_model
+from h2g.files import replacing
 from h2g.inference.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 from h2g.inference.openvino_library import openvino
 from h2g.recipes.refinement import RefinementInputs
-from h2g.runs import replacing
 
 # Dense layers stay in float32, and so does the batch norm after them, or before them and taken into
 # their weights: its scales differ by orders of magnitude, and int8 has one step a row or a tensor.

@@ -12,11 +12,12 @@ from h2g import __version__
 from h2g.bundle import Card, Network, Stage
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.run_facts import test_scores, training_data
+from h2g.files import file_sha256
 from h2g.inference.engine import NetworkFiles
 from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.runs import Run, file_sha256, is_run, open_run
+from h2g.runs import Run, is_run, open_run
 
 # A bundle's name becomes file names and entries of menus.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")

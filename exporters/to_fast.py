@@ -20,7 +20,7 @@ from h2g.exporters.fast_limits import refuse_unsuited
 from h2g.exporters.fast_text import gui_pipeline, headless_file, headless_pipeline, slug
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_onnx import write_onnx
-from h2g.runs import write_text
+from h2g.files import write_text
 
 __all__ = ["install", "write_fast"]
 

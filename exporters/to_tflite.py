@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from h2g.exporters.tracing import saved_model
+from h2g.files import replacing
 from h2g.models.startup import without_chatter
-from h2g.runs import replacing
 
 
 def write_tflite(

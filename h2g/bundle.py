@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError, model_validator
 
 from h2g.errors import ModelError
+from h2g.files import file_sha256, write_text
 from h2g.recipes.base import Frozen
 from h2g.recipes.preprocessing import Preprocessing
 from h2g.recipes.refinement import RefinementInputs
-from h2g.runs import file_sha256, write_text
 
 CARD_FILE = "model.json"
 CARD_VERSION = 1

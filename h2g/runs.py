@@ -8,9 +8,7 @@ refinement/{model.keras,history.csv,...}  evaluation/
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import shlex
 import sys
 import time
@@ -24,6 +22,7 @@ import yaml
 
 from h2g.cohort import Cohort, read_cohort, write_cohort
 from h2g.errors import RunError
+from h2g.files import write_text
 from h2g.recipes.patch import PatchStage
 from h2g.recipes.reading import dump_recipe, validate_recipe
 from h2g.recipes.recipe import Recipe
@@ -160,30 +159,6 @@ def provenance() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "versions": {name: version for name in VERSIONED if (version := _version(name))},
     }
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes the file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` with the same suffix, renamed onto it when the block ends
-    well and deleted otherwise; makes the parent folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _version(name: str) -> str | None:

@@ -13,6 +13,7 @@ from h2g.exporters.fast_limits import PROFILE_OF
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import write_fast
 from h2g.fast_versions import FastName
+from h2g.files import file_sha256
 from h2g.inference.bundles import export_files
 from h2g.inference.engine import NetworkFiles
 from h2g.inference.loaded_model import LoadedModel
@@ -20,7 +21,6 @@ from h2g.inference.onnx_engine import OnnxEngine
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.refinement import RefinementInputs
-from h2g.runs import file_sha256
 
 PATCH_PX, MPP, FIELD_PX = 64, 2.0, 128
 

@@ -22,8 +22,8 @@ from h2g.bundle import (
     write_card,
 )
 from h2g.errors import ModelError
+from h2g.files import file_sha256
 from h2g.recipes.preprocessing import PROFILES
-from h2g.runs import file_sha256
 
 
 @pytest.fixture

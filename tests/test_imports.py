@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # What a module may import of ours: its own package, and packages of lower rows.
 ROWS = [
     {"h2g.errors", "h2g.progress", "h2g.recipes", "h2g.cohort", "h2g.runs", "h2g.bundle"}
-    | {"h2g.fast_versions", "h2g.concurrency"},
+    | {"h2g.fast_versions", "h2g.concurrency", "h2g.files"},
     {"h2g.slides", "h2g.annotations"},
     {"h2g.models"},
     {"h2g.data", "h2g.clustering", "h2g.reporting"},

@@ -6,7 +6,7 @@ import pytest
 from h2g.cohort import Cohort, read_cohort
 from h2g.errors import RunError
 from h2g.recipes.recipe import Recipe
-from h2g.runs import open_run, replacing, start_run
+from h2g.runs import open_run, start_run
 
 
 @pytest.fixture
@@ -62,18 +62,3 @@ def test_stages_are_timed_and_done_only_when_they_end_well(tmp_path, cohort):
 def test_not_a_run_folder(tmp_path):
     with pytest.raises(RunError, match="not a run folder"):
         open_run(tmp_path)
-
-
-def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path):
-    target = tmp_path / "deep" / "out.txt"
-
-    def write(text: str, *, divisor: int) -> None:
-        with replacing(target) as temporary:
-            temporary.write_text(text[: len(text) // 2])
-            temporary.write_text(text[: len(text) // divisor])
-
-    write("first", divisor=1)
-    with pytest.raises(ZeroDivisionError):
-        write("other", divisor=0)
-    assert target.read_text() == "first"
-    assert [file.name for file in target.parent.iterdir()] == ["out.txt"]

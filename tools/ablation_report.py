@@ -16,9 +16,10 @@ from h2g.evaluation.compare import Comparison, compare_designs, write_comparison
 from h2g.evaluation.designs import read_designs
 from h2g.evaluation.scores import METRICS
 from h2g.evaluation.tables import markdown_table
+from h2g.files import replacing, write_text
 from h2g.recipes.paper import PaperRow, mean_sd
 from h2g.recipes.recipe import Recipe
-from h2g.runs import open_run, replacing, write_text
+from h2g.runs import open_run
 
 RECORD = "ablation.json"
 # A cohort's grade, by its last word, in the paper's numerals.

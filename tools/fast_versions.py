@@ -28,6 +28,7 @@ from fast_versions_table import Comparison, Outcome, table, title, with_section
 
 from h2g.bundle import Bundle, Format, open_bundle
 from h2g.errors import H2GError, RunError, SlideError
+from h2g.files import write_text
 from h2g.inference.bundles import export_files
 from h2g.inference.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
 from h2g.inference.fast_slide import read_tensor
@@ -37,7 +38,6 @@ from h2g.inference.loading import load_model
 from h2g.inference.onnx_engine import OnnxEngine
 from h2g.inference.predict import predict_slides
 from h2g.inference.refinement import labels_at, patchwise_labels
-from h2g.runs import write_text
 from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap

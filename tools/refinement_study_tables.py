@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from h2g.evaluation.statistics import bootstrap_interval
-from h2g.runs import open_run, replacing, write_text
+from h2g.files import replacing, write_text
+from h2g.runs import open_run
 
 # How the segmentations of a run are called in the tables that are not the refined ones.
 UNREFINED = {"patchwise": "patch-wise", "smoothed": "smoothed"}

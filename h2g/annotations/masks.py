@@ -17,8 +17,8 @@ from h2g.annotations.mask_files import fits, read_png_mask, read_tiff_mask
 from h2g.annotations.raster import Drawing, drawing, regions_from_labels
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
+from h2g.files import replacing
 from h2g.recipes.annotation import AnnotationSettings
-from h2g.runs import replacing
 
 TILE_PX = 1024
 

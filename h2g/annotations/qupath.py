@@ -21,8 +21,8 @@ from h2g.annotations.colours import class_colour
 from h2g.annotations.outlines import UNCLASSIFIED, Outline, polygon, regions_of
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
+from h2g.files import replacing
 from h2g.recipes.annotation import AnnotationSettings
-from h2g.runs import replacing
 
 log = logging.getLogger(__name__)
 

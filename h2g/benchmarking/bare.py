@@ -16,13 +16,13 @@ import numpy as np
 from h2g.benchmarking.plan import load_choice
 from h2g.benchmarking.rows import RowSettings
 from h2g.errors import SlideError, WrongUseError
+from h2g.files import write_text
 from h2g.inference.engine import Engine
 from h2g.inference.folder import open_folder
 from h2g.inference.outputs import Seconds, Segmented, write_outputs
 from h2g.inference.patchwise import Located, locate_patches, read_cell
 from h2g.inference.refinement import labels_at, patchwise_labels, refine_plane
 from h2g.recipes.base import Frozen
-from h2g.runs import write_text
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Slide, open_slide, read_low_resolution
 

@@ -18,8 +18,8 @@ from h2g.benchmarking.plan import Wanted, choices, network_files
 from h2g.benchmarking.report import write_report
 from h2g.benchmarking.rows import Choice, RowResult, RowSettings
 from h2g.errors import SlideError
+from h2g.files import write_text
 from h2g.progress import progress
-from h2g.runs import write_text
 
 logger = logging.getLogger(__name__)
 

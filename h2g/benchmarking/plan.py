@@ -9,11 +9,12 @@ from h2g.benchmarking.hardware import Hardware
 from h2g.benchmarking.rows import Choice
 from h2g.bundle import is_bundle, open_bundle
 from h2g.errors import RunError
+from h2g.files import file_sha256
 from h2g.inference.bundles import FILES_OF_PRECISION, FORMATS_OF_ENGINE
 from h2g.inference.devices import has_onnxruntime_gpu
 from h2g.inference.loaded_model import LoadedModel
 from h2g.inference.loading import KINDS, load_model
-from h2g.runs import file_sha256, is_run, open_run
+from h2g.runs import is_run, open_run
 
 ENGINES = ("keras", *FORMATS_OF_ENGINE)
 DEVICES = ("CPU", "GPU")

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from h2g.benchmarking.rows import PATCHWISE, PHASES, RowResult, mean, sd, seconds_text
+from h2g.files import replacing, write_text
 from h2g.reporting.runtimes import TimedRow, draw_runtimes
-from h2g.runs import replacing, write_text
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from h2g.benchmarking.memory import peak_memory_mib
 from h2g.benchmarking.plan import load_choice
 from h2g.benchmarking.rows import PHASES, RowResult, RowSettings
 from h2g.errors import H2GError, SlideError
+from h2g.files import write_text
 from h2g.inference.folder import open_folder
 from h2g.inference.one_slide import predict_slide
-from h2g.runs import write_text
 from h2g.slides.find_slides import SlideRequest
 from h2g.slides.reading import open_slide
 

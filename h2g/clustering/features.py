@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from h2g.files import replacing, write_text
 from h2g.progress import track
-from h2g.runs import replacing, write_text
 
 ABOUT = "about.json"
 

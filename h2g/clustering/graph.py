@@ -15,11 +15,11 @@ import tensorflow as tf
 from h2g.clustering.fit import FittedClusters
 from h2g.clustering.layers import Assign, Project, Standardize
 from h2g.errors import ModelError, WrongUseError
+from h2g.files import replacing
 from h2g.models import vgg16
 from h2g.models.deployment import deployed_patch_classifier, load_network, scale_image
 from h2g.models.registry import PATCH_MODELS, build_patch_model
 from h2g.models.weights import Pretrained, initialise
-from h2g.runs import replacing
 
 PRETRAINED = {
     "vgg16": Pretrained(

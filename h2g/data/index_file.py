@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from h2g.errors import RunError
-from h2g.runs import replacing
+from h2g.files import replacing
 from h2g.slides.grid import PatchGrid
 from h2g.slides.reading import PatchPlan
 

@@ -9,7 +9,7 @@ from h2g.data.index_file import read_patch_index
 from h2g.evaluation.patch_tables import ClassifierReport, write_report
 from h2g.evaluation.patches import dice_by_threshold, labelled_patches, patch_report
 from h2g.evaluation.scoring import Evaluator, annotation_sha256, per_slide, stored_document
-from h2g.runs import file_sha256
+from h2g.files import file_sha256
 
 
 def report_classifier(evaluator: Evaluator, split: Split, folder: Path) -> None:

@@ -20,8 +20,8 @@ from h2g.evaluation.statistics import (
     tukey,
 )
 from h2g.evaluation.tables import markdown_table
+from h2g.files import replacing, write_text
 from h2g.reporting.boxes import draw_boxes
-from h2g.runs import replacing, write_text
 
 # With fewer pairs no two-sided signed-rank test can reach p < 0.05.
 FEWEST_PAIRS = 6

@@ -27,8 +27,9 @@ from h2g.evaluation.scoring import (
 )
 from h2g.evaluation.smoothing import CANDIDATES_UM, Smoothing, choose_smoothing
 from h2g.evaluation.tables import write_tables
+from h2g.files import file_sha256, write_text
 from h2g.inference.engine import Engine
-from h2g.runs import Run, file_sha256, write_text
+from h2g.runs import Run
 
 logger = logging.getLogger(__name__)
 # A side of the raster where no refinement network sets it.

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from h2g.cohort import Split
 from h2g.evaluation.patches import PatchReport
 from h2g.evaluation.tables import markdown_table
+from h2g.files import replacing, write_text
 from h2g.reporting.classifier import draw_classifier
-from h2g.runs import replacing, write_text
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from h2g.evaluation.scores import (
     score_outlines,
 )
 from h2g.evaluation.smoothing import smoothed_labels
+from h2g.files import file_sha256, write_text
 from h2g.inference.engine import Engine
 from h2g.inference.refinement import labels_of, patchwise_labels, refine_slide
 from h2g.progress import track
 from h2g.reporting.overlay import write_png
-from h2g.runs import Run, file_sha256, write_text
+from h2g.runs import Run
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import describe_slide, open_slide
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from h2g.evaluation.boundaries import TOLERANCE_UM
 from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Summary, Variant, summarise
-from h2g.runs import replacing, write_text
+from h2g.files import replacing, write_text
 
 TITLES: dict[Variant, str] = {
     "patchwise": "patch-wise",

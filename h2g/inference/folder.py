@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from h2g.errors import RunError
+from h2g.files import replacing, write_text
 from h2g.inference.engine import Engine
 from h2g.inference.loaded_model import LoadedModel
-from h2g.runs import is_run, provenance, replacing, write_text
+from h2g.runs import is_run, provenance
 from h2g.slides.find_slides import SlideRequest
 
 TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file")

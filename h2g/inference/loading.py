@@ -6,10 +6,11 @@ from pathlib import Path
 
 from h2g.bundle import is_bundle
 from h2g.errors import RunError, WrongUseError
+from h2g.files import file_sha256
 from h2g.inference.bundles import load_bundle
 from h2g.inference.engine import Engine
 from h2g.inference.loaded_model import LoadedModel
-from h2g.runs import Run, file_sha256, is_run, open_run
+from h2g.runs import Run, is_run, open_run
 
 # Of files that hold networks, which are often given in place of their folder.
 NETWORK_SUFFIXES = {".onnx", ".xml", ".bin", ".tflite", ".keras", ".json", ".fpl"}

@@ -14,10 +14,10 @@ import shapely
 from h2g.annotations.qupath import write_geojson
 from h2g.annotations.raster import regions_from_labels
 from h2g.annotations.regions import AnnotatedRegions, Region
+from h2g.files import replacing
 from h2g.inference.folder import Row, SlideFiles
 from h2g.inference.patchwise import Located
 from h2g.reporting.overlay import write_overlay
-from h2g.runs import replacing
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane
 from h2g.slides.writing import write_heatmap, write_pyramid

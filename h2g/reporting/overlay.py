@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from h2g.annotations.colours import class_colour
-from h2g.runs import replacing
+from h2g.files import replacing
 from h2g.slides.heatmap import Heatmap, draw_heatmap
 from h2g.slides.reading import Plane
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from h2g.annotations.colours import class_colour
+from h2g.files import replacing
 from h2g.reporting.overlay import (
     draw_heatmap_overlay,
     draw_overlay,
     heatmap_colours,
     shrink,
 )
-from h2g.runs import replacing
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane
 

@@ -13,8 +13,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from h2g.errors import SlideError
+from h2g.files import replacing
 from h2g.recipes.preprocessing import TissueSettings
-from h2g.runs import replacing
 from h2g.slides.images import load_image
 from h2g.slides.planes import Plane, read_plane
 from h2g.slides.slide import Slide

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from h2g.errors import SlideError
-from h2g.runs import replacing
+from h2g.files import replacing
 from h2g.slides.heatmap import Heatmap
 
 UM_PER_CM = 10_000

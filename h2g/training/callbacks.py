@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from h2g.errors import TrainingError
+from h2g.files import replacing
 from h2g.recipes.training import TrainingSettings
-from h2g.runs import replacing
 from h2g.training.checkpoint import TrainingState, save_checkpoint
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from h2g.errors import TrainingError
-from h2g.runs import replacing
+from h2g.files import replacing
 
 
 @dataclass(frozen=True)

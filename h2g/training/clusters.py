@@ -25,8 +25,9 @@ from h2g.concurrency import ReadAhead
 from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.data.sampler import SlidePatches
 from h2g.errors import RunError
+from h2g.files import file_sha256, replacing, write_text
 from h2g.recipes.clustering import ClusteringSettings
-from h2g.runs import Run, file_sha256, replacing, write_text
+from h2g.runs import Run
 from h2g.training.cluster_tables import cluster_table, describe_clusters, draw_pictures
 
 FOLDER = "clusters"

@@ -14,11 +14,11 @@ import keras
 import tensorflow as tf
 
 from h2g.errors import TrainingError, WrongUseError
+from h2g.files import replacing
 from h2g.models.blocks import main_output
 from h2g.progress import progress
 from h2g.recipes.training import TrainingSettings
 from h2g.reporting.plots import draw_history
-from h2g.runs import replacing
 from h2g.training.callbacks import (
     KeepState,
     NotANumberError,

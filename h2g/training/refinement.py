@@ -21,10 +21,11 @@ from h2g.data.refinement_dataset import (
 )
 from h2g.data.stain import macenko_stain_matrix
 from h2g.errors import TrainingError
+from h2g.files import replacing
 from h2g.models.registry import build_refinement_model, find_architecture
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
-from h2g.runs import Run, replacing
+from h2g.runs import Run
 from h2g.training.checkpoint import TrainingState
 from h2g.training.fit import StageTraining, Strategy, fit_stage
 from h2g.training.heatmaps import seen_heatmap

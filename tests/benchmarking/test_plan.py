@@ -10,8 +10,8 @@ from h2g.benchmarking.plan import Wanted, choices, network_files
 from h2g.benchmarking.rows import Choice
 from h2g.bundle import Card, Export, FilePrecision, Format, write_card
 from h2g.errors import RunError, SlideError
+from h2g.files import file_sha256
 from h2g.recipes.preprocessing import Preprocessing
-from h2g.runs import file_sha256
 
 PLAIN = Hardware(
     cpu="Abacus", cores=2, instruction_sets=("avx2",), memory_gib=8, gpu=(), system="Linux"

@@ -163,7 +163,7 @@ def bundle(run: Path) -> Path:
     from h2g.bundle import Export, write_card
     from h2g.exporters.source import deployed_patch, deployed_refinement_of, open_source
     from h2g.exporters.to_onnx import write_onnx
-    from h2g.runs import file_sha256
+    from h2g.files import file_sha256
 
     source = open_source(run)
     folder = run.parent / "bundle"

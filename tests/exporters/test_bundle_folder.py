@@ -67,7 +67,7 @@ def test_stopped_at_any_rename_the_bundle_is_as_it_was(
         if len(calls) == stop_at:
             raise stop
 
-    monkeypatch.setattr(bundle_folder.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(stop), staging_folder(bundle) as folder:
         swap(bundle, folder)
     if (stop_at, when) == (5, "after"):

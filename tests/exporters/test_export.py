@@ -25,8 +25,9 @@ from h2g.exporters.parity import LIMITS
 from h2g.exporters.quantization_cost import MeasuredCost
 from h2g.exporters.request import ExportRequest, wanted_formats
 from h2g.exporters.source import open_source
+from h2g.files import file_sha256
 from h2g.recipes.preprocessing import PROFILES
-from h2g.runs import Run, file_sha256, open_run
+from h2g.runs import Run, open_run
 
 ONNX = ExportRequest(("onnx",))
 UNCHECKED = ExportRequest(("onnx",), check=False)

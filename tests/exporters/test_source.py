@@ -14,7 +14,8 @@ from random_run import INPUT_PX, PATCH_PX, write_run
 
 from h2g.errors import ModelError, RecipeError, RunError, WrongUseError
 from h2g.exporters.source import deployed_patch, deployed_refinement_of, open_source
-from h2g.runs import Run, file_sha256, open_run
+from h2g.files import file_sha256
+from h2g.runs import Run, open_run
 
 SCORES = {"recall": {"mean": 0.5, "sd": 0.1}, "precision": {"mean": 0.6, "sd": 0.1}}
 

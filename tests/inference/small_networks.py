@@ -18,11 +18,11 @@ from h2g.exporters.source import ExportSource, deployed_patch, deployed_refineme
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
+from h2g.files import file_sha256
 from h2g.inference.engine import NetworkFiles
 from h2g.inference.keras_engine import KerasEngine
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
-from h2g.runs import file_sha256
 
 PATCH_PX = 32
 FIELD_PX = 32

@@ -17,8 +17,8 @@ from h2g.data.phantom.slide import SlideOptions
 from h2g.data.phantom.workers import SlideJob, make_slides
 from h2g.data.phantom.writing import LEAST_SIDE_PX, Suffix
 from h2g.errors import WrongUseError
+from h2g.files import write_text
 from h2g.progress import progress
-from h2g.runs import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from h2g.data.phantom.outlines import annotation_document, outline_polygons
 from h2g.data.phantom.plan import Plan, plan_slide
 from h2g.data.phantom.render import Renderer
 from h2g.data.phantom.writing import Suffix, write_slide
-from h2g.runs import replacing, write_text
+from h2g.files import replacing, write_text
 
 
 @dataclass(frozen=True)
