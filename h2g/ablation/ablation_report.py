@@ -15,7 +15,7 @@ from h2g.evaluation.designs import read_designs
 from h2g.evaluation.scores import METRICS
 from h2g.files import replacing, write_text
 from h2g.folders.run import open_run
-from h2g.recipes.paper import PaperRow
+from h2g.recipes.paper import PaperRow, mean_sd
 from h2g.recipes.recipe import Recipe
 from h2g.tables import markdown_table
 
@@ -86,13 +86,13 @@ def _grades(by_grade: dict[str, float]) -> dict[str, float]:
     return {f"dice_{name}": value for name, value in by_grade.items()}
 
 
-def _paper_columns(paper: PaperRow) -> dict[str, float]:
-    values: dict[str, tuple[float, float]] = {name: getattr(paper, name) for name in METRICS}
-    values |= {f"dice_{grade}": dice for grade, dice in paper.dice_by_grade.items()}
+def _paper_columns(paper: PaperRow) -> dict[str, float | None]:
+    scores = {str(name): paper.metrics[name] for name in METRICS}
+    scores |= {f"dice_{grade}": dice for grade, dice in paper.by_grade["dice"].items()}
     return {
         f"paper_{name}_{part}": number
-        for name, pair in values.items()
-        for part, number in zip(MEAN_SD, pair, strict=True)
+        for name, score in scores.items()
+        for part, number in zip(MEAN_SD, mean_sd(score), strict=True)
     }
 
 

@@ -37,7 +37,7 @@ class Planned:
 
 def design_names() -> list[str]:
     """The recipes of the paper's designs, in its order."""
-    return [recipe.name for recipe in shipped_recipes() if recipe.paper is not None]
+    return [recipe.name for recipe in shipped_recipes() if recipe.paper and recipe.paper.design]
 
 
 def plan_designs(

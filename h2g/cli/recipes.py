@@ -10,62 +10,84 @@ import click
 from h2g.cli.options import common
 
 if TYPE_CHECKING:
+    from h2g.recipes.paper import PaperRow
     from h2g.recipes.recipe import Recipe
 
 
 @click.command("recipes")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of a recipe file.")
 @common
-def command(name: str | None, as_json: bool) -> None:
+def command(name: str | None, as_json: bool, schema: bool) -> None:
     """List the recipes, or print the YAML of one, comments included.
 
     The paper's nine designs come first, in its order, with their number and their mean Dice in its
-    Table 1.
+    Table 1. With a name, --json prints the recipe with every value, those of recipes that it
+    extends included.
 
     \b
     Examples:
       h2g recipes
       h2g recipes demo > mine.yaml
+      h2g recipes --schema > recipe.schema.json
     """
     from h2g.recipes.reading import load_recipe, recipe_text, shipped_recipes
+    from h2g.recipes.schema import recipe_schema
 
+    if schema:
+        if name:
+            raise click.UsageError("--schema is the same for every recipe; leave the name out.")
+        click.echo(json.dumps(recipe_schema(), indent=2))
+        return
     if name:
         text = recipe_text(name)
         recipe = load_recipe(name).model_dump(mode="json")
         click.echo(json.dumps(recipe, indent=2) if as_json else text, nl=as_json)
         return
-    rows = [_row(recipe) for recipe in shipped_recipes()]
+    recipes = shipped_recipes()
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps([_row(each) for each in recipes], indent=2, ensure_ascii=False))
     else:
-        _print_table(rows)
+        _print_table(recipes)
+
+
+def _models(recipe: Recipe) -> list[str]:
+    return [stage.model for stage in (recipe.patch, recipe.refinement) if stage is not None]
 
 
 def _row(recipe: Recipe) -> dict[str, Any]:
-    stages = (recipe.patch, recipe.refinement)
     return {
         "name": recipe.name,
-        "models": [stage.model for stage in stages if stage is not None],
+        "models": _models(recipe),
         "description": recipe.description,
-        "paper": recipe.paper.model_dump(mode="json") if recipe.paper else None,
+        "paper": _paper(recipe.paper) if recipe.paper else None,
     }
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _paper(paper: PaperRow) -> dict[str, Any]:
+    """The row with a key per metric, e.g. ``dice`` and ``dice_by_grade``."""
+    row = paper.model_dump(mode="json")
+    by_grade = {f"{name}_by_grade": scores for name, scores in row["by_grade"].items()}
+    return {"design": row["design"], "label": row["row"], **row["metrics"], **by_grade}
+
+
+def _print_table(recipes: list[Recipe]) -> None:
     from rich import box
     from rich.table import Table
 
     from h2g.cli.output import results
+    from h2g.recipes.paper import mean_sd
 
     table = Table("design", "name", "models", "paper's Dice", "description", box=box.SIMPLE)
-    for row in rows:
-        paper = row["paper"] or {}
+    for recipe in recipes:
+        paper = recipe.paper
+        dice = paper.metrics.get("dice") if paper else None
         table.add_row(
-            paper.get("design", ""),
-            row["name"],
-            " + ".join(row["models"]),
-            f"{paper['dice'][0]:.3f}" if paper else "",
-            row["description"],
+            (paper and paper.design) or "",
+            recipe.name,
+            " + ".join(_models(recipe)),
+            "" if dice is None else f"{mean_sd(dice)[0]:.3f}",
+            recipe.description,
         )
     results().print(table)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from h2g.recipes.base import Frozen, Share
+from h2g.recipes.base import Frozen, Share, without_null
 
 
 class AnnotationSettings(Frozen):
@@ -18,9 +18,15 @@ class AnnotationSettings(Frozen):
     stops reading unless ``unlisted`` is ``ignore``.
     """
 
-    classes: dict[str, tuple[str, ...]] = {"tumour": ("tumour", "tumor")}
+    classes: Annotated[
+        dict[str, tuple[str, ...]],
+        BeforeValidator(without_null, json_schema_input_type=dict[str, tuple[str, ...] | None]),
+    ] = {"tumour": ("tumour", "tumor")}
+    """Names in annotation files, by class; later classes are drawn over earlier ones."""
     ignored: tuple[str, ...] = ()
+    """Names in annotation files that are skipped."""
     unlisted: Literal["error", "ignore"] = "error"
+    """Whether any other name is an error or is ignored."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -35,12 +41,14 @@ class LabelSettings(Frozen):
     """
 
     min_class: Share = 0.25
+    """Share of a patch above which it gets a class."""
 
 
 class SamplerSettings(Frozen):
     """Levels of the sampling tree, root first; each is drawn uniformly (H2G-Net section 2.3)."""
 
     order: tuple[Literal["grade", "slide", "label"], ...] = ("grade", "slide", "label")
+    """Levels of the tree that patches are drawn from, root first."""
 
     @model_validator(mode="after")
     def _each_level_once(self) -> SamplerSettings:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
+def without_null(values: Any) -> Any:
+    """A mapping without its null entries, so that ``extends`` can take inherited ones out."""
+    if not isinstance(values, dict):
+        return values
+    return {key: value for key, value in values.items() if value is not None}
+
+
+# What a network's builder takes, by name.
+Options = Annotated[dict[str, Any], BeforeValidator(without_null)]
+
+
 class Frozen(BaseModel):
     """Values that are checked once, never change, and refuse unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # The text below a field is its description in the JSON schema.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

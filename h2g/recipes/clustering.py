@@ -14,15 +14,20 @@ class ClusteringSettings(Frozen):
 
     ``features`` names the network whose features are clustered: ``vgg16`` or a patch model, with
     ``weights`` as in ``patch.weights``; or a trained patch model: a ``.keras`` file, or ``patch``
-    for the run's own. Principal components are kept up to ``variance`` of the whole, each scaled
-    to unit variance with ``whiten``. ``batches`` of ``batch_size`` patches are drawn as in
-    training.
+    for the run's own. Patches are drawn as in training.
     """
 
     features: str = "vgg16"
+    """Network whose features are clustered: vgg16, a patch model, patch or a .keras file."""
     weights: str = "imagenet"
+    """imagenet, none or a file."""
     batches: Annotated[int, Field(ge=1)] = 100
+    """Number of batches that the clusters are fitted on."""
     batch_size: Annotated[int, Field(ge=1)] = 32
+    """Patches in a batch."""
     variance: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Share of the variance that the kept principal components explain."""
     whiten: bool = False
+    """Whether each principal component is scaled to unit variance."""
     clusters: Annotated[int, Field(ge=1)] = 10
+    """Number of clusters."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from h2g.recipes.base import Frozen, Positive, Share
+from h2g.recipes.base import Frozen, Options, Positive, Share
 from h2g.recipes.training import TrainingSettings
 
 
@@ -18,15 +18,25 @@ class PatchAugmentation(Frozen):
     """
 
     flip: Share = 0.5
+    """Probability of a flip, for each of the two axes."""
     rotate: Share = 0.5
+    """Probability of a rotation by a multiple of 90 degrees."""
     colour: Share = 0.5
+    """Probability of a shift of hue and saturation."""
     hue_shift: float = 20
+    """Largest shift of the hue, in 8-bit units."""
     saturation_shift: float = 20
+    """Largest shift of the saturation, in 8-bit units."""
     brightness: Share = 0.5
+    """Probability of another brightness."""
     brightness_range: tuple[float, float] = (0.8, 1.2)
+    """Smallest and largest factor of the brightness."""
     lab: Share = 0.0
+    """Probability of a shift in CIE Lab."""
     lab_shift: tuple[float, float, float] = (10.0, 8.0, 8.0)
+    """Largest shifts of L, a and b."""
     lab_with: Literal["opencv", "tensorflow-io"] = "opencv"
+    """Library that converts to CIE Lab."""
 
 
 class PatchStage(TrainingSettings):
@@ -43,14 +53,23 @@ class PatchStage(TrainingSettings):
     """
 
     model: str = "mobilenet_v2"
-    options: dict[str, Any] = {}
+    """Network; 'h2g models' lists them."""
+    options: Options = {}
+    """What the network's builder takes, by name."""
     weights: str = "imagenet"
+    """Weights that training starts from: imagenet, none or a file."""
     validation_steps: int = 200
+    """Batches that validate an epoch."""
     loss: Literal["crossentropy", "cwce", "cwce-literal", "cwce-per-class"] = "crossentropy"
+    """Loss; the cwce ones need the section clustering."""
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
+    """Weights of classes in the loss: none, balanced, or numbers by class name."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a label that goes to all classes alike."""
     augmentation: PatchAugmentation = PatchAugmentation()
+    """Random changes of a patch."""
     workers: Annotated[int, Field(ge=1)] = 8
+    """Threads that read patches."""
 
     @property
     def is_cluster_guided(self) -> bool:

@@ -23,16 +23,19 @@ class TissueSettings(Frozen):
 
     Rules: ``saturation`` (8-bit HSV saturation > threshold; H2G-Net section 2.2),
     ``white-distance`` (Euclidean RGB distance to white > threshold, and not black; FAST's
-    TissueSegmentation),
-    ``otsu`` (saturation above Otsu's threshold; ``threshold`` unused).
-    ``level`` says what counts as the coarsest level where ``mpp`` is null.
+    TissueSegmentation), ``otsu`` (saturation above Otsu's threshold).
     """
 
     rule: Literal["saturation", "white-distance", "otsu"] = "saturation"
+    """How tissue is told from glass."""
     threshold: float = 20
+    """Threshold of the rule: 8-bit saturation, or RGB distance to white; unused by otsu."""
     closing_px: tuple[int, ...] = (5, 3)
-    mpp: Positive | None = 8.0  # None: the slide's coarsest level as it is
+    """Sizes of the squares (for white-distance, discs) that close the mask, in their order."""
+    mpp: Positive | None = 8.0
+    """Resolution that the rule reads, in um/px; null takes the slide's coarsest level as it is."""
     level: CoarsestLevel = "coarsest"
+    """The level that counts as the coarsest where mpp is null."""
 
 
 class PatchSettings(Frozen):
@@ -44,10 +47,15 @@ class PatchSettings(Frozen):
     """
 
     rule: PatchRule = "mpp"
+    """How the level is chosen, read and tested: by um/px, or as a version of FAST does it."""
     mpp: Positive = 1.0
+    """Resolution of a patch, in um/px; 1.0 is a 10x objective."""
     size_px: Annotated[int, Field(ge=16)] = 256
+    """Side of a patch in pixels."""
     tolerance: Share = 0.1
+    """Levels within this share of mpp are read without resampling."""
     min_tissue: Share = 0.25
+    """A patch is kept when its share of tissue is above this one."""
 
 
 class LowResolutionSettings(Frozen):
@@ -58,18 +66,25 @@ class LowResolutionSettings(Frozen):
     ``fast-4.9`` the last one that FAST 4.9 knows.
     """
 
-    level: Literal["at-least"] | CoarsestLevel = "at-least"
+    level: Literal["at-least", CoarsestLevel] = "at-least"
+    """The level that is read: the coarsest with both sides of at least min_side_px, or the last."""
     min_side_px: int = 1024
+    """Smallest side of the level, for at-least."""
     max_side_px: int = 8192
+    """A level with a longer side is reduced by a whole factor, for at-least."""
 
 
 class Preprocessing(Frozen):
     """The one way from slide to networks that preparing, training, prediction and export share."""
 
     profile: Profile = "paper"
+    """Where values that are left out come from: the paper, or a version of FAST."""
     tissue: TissueSettings = TissueSettings()
+    """Which pixels are tissue."""
     patch: PatchSettings = PatchSettings()
+    """Size and resolution of patches, and which are kept."""
     low_resolution: LowResolutionSettings = LowResolutionSettings()
+    """The image of the slide that the refinement network sees."""
 
     @model_validator(mode="before")
     @classmethod

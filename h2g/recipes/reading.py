@@ -1,22 +1,22 @@
-"""Recipes from files and back: the shipped ones, profiles, overrides; mistakes become sentences."""
+"""Recipes from files and back: the shipped ones, ``extends``, overrides, checks."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from h2g.errors import RecipeError
-from h2g.recipes.paper import PaperRow
-from h2g.recipes.preprocessing import PROFILES, with_fast_named
+from h2g.recipes.documents import Document, extended, overridden, with_profile
+from h2g.recipes.mistakes import nearest, sentences
+from h2g.recipes.paper import Design
 from h2g.recipes.recipe import Recipe
 
-PROFILE_KEY = "preprocessing.profile"
+SUFFIXES = {".yaml", ".yml"}
 
 
 def recipe_names() -> list[str]:
@@ -26,10 +26,10 @@ def recipe_names() -> list[str]:
 
 
 def shipped_recipes() -> list[Recipe]:
-    """The recipes that ship with h2g: the paper's designs in its order, then the others."""
-    designs = get_args(PaperRow.model_fields["design"].annotation)
+    """The recipes that ship with h2g: H2G-Net's designs in the paper's order, then the others."""
+    place = {design: number for number, design in enumerate(get_args(Design))}
     recipes = [load_recipe(name) for name in recipe_names()]
-    return sorted(recipes, key=lambda r: designs.index(r.paper.design) if r.paper else len(designs))
+    return sorted(recipes, key=lambda r: place.get(r.paper and r.paper.design, len(place)))
 
 
 def recipe_text(name: str) -> str:
@@ -38,12 +38,11 @@ def recipe_text(name: str) -> str:
     Raises:
         RecipeError: no recipe of that name.
     """
-    if name not in recipe_names():
-        near = difflib.get_close_matches(name, recipe_names(), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise RecipeError(
-            f"No recipe '{name}'.{hint} Recipes: {', '.join(recipe_names())}, or a YAML file."
-        )
+    names = recipe_names()
+    if name not in names:
+        hint = nearest(name, names)
+        hint = f" {hint[0].upper()}{hint[1:]}" if hint else ""
+        raise RecipeError(f"No recipe '{name}'.{hint} Recipes: {', '.join(names)}, or a YAML file.")
     return resources.files("h2g.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
 
 
@@ -51,34 +50,21 @@ def load_recipe(name_or_file: str | Path, overrides: tuple[str, ...] = ()) -> Re
     """A recipe by name or file, with ``section.key=value`` overrides (values are YAML).
 
     Raises:
-        RecipeError: unknown recipe, unreadable YAML, unknown key, or a value that does not fit.
+        RecipeError: unknown recipe, unreadable YAML, recipes that extend each other in a circle,
+            unknown key, or a value that does not fit.
     """
     path = Path(name_or_file)
-    is_file = path.suffix in {".yaml", ".yml"} or path.is_file()
-    try:
-        text = path.read_text("utf-8") if is_file else recipe_text(str(name_or_file))
-        document = yaml.safe_load(text)
-    except OSError as error:
-        raise RecipeError(f"{path}: the recipe cannot be read ({error.strerror}).") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML ({error}).") from error
-    if not isinstance(document, dict):
-        raise RecipeError(f"{path}: a recipe is a YAML mapping; see 'h2g recipes demo'.")
-    document = _with_profile(document)
-    # A profile first, whose values the others change.
-    for override in sorted(overrides, key=lambda text: not text.startswith(PROFILE_KEY)):
-        _override(document, override)
-    document = _with_profile(document)
-    return validate_recipe(document, source=str(name_or_file))
+    is_file = path.suffix in SUFFIXES or path.is_file()
+    document = _resolved(path if is_file else str(name_or_file))
+    return validate_recipe(overridden(document, overrides), source=str(name_or_file))
 
 
-def validate_recipe(document: dict[str, Any], *, source: str) -> Recipe:
-    """``document`` as a Recipe; RecipeError with one sentence a mistake."""
+def validate_recipe(document: Document, *, source: str) -> Recipe:
+    """``document`` as a Recipe; RecipeError with a sentence for each mistake."""
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        sentences = [_sentence(dict(detail)) for detail in error.errors()]
-        raise RecipeError(f"{source}: " + " ".join(sentences)) from error
+        raise RecipeError(f"{source}: {sentences(error, document)}") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -109,63 +95,58 @@ def setting_differences(
     return differences
 
 
-def _with_profile(document: dict[str, Any]) -> dict[str, Any]:
-    """``preprocessing: {profile: fast, ...}`` starts from that profile's values."""
-    section = with_fast_named(document.get("preprocessing") or {})
-    name = section.get("profile", "paper") if isinstance(section, dict) else "paper"
-    if name not in PROFILES or not isinstance(section, dict):
-        return document
-    base = PROFILES[name].model_dump(mode="json")
-    for key, value in section.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            base[key] = {**base[key], **value}
-        else:
-            base[key] = value
-    return {**document, "preprocessing": base}
+def _resolved(origin: Path | str) -> Document:
+    """The recipe's document with what it ``extends`` filled in.
+
+    Args:
+        origin: a file, or the name of a shipped recipe.
+    """
+    chain, documents = [origin], [_read(origin)]
+    while "extends" in documents[-1]:
+        child = chain[-1]
+        parent = _parent(child, documents[-1].pop("extends"))
+        chain.append(parent)
+        if _identity(parent) in map(_identity, chain[:-1]):
+            circle = " -> ".join(map(str, chain))
+            raise RecipeError(
+                f"{origin}: recipes extend each other in a circle: {circle}. Take 'extends' out of "
+                "one of them."
+            )
+        try:
+            documents.append(_read(parent))
+        except RecipeError as error:
+            raise RecipeError(f"{child}: extends {parent}. {error}") from error
+    document = with_profile(documents.pop())
+    while documents:
+        # A mistake in a recipe that is extended is reported with that recipe's name.
+        validate_recipe(document, source=str(chain[len(documents)]))
+        document = extended(document, documents.pop())
+    return document
 
 
-def _change_profile(document: dict[str, Any], name: str) -> None:
-    """All values of another profile, but for the patches' size and resolution."""
-    written = document.get("preprocessing") or {}
-    patch = written.get("patch") or {} if isinstance(written, dict) else {}
-    same = {key: patch[key] for key in ("mpp", "size_px") if key in patch}
-    document["preprocessing"] = {"profile": name, "patch": same}
+def _parent(child: Path | str, extends: Any) -> Path | str:
+    """The recipe that ``child`` extends; a file's path is relative to the child's folder."""
+    if not isinstance(extends, str):
+        raise RecipeError(
+            f"{child}: extends is {extends!r}; it takes the name of one shipped recipe, or of one "
+            "YAML file."
+        )
+    is_file = Path(extends).suffix in SUFFIXES
+    return Path(child).parent / extends if is_file else extends
 
 
-def _override(document: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator or not key.strip():
-        raise RecipeError(f"--set {override}: write KEY=VALUE, e.g. --set patch.epochs=10.")
-    if key.strip() == PROFILE_KEY and value.strip() in PROFILES:
-        _change_profile(document, value.strip())
-        return
-    *parents, last = key.strip().split(".")
-    section = document
-    for parent in parents:
-        if not isinstance(section.get(parent), dict):
-            section[parent] = {}
-        section = section[parent]
+def _identity(origin: Path | str) -> Path | str:
+    return origin.resolve() if isinstance(origin, Path) else origin
+
+
+def _read(origin: Path | str) -> Document:
     try:
-        section[last] = yaml.safe_load(value)
+        text = origin.read_text("utf-8") if isinstance(origin, Path) else recipe_text(origin)
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise RecipeError(f"{origin}: the recipe cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override}: '{value}' is not a YAML value.") from error
-
-
-def _sentence(detail: dict[str, Any]) -> str:
-    keys = [str(part) for part in detail["loc"]]
-    where = ".".join(keys) or "the recipe"
-    if detail["type"] != "extra_forbidden":
-        message = str(detail["msg"]).removeprefix("Value error, ")
-        return f"{where}: {message[:1].lower()}{message[1:]}."
-    known = _known_keys(Recipe, keys[:-1])
-    near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}."
-    return f"unknown key '{where}'; {hint}"
-
-
-def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        annotation = model.model_fields[part].annotation
-        candidates = (annotation, *get_args(annotation))
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)
+        raise RecipeError(f"{origin}: not valid YAML ({error}).") from error
+    if not isinstance(document, dict):
+        raise RecipeError(f"{origin}: a recipe is a YAML mapping; see 'h2g recipes demo'.")
+    return document

@@ -23,18 +23,28 @@ class Recipe(Frozen):
     """One system, from preprocessing to its trained stages."""
 
     name: str
+    """Name of the recipe."""
     description: str
+    """What the recipe trains, in a line."""
     paper: PaperRow | None = None
+    """What a paper reports for it; no result depends on it."""
     # Every library that draws numbers takes seeds of this range.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of every random choice."""
     preprocessing: Preprocessing = Preprocessing()
+    """The way from a slide to what the networks see."""
     annotation: AnnotationSettings = AnnotationSettings()
+    """How names in annotation files become classes."""
     labels: LabelSettings = LabelSettings()
+    """Which class a patch gets."""
     sampler: SamplerSettings = SamplerSettings()
+    """How patches are drawn for training."""
     clustering: ClusteringSettings | None = None
-    # None: no classifier and no heatmap, the low-resolution slide alone (designs I and II).
+    """Clusters of tissue types for the cwce losses; null has none."""
     patch: PatchStage | None = PatchStage()
+    """Stage 1, the patch classifier; null leaves the low-resolution slide alone (designs I, II)."""
     refinement: RefinementStage | None = None
+    """Stage 2, the network that refines the heatmap; null has none."""
 
     @model_validator(mode="after")
     def _stages_that_fit(self) -> Recipe:

@@ -28,3 +28,12 @@ def test_the_table_shows_number_and_dice() -> None:
     line = next(line for line in lines if "mob-pw-unet" in line)
     assert line[:6] == ["VI", "mob-pw-unet", "mobilenet_v2", "+", "unet", "0.933"]
     assert lines.index(line) < next(i for i, each in enumerate(lines) if each[:1] == ["demo"])
+
+
+def test_the_schema_is_printed_alone() -> None:
+    schema = json.loads(recipes("--schema"))
+    assert schema["required"] == ["name", "description"]
+    assert "extends" in schema["properties"]
+    result = CliRunner().invoke(main, ["recipes", "demo", "--schema"])
+    assert result.exit_code == 2
+    assert "leave the name out" in result.output

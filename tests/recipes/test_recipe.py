@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from h2g.errors import RecipeError
+from h2g.recipes.paper import mean_sd
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.reading import (
     dump_recipe,
@@ -62,6 +63,15 @@ def test_overrides(tmp_path):
         ("patch: {epochs: many}\n", "patch.epochs: .*integer"),
         ("labels: {min_class: 3}\n", "labels.min_class: .*less than or equal to 1"),
         ("sampler: {order: [grade, grade]}\n", "names a level twice"),
+        ("sampler: 3\n", "sampler: input should be a mapping of keys to values"),
+        ("preprocessing: {tissue: {closing_px: 3}}\n", "closing_px: input should be a list"),
+        (
+            "patch: {class_weights: 3}\n",
+            "class_weights: input should be 'none' .*, or .* a mapping",
+        ),
+        ("patch: {class_weights: {tumour: -1}}\n", "class_weights.tumour: .*greater than 0"),
+        ("refinement: {cross_fit: 2, inputs: image}\n", "refinement: cross_fit makes heatmaps"),
+        ("paper: {source: A}\n", "paper.table: this key is missing"),
         ("patch: [", "not valid YAML"),
     ],
 )
@@ -118,3 +128,29 @@ def test_differences_of_settings():
         ("refinement", {"epochs": 2}, None),
     ]
     assert setting_differences({}, {"added": 1}, section="patch") == [("patch.added", None, 1)]
+
+
+def test_a_paper_reports_the_metrics_it_names(tmp_path: Path) -> None:
+    text = "paper: {source: A. 2023, table: Table 3, row: Net, metrics: {miou: 0.8, f1: [0.7, 0.1]}"
+    paper = load_recipe(write(tmp_path, text + "}\n")).paper
+    assert paper is not None
+    assert {name: mean_sd(score) for name, score in paper.metrics.items()} == {
+        "miou": (0.8, None),
+        "f1": (0.7, 0.1),
+    }
+    assert paper.design is None
+
+
+def test_the_paper_in_a_run_of_before_is_the_same_row() -> None:
+    """A run compares its recipe with the one it is resumed with."""
+    recipe = load_recipe("mob-pw")
+    document = yaml.safe_load(dump_recipe(recipe))
+    document["paper"] = {
+        "design": "IV",
+        "label": "Mob-PW",
+        "recall": [0.879, 0.123],
+        "precision": [0.907, 0.1],
+        "dice": [0.885, 0.094],
+        "dice_by_grade": {"I": [0.887, 0.089], "II": [0.882, 0.092], "III": [0.89, 0.1]},
+    }
+    assert validate_recipe(document, source="run/recipe.yaml") == recipe

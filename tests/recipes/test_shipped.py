@@ -3,6 +3,7 @@
 import pytest
 
 from h2g.recipes.clustering import ClusteringSettings
+from h2g.recipes.paper import mean_sd
 from h2g.recipes.patch import PatchStage
 from h2g.recipes.reading import load_recipe, recipe_names, recipe_text, shipped_recipes
 from h2g.recipes.recipe import Recipe
@@ -96,11 +97,13 @@ def test_a_design_carries_the_papers_row(name):
     paper = load_recipe(name).paper
     assert paper is not None
     assert paper.design == design
-    scores = (paper.recall, paper.precision, paper.dice, *paper.dice_by_grade.values())
-    assert [*paper.dice_by_grade] == ["I", "II", "III"]
-    assert [number for score in scores for number in score] == [float(text) for text in printed]
+    assert [*paper.metrics] == ["recall", "precision", "dice"]
+    assert [*paper.by_grade] == ["dice"]
+    assert [*paper.by_grade["dice"]] == ["I", "II", "III"]
+    scores = (*paper.metrics.values(), *paper.by_grade["dice"].values())
+    assert [n for score in scores for n in mean_sd(score)] == [float(text) for text in printed]
     words = " ".join(recipe_text(name).replace("#", " ").split())
-    assert f'"{paper.label}"' in words
+    assert f'"{paper.row}"' in words
     assert f"Dice 0{printed[4]}" in words
 
 

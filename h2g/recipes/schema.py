@@ -1,0 +1,19 @@
+"""The JSON schema of a recipe file, by which editors complete and check it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from h2g.recipes.recipe import Recipe
+
+EXTENDS = {
+    "type": "string",
+    "description": "The recipe that this one starts from, to say only what differs: the name of a "
+    "shipped recipe, or a YAML file relative to this one.",
+}
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The schema of ``Recipe`` with the key ``extends``, which resolved recipes do not have."""
+    schema = Recipe.model_json_schema()
+    return {**schema, "properties": {"extends": EXTENDS, **schema["properties"]}}
