@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from h2g.data.phantom import generate_cohort
 from h2g.folders.bundle import Bundle
+from h2g.folders.run import Run, open_run
+from h2g.phantom import generate_cohort
 from tests.shared_folders import shared_folder
+
+if TYPE_CHECKING:
+    from tests.engines.small_networks import SmallNetworks
 
 # Files with a test of more than 1.5 seconds, as ``pytest --durations=0`` measures them.
 SLOW_FILES = Path(__file__).with_name("slow_files.txt")
@@ -61,6 +67,40 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         export_model(tiny_run, folder, ExportRequest(("onnx",), check=False))
 
     return shared_folder(tmp_path_factory, "tiny_bundle", make)
+
+
+@pytest.fixture(scope="session")
+def trained_run(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A small run with all stages done; read only."""
+    from tests.small_run import write_small_run
+
+    def make(folder: Path) -> None:
+        write_small_run(folder, phantom_cohort)
+
+    return open_run(shared_folder(tmp_path_factory, "trained_run", make))
+
+
+@pytest.fixture
+def own_run(trained_run: Run, tmp_path: Path) -> Run:
+    """A copy of the trained run, to be changed."""
+    shutil.copytree(trained_run.path, tmp_path / "run")
+    return open_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def small_networks(tmp_path_factory: pytest.TempPathFactory) -> SmallNetworks:
+    """Two small networks in every format; read only."""
+    from tests.engines.small_networks import SmallNetworks, write_networks
+
+    return SmallNetworks(shared_folder(tmp_path_factory, "small_networks", write_networks))
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_networks: SmallNetworks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the formats onnx, openvino, tflite and fast; read only."""
+    from tests.engines.small_networks import write_bundle
+
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "small", small_networks)
 
 
 @pytest.fixture(scope="session")

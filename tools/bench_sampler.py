@@ -37,11 +37,11 @@ import tensorflow as tf
 
 from h2g.data.dataset import PREFETCHED, patch_dataset, raw_patch_dataset
 from h2g.data.patch_source import BatchSettings, PatchSource
-from h2g.data.phantom import generate_cohort
 from h2g.data.sampler import SlidePatches
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
 from h2g.hardware import usable_cores
+from h2g.phantom import generate_cohort
 from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.reading import load_recipe
 from h2g.slides.pool import CACHE_BYTES

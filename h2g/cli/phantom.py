@@ -40,7 +40,7 @@ def command(
       h2g phantom cohort
       h2g phantom big --slides 1 --size-mm 25 --mpp 0.25
     """
-    from h2g.data.phantom import generate_cohort
+    from h2g.phantom import generate_cohort
 
     table = generate_cohort(
         out,

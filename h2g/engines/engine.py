@@ -53,8 +53,8 @@ class Network(Protocol):
         """The network's one output.
 
         Args:
-            inputs: float32, or uint8 where pixels go in; N along the first axis of each, of any
-                size in a network that was opened for many.
+            inputs: float32, or uint8 where pixels go in; N along the first axis of each: 1 or, in
+                a network that was opened for many, any number but 0.
         Returns:
             (N, ...) float32.
         """

@@ -16,7 +16,7 @@ from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
-from tests.evaluation.drawn_run import ColourEngine, draw_run
+from tests.stages.drawn_run import ColourEngine, draw_run
 
 # What fits the drawn slides of drawn_run.
 DRAWN = (

@@ -15,7 +15,7 @@ from h2g.cli.main import main
 from h2g.errors import RunError, WrongUseError
 from h2g.evaluation.compare import compare_runs
 from h2g.stages.evaluate_run import evaluate_run
-from tests.evaluation.drawn_run import ColourEngine, draw_run
+from tests.stages.drawn_run import ColourEngine, draw_run
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 import tifffile
 from h2g.prediction.fast_engine import predict_slides_with_fast
 
-from h2g.data.phantom import Anatomy
-from h2g.data.phantom.slide import SlideOptions, make_slide
 from h2g.engines.fast_process import run_pipeline
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.folders.bundle import Bundle
 from h2g.folders.cohort import read_cohort
 from h2g.folders.predictions import SlideRequest
+from h2g.phantom import Anatomy
+from h2g.phantom.slide import SlideOptions, make_slide
 from h2g.prediction.predict_slides import predict_slides
 from h2g.results.labels import labels_of
 from h2g.slides.reading import open_slide

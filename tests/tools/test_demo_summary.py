@@ -10,7 +10,7 @@ from h2g.prediction.loaded_model import LoadedModel
 from h2g.prediction.predict_slides import predict_slides
 from h2g.slides.find_slides import SlideRequest
 from h2g.stages.evaluate_run import evaluate_run
-from tests.evaluation.drawn_run import ColourEngine, draw_run
+from tests.stages.drawn_run import ColourEngine, draw_run
 
 
 def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

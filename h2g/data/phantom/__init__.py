@@ -1,6 +1,0 @@
-"""Procedural H&E slides with known truth: a cohort that anyone can have."""
-
-from h2g.data.phantom.anatomy import Anatomy
-from h2g.data.phantom.cohort import generate_cohort
-
-__all__ = ["Anatomy", "generate_cohort"]

@@ -1,0 +1,206 @@
+"""A whole generated cohort: slides, annotations and table; a rerun does what is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from h2g.errors import WrongUseError
+from h2g.files import write_text
+from h2g.folders.cohort import Split
+from h2g.phantom.anatomy import Anatomy
+from h2g.phantom.slide import SlideOptions
+from h2g.phantom.workers import SlideJob, make_slides
+from h2g.phantom.writing import LEAST_SIDE_PX, Suffix
+from h2g.progress import progress
+
+logger = logging.getLogger(__name__)
+
+# Raised with every change that makes other pixels: slides of two versions never share a folder.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of the cohort table."""
+
+    options: SlideOptions
+    split: Split
+    patient: str
+
+    @property
+    def slide(self) -> str:
+        return f"slides/{self.options.name}.{self.options.suffix}"
+
+    @property
+    def annotation(self) -> str:
+        return f"annotations/{self.options.name}.geojson"
+
+
+def generate_cohort(
+    out: Path,
+    *,
+    slides: int = 12,
+    size_mm: float = 8.0,
+    mpp: float = 1.0,
+    seed: int = 0,
+    jobs: int = 1,
+    suffix: Suffix = "svs",
+    anatomy: Anatomy | None = None,
+) -> Path:
+    """Makes what is not there yet of a cohort and returns its table, ``out/cohort.csv``.
+
+    The bytes depend on everything but ``jobs``.
+
+    Args:
+        size_mm: shorter side of a slide, rounded up to whole LEAST_SIDE_PX pixels so that every
+            level is half of the one before; two slides of three are an eighth longer one way.
+        mpp: um/px of level 0.
+        jobs: processes, or threads where there are fewer slides.
+        suffix: ``svs`` for Aperio's format, ``tiff`` for a plain tiled pyramid.
+    Raises:
+        WrongUseError: options that make no slides, or a folder that holds something else.
+    """
+    _check(slides=slides, size_mm=size_mm, mpp=mpp, seed=seed, suffix=suffix)
+    anatomy = anatomy or Anatomy()
+    options = {
+        "version": VERSION,
+        "slides": slides,
+        "size_mm": size_mm,
+        "mpp": mpp,
+        "seed": seed,
+        "suffix": suffix,
+        "anatomy": asdict(anatomy),
+    }
+    done = _open_record(out, options)
+    rows = _rows(slides, size_mm=size_mm, mpp=mpp, seed=seed, suffix=suffix, anatomy=anatomy)
+    missing = [row for row in rows if not _is_whole(out, row, done)]
+    if len(missing) < len(rows):
+        logger.info("%d of %d slides are there already.", len(rows) - len(missing), len(rows))
+    for row in missing:
+        # What a killed run left half written.
+        for stale in (out / "slides").glob(f".{row.options.name}.*"):
+            stale.unlink()
+    work = [
+        SlideJob(row.options, slide=out / row.slide, annotation=out / row.annotation)
+        for row in missing
+    ]
+    with progress("Generating slides", total=len(rows)) as advance:
+        advance(len(rows) - len(missing))
+        for job in make_slides(work, jobs=jobs, note=lambda text: advance(0, note=text)):
+            done[job.options.name] = [job.slide.stat().st_size, job.annotation.stat().st_size]
+            _write_record(out, options, done)
+            advance(note=job.options.name)
+    # Last: a folder with a table is a whole cohort.
+    write_text(out / "cohort.csv", _table(rows))
+    return out / "cohort.csv"
+
+
+def splits(count: int) -> list[Split]:
+    """The split of every slide: a sixth for validation, a quarter for test, at least one of each
+    from three slides on, and the others for training; of 12 these are 7, 2 and 3."""
+    val = max(1, round(count / 6)) if count > 1 else 0
+    test = max(1, round(count / 4)) if count > 2 else 0
+    counts: dict[Split, int] = {"train": count - val - test, "val": val, "test": test}
+    return [split for split, number in counts.items() for _ in range(number)]
+
+
+def _check(*, slides: int, size_mm: float, mpp: float, seed: int, suffix: str) -> None:
+    if slides < 1:
+        raise WrongUseError(f"{slides} slides make no cohort. Pass --slides 1 or more.")
+    if not 0.1 <= mpp <= 4:
+        raise WrongUseError(f"{mpp:g} um/px is no scanner's resolution. Pass --mpp 0.1 to 4.")
+    if not 1 <= size_mm <= 100:
+        raise WrongUseError(f"A slide of {size_mm:g} mm cannot be made. Pass --size-mm 1 to 100.")
+    if seed < 0:
+        raise WrongUseError(f"A seed is 0 or a positive whole number, not {seed}.")
+    if suffix not in get_args(Suffix):
+        raise WrongUseError(f"'{suffix}' is no format of slides: {', '.join(get_args(Suffix))}.")
+
+
+def _rows(
+    count: int, *, size_mm: float, mpp: float, seed: int, suffix: Suffix, anatomy: Anatomy
+) -> list[_Row]:
+    """Grades go round, so that every split has each as evenly as it can; two slides in a row of
+    one grade in one split are of one patient."""
+    # Less a little, for 2.048 mm at 0.2 um/px are ten times 1024 and not a pixel more.
+    side = math.ceil(size_mm * 1000 / (mpp * LEAST_SIDE_PX) - 1e-6) * LEAST_SIDE_PX
+    shapes = ((1, 1), (1.125, 1), (1, 1.125))
+    rows: list[_Row] = []
+    halves: dict[tuple[str, int], str] = {}
+    patients = 0
+    for number, split in enumerate(splits(count)):
+        grade = sorted(anatomy.grades)[number % len(anatomy.grades)]
+        patient = halves.pop((split, grade), "")
+        if not patient:
+            patients += 1
+            patient = halves[split, grade] = f"P{patients:02d}"
+        wide, high = shapes[number // 2 % len(shapes)]
+        options = SlideOptions(
+            name=f"phantom_{number + 1:02d}",
+            number=number,
+            seed=seed,
+            grade=grade,
+            size_px=(int(side * wide), int(side * high)),
+            mpp=mpp,
+            suffix=suffix,
+            anatomy=anatomy,
+        )
+        rows.append(_Row(options, split, patient))
+    return rows
+
+
+def _table(rows: list[_Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("slide", "annotation", "split", "grade", "patient"))
+    for row in rows:
+        grade = f"grade {row.options.grade}"
+        writer.writerow((row.slide, row.annotation, row.split, grade, row.patient))
+    return text.getvalue()
+
+
+def _open_record(out: Path, options: dict[str, Any]) -> dict[str, list[int]]:
+    """The bytes of every slide and annotation that is done, from ``phantom.json``."""
+    file = out / "phantom.json"
+    if not file.exists():
+        if (out / "cohort.csv").exists():
+            raise WrongUseError(
+                f"{out} holds a cohort that was not generated here. Give another folder."
+            )
+        _write_record(out, options, {})
+        return {}
+    try:
+        record = json.loads(file.read_text("utf-8"))
+        there, done = record["options"], dict(record["done"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise WrongUseError(
+            f"{file}: this is not the record of a generated cohort. Give another folder."
+        ) from error
+    wanted = json.loads(json.dumps(options))
+    differing = [key for key in wanted if there.get(key) != wanted[key]]
+    if differing:
+        what = ", ".join(
+            key if key == "anatomy" else f"{key} {there.get(key)} there and {wanted[key]} now"
+            for key in differing
+        )
+        raise WrongUseError(f"{out} holds another generated cohort ({what}). Give another folder.")
+    return done
+
+
+def _write_record(out: Path, options: dict[str, Any], done: dict[str, list[int]]) -> None:
+    record = {"options": options, "done": dict(sorted(done.items()))}
+    write_text(out / "phantom.json", json.dumps(record, indent=2) + "\n")
+
+
+def _is_whole(out: Path, row: _Row, done: dict[str, list[int]]) -> bool:
+    files = (out / row.slide, out / row.annotation)
+    return row.options.name in done and done[row.options.name] == [
+        file.stat().st_size if file.is_file() else -1 for file in files
+    ]

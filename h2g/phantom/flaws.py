@@ -1,0 +1,98 @@
+"""What goes wrong with sections and their glass: tears, folds, dust, ink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from h2g.phantom.anatomy import Anatomy
+from h2g.phantom.frame import Frame
+from h2g.phantom.shapes import Blob, Room, draw_blob, no_blobs
+
+INKS = ((40, 60, 150), (30, 110, 70), (40, 40, 45))
+DIRT = (120, 110, 95)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Ink or dirt on the glass: (rows, cols) uint8, how much of it, and its colour."""
+
+    amount: np.ndarray
+    rgb: tuple[int, int, int]
+
+
+def draw_tears(
+    tissue: np.ndarray, frame: Frame, anatomy: Anatomy, rng: np.random.Generator
+) -> np.ndarray:
+    """(rows, cols) bool, holes in the sections."""
+    room, field = Room.of(tissue), no_blobs(frame.shape)
+    for _ in range(round(anatomy.tears_per_mm2 * float(tissue.sum()) * frame.cell_mm2)):
+        radius = frame.cells(rng.uniform(120, 260))
+        place = room.find(rng, radius=2 * radius, apart=0)
+        if place is not None:
+            blob = Blob(place, radius, rough=0.15, bays=frame.cells(12))
+            draw_blob(field, blob, rng, margin=2)
+    return field > 0
+
+
+def draw_folds(
+    tissue: np.ndarray, frame: Frame, anatomy: Anatomy, rng: np.random.Generator
+) -> np.ndarray:
+    """(rows, cols) uint8, 255 in the curved bands in which a section lies double."""
+    rows, cols = frame.shape
+    fold = np.zeros(frame.shape, np.uint8)
+    for _ in range(int(rng.integers(anatomy.folds[0], anatomy.folds[1] + 1))):
+        start = rng.uniform(0.2, 0.8, 2) * (cols, rows)
+        path = _curve(start, rng, steps=int(rng.integers(30, 90)), step=frame.cells(25), turn=0.02)
+        _stroke(fold, path, width=frame.cells(rng.uniform(30, 70)), value=255)
+    fold[~tissue] = 0
+    return cv2.GaussianBlur(fold, (0, 0), 0.8)
+
+
+def draw_overlays(
+    tissue: np.ndarray, frame: Frame, anatomy: Anatomy, rng: np.random.Generator
+) -> tuple[Overlay, ...]:
+    """Dust on every slide and a pen's stroke on some."""
+    dust = _dust(frame, anatomy, rng)
+    if rng.random() >= anatomy.pen_probability:
+        return (dust,)
+    return (dust, _pen(tissue, frame, rng))
+
+
+def _dust(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> Overlay:
+    rows, cols = frame.shape
+    amount = np.zeros(frame.shape, np.uint8)
+    for _ in range(rng.poisson(anatomy.dust_per_mm2 * rows * cols * frame.cell_mm2)):
+        start = rng.uniform(0, 1, 2) * (cols, rows)
+        walk = np.cumsum(rng.normal(0, 1.2, (int(rng.integers(1, 12)), 2)), axis=0)
+        _stroke(amount, start + walk, width=1, value=int(rng.integers(60, 200)))
+    return Overlay(amount, DIRT)
+
+
+def _pen(tissue: np.ndarray, frame: Frame, rng: np.random.Generator) -> Overlay:
+    """A stroke that starts beside the tissue and may run across its edge."""
+    amount = np.zeros(frame.shape, np.uint8)
+    beside = cv2.distanceTransform((~tissue).astype(np.uint8), cv2.DIST_L2, 3)
+    near = np.argwhere((beside > 0) & (beside < frame.cells(250)))
+    if len(near):
+        start = near[rng.integers(len(near))][::-1].astype(float)
+        steps, turn = int(rng.integers(12, 40)), float(rng.normal(0, 0.06))
+        path = _curve(start, rng, steps=steps, step=frame.cells(60), turn=turn)
+        _stroke(amount, path, width=frame.cells(rng.uniform(150, 320)), value=225)
+        amount = cv2.GaussianBlur(amount, (0, 0), 1.5).astype(np.uint8)
+    return Overlay(amount, INKS[int(rng.integers(len(INKS)))])
+
+
+def _curve(
+    start: np.ndarray, rng: np.random.Generator, *, steps: int, step: float, turn: float
+) -> np.ndarray:
+    """(steps, 2) points (x, y), each ``step`` cells on, the direction turning by about ``turn``."""
+    angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(turn, 0.05, steps))
+    return start + np.cumsum(step * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
+
+
+def _stroke(raster: np.ndarray, points: np.ndarray, *, width: float, value: int) -> None:
+    line = np.round(points).astype(np.int32)
+    cv2.polylines(raster, [line], isClosed=False, color=value, thickness=max(1, round(width)))

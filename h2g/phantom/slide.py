@@ -1,0 +1,99 @@
+"""One slide of a cohort: planned, rendered and written, with its annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from h2g.files import replacing, write_text
+from h2g.phantom.anatomy import Anatomy
+from h2g.phantom.cells import draw_stamps, scatter_cells
+from h2g.phantom.frame import Frame
+from h2g.phantom.matching import matched_grounds
+from h2g.phantom.optics import Scan
+from h2g.phantom.outlines import annotation_document, outline_polygons
+from h2g.phantom.plan import Plan, plan_slide
+from h2g.phantom.render import Renderer
+from h2g.phantom.writing import Suffix, write_slide
+
+
+@dataclass(frozen=True)
+class SlideOptions:
+    """Everything that a slide's bytes depend on."""
+
+    name: str
+    number: int  # in the cohort, from 0; with the seed it decides everything random
+    seed: int
+    grade: int
+    size_px: tuple[int, int]
+    mpp: float
+    suffix: Suffix
+    anatomy: Anatomy
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is decided about a slide before a pixel is drawn; ``rng`` decides the rest."""
+
+    plan: Plan
+    scan: Scan
+    rng: np.random.Generator
+
+
+def draw_plan(options: SlideOptions) -> Drawn:
+    """The truth about a slide, without its pixels."""
+    rng = np.random.default_rng([options.seed, options.number])
+    anatomy = options.anatomy
+    # Each grade meets each stain in turn.
+    turn = options.number + options.number // len(anatomy.grades)
+    stain = anatomy.stains[turn % len(anatomy.stains)]
+    gains = rng.uniform(1 - anatomy.stain_gain, 1 + anatomy.stain_gain, 2)
+    frame = Frame.of(options.size_px, options.mpp)
+    plan = plan_slide(frame, anatomy.grades[options.grade], anatomy, rng)
+    return Drawn(plan, Scan(stain, (float(gains[0]), float(gains[1]))), rng)
+
+
+def make_slide(
+    options: SlideOptions,
+    *,
+    slide: Path,
+    annotation: Path,
+    threads: int = 1,
+    on_band: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Writes a slide and its annotation, each whole or not at all.
+
+    Args:
+        on_band: told the share that is done from time to time; what it raises stops the work.
+    """
+    cv2.setNumThreads(1)  # the blocks and slides are what runs side by side
+    drawn = draw_plan(options)
+    plan = drawn.plan
+    polygons = outline_polygons(plan.outline, plan.frame)
+    # Annotations come in both shapes that QuPath exports.
+    merged = options.number % 3 == 1
+    write_text(annotation, annotation_document(polygons, name=options.name, merged=merged))
+    book = draw_stamps(plan.grade, mpp=options.mpp, rng=drawn.rng)
+    cells = scatter_cells(plan, book, drawn.rng)
+    renderer = Renderer(plan, cells, drawn.scan, matched_grounds(plan.grade, book, drawn.scan))
+
+    def bands() -> Iterator[np.ndarray]:
+        done = 0
+        for band in renderer.rows(threads=threads):
+            on_band(done / options.size_px[1])
+            done += len(band)
+            yield band
+
+    with replacing(slide) as temporary:
+        write_slide(
+            temporary,
+            bands(),
+            size_px=options.size_px,
+            mpp=options.mpp,
+            suffix=options.suffix,
+            threads=threads,
+        )

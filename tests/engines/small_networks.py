@@ -1,0 +1,185 @@
+"""Two small networks of random weights, in every format, and what Keras makes of some samples."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from h2g import __version__
+from h2g.engines.engine import NetworkFiles
+from h2g.engines.keras_engine import KerasEngine
+from h2g.exporters.fast_graphs import fast_graphs
+from h2g.exporters.source import ExportSource, deployed_patch, deployed_refinement_of
+from h2g.exporters.to_onnx import write_onnx
+from h2g.exporters.to_openvino import write_openvino
+from h2g.exporters.to_tflite import write_tflite
+from h2g.files import file_sha256
+from h2g.folders.bundle import Card, Export, Format, Network, Stage, write_card
+from h2g.models.registry import build_refinement_model
+from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
+from tests.engines.varied_networks import vary
+
+PATCH_PX = 32
+FIELD_PX = 32
+CLASSES = ("background", "tumour", "immune")
+PREPROCESSING = Preprocessing(
+    patch=PatchSettings(mpp=1.0, size_px=PATCH_PX, min_tissue=0.25),
+    low_resolution=LowResolutionSettings(min_side_px=256),
+)
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
+Field = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class SmallNetworks:
+    """A folder of patch.* and refinement.* with suffixes .keras, .onnx, .xml and .tflite; as FAST
+    needs them, in fast/ as .onnx and .xml: one patch, an input for each class, and a frame."""
+
+    folder: Path
+
+    def files(self, suffix: str, *, fast: bool = False) -> NetworkFiles:
+        folder = self.folder / "fast" if fast else self.folder
+        return NetworkFiles(
+            patch=folder / f"patch{suffix}",
+            refinement=folder / f"refinement{suffix}",
+            input_px=FIELD_PX,
+            class_count=len(CLASSES),
+        )
+
+    @cached_property
+    def patches(self) -> np.ndarray:
+        """(21, S, S, 3) uint8 of different colours: more than a batch."""
+        rng = np.random.default_rng(0)
+        colours = rng.integers(40, 216, (21, 1, 1, 3))
+        noise = rng.integers(-40, 40, (21, PATCH_PX, PATCH_PX, 3))
+        return (colours + noise).astype(np.uint8)
+
+    @cached_property
+    def fields(self) -> list[Field]:
+        """Images (H, W, 3) uint8 and heatmaps (h, w, C - 1) float32 of several sizes."""
+        rng = np.random.default_rng(1)
+        return [
+            (
+                rng.integers(0, 256, (*size, 3), dtype=np.uint8),
+                rng.random((*grid, len(CLASSES) - 1), np.float32),
+            )
+            for size, grid in (((60, 70), (5, 6)), ((200, 90), (13, 6)), ((33, 31), (1, 2)))
+        ]
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """(21, C) float32, of ``patches``."""
+        return self._reference.classify(self.patches)
+
+    @cached_property
+    def expected_fields(self) -> list[np.ndarray]:
+        return [self._reference.refine(*field) for field in self.fields]
+
+    @cached_property
+    def _reference(self) -> KerasEngine:
+        return KerasEngine(self.files(".keras"))
+
+
+def write_networks(folder: Path) -> None:
+    networks = SmallNetworks(folder)
+    (folder / "fast").mkdir(parents=True)
+    keras.utils.set_random_seed(0)
+    patch, refinement = _patch_network(), _refinement_network()
+    _vary(patch, [networks.patches.astype(np.float32) / 255])
+    rng = np.random.default_rng(2)
+    image = rng.random((4, FIELD_PX, FIELD_PX, 3), np.float32)
+    _vary(refinement, [image, rng.random((4, FIELD_PX, FIELD_PX, 2), np.float32)])
+    patch.save(folder / "patch.keras")
+    refinement.save(folder / "refinement.keras")
+    source = ExportSource(
+        _card(networks, ("patch", "refinement"), ()), networks.files(".keras"), None
+    )
+    graphs = {"patch": deployed_patch(source), "refinement": deployed_refinement_of(source)}
+    graphs |= {f"fast/{stage}": graph for stage, graph in fast_graphs(source).items()}
+    for name, graph in graphs.items():
+        write_onnx(graph, folder / f"{name}.onnx")
+        write_openvino(folder / f"{name}.onnx", folder / f"{name}.xml")
+        if not name.startswith("fast"):
+            write_tflite(graph, folder / f"{name}.tflite")
+
+
+def write_bundle(
+    folder: Path,
+    networks: SmallNetworks,
+    *,
+    formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "fast"),
+    stages: tuple[Stage, ...] = ("patch", "refinement"),
+) -> Path:
+    """A bundle in float32, as 'h2g export' lays it out."""
+    (folder / "fast").mkdir(parents=True)
+    exports = tuple(_export(folder, networks, format, stages) for format in formats)
+    card = _card(networks, stages, exports)
+    write_card(folder, card)
+    return folder
+
+
+def _card(networks: SmallNetworks, stages: tuple[Stage, ...], exports: tuple[Export, ...]) -> Card:
+    return Card(
+        name="small",
+        description="Random weights.",
+        h2g_version=__version__,
+        class_names=CLASSES,
+        preprocessing=PREPROCESSING,
+        refinement_px=FIELD_PX if "refinement" in stages else None,
+        networks={
+            stage: Network(
+                architecture="small",
+                parameters=1,
+                sha256=file_sha256(networks.folder / f"{stage}.keras"),
+            )
+            for stage in stages
+        },
+        exports=exports,
+    )
+
+
+def _export(
+    folder: Path, networks: SmallNetworks, format: Format, stages: tuple[Stage, ...]
+) -> Export:
+    if format == "fast":
+        opened = {stage: f"fast/{stage}.onnx" for stage in stages}
+    else:
+        opened = {stage: f"{stage}{SUFFIXES[format]}" for stage in stages}
+    names = [name for path in opened.values() for name in (path, path.replace(".xml", ".bin"))]
+    for name in names:
+        shutil.copyfile(networks.folder / name, folder / name)
+    return Export(
+        format=format,
+        precision="float32",
+        networks=opened,
+        files={name: file_sha256(folder / name) for name in sorted(set(names))},
+    )
+
+
+def _vary(network: keras.Model, inputs: list[np.ndarray]) -> None:
+    vary(network, inputs)
+    # The classes but 1 are alike by that.
+    head = next(layer for layer in reversed(network.layers) if layer.weights)
+    kernel, bias = head.get_weights()
+    kernel[..., 2], bias[2] = -0.5 * kernel[..., 1], -0.5 * bias[1]
+    head.set_weights([kernel, bias])
+
+
+def _patch_network() -> keras.Model:
+    """One convolution; more would only take longer to convert."""
+    image = keras.Input((PATCH_PX, PATCH_PX, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    output = keras.layers.Dense(len(CLASSES), activation="softmax", name="output_0_probabilities")
+    return keras.Model(image, output(x))
+
+
+def _refinement_network() -> keras.Model:
+    options = {"filters": [4, 8]}
+    return build_refinement_model("unet", input_px=FIELD_PX, num_classes=3, options=options)

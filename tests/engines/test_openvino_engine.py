@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+from openvino import opset13
+
+from h2g.engines.engine import PATCH_INPUT, NetworkFiles
+from h2g.engines.openvino_engine import OpenVinoEngine, has_bfloat16
+from h2g.errors import ModelError, WrongUseError
+from tests.engines.engine_contract import FIELD_TOLERANCE, PATCH_TOLERANCE, FastGraphsContract
+from tests.engines.small_networks import CLASSES, PATCH_PX, SmallNetworks
+
+needs_bfloat16 = pytest.mark.skipif(
+    not has_bfloat16("CPU"), reason="this CPU does not compute in bfloat16"
+)
+
+
+class TestOpenVinoEngine(FastGraphsContract):
+    engine = OpenVinoEngine
+    name = "openvino"
+    suffix = ".xml"
+    ahead = 2
+
+
+class TestOpenVinoEngineOnOnnx(FastGraphsContract):
+    engine = OpenVinoEngine
+    name = "openvino"
+    suffix = ".onnx"
+    ahead = 2
+
+
+@pytest.mark.parametrize(("streams", "request_patches"), [(1, None), (2, 4), (1, 30)])
+def test_any_number_of_streams_and_patches_a_request(
+    small_networks: SmallNetworks, streams: int, request_patches: int | None
+) -> None:
+    engine = OpenVinoEngine(
+        small_networks.files(".xml"), streams=streams, request_patches=request_patches
+    )
+    patches = small_networks.patches
+    bounds = [(0, 7), (7, 8), (8, 21), (0, 21)]
+    found = dict(engine.classify_each(((a, b), patches[a:b]) for a, b in bounds))
+    for (first, last), probabilities in found.items():
+        expected = small_networks.expected[first:last]
+        np.testing.assert_allclose(probabilities, expected, atol=PATCH_TOLERANCE)
+
+
+def test_classifying_while_batches_are_underway(small_networks: SmallNetworks) -> None:
+    engine = OpenVinoEngine(small_networks.files(".xml"), streams=1)
+    patches, expected = small_networks.patches, small_networks.expected
+    for number, probabilities in engine.classify_each((n, patches[n:]) for n in range(5)):
+        np.testing.assert_allclose(engine.classify(patches), expected, atol=PATCH_TOLERANCE)
+        np.testing.assert_allclose(probabilities, expected[number:], atol=PATCH_TOLERANCE)
+
+
+def test_a_level_is_not_copied_as_floats(small_networks: SmallNetworks) -> None:
+    engine = OpenVinoEngine(small_networks.files(".xml"))
+    image, heatmap = np.zeros((3000, 2000, 3), np.uint8), np.zeros((4, 4, 2), np.float32)
+    tracemalloc.start()
+    try:
+        engine.refine(image, heatmap)
+        assert tracemalloc.get_traced_memory()[1] < image.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@needs_bfloat16
+def test_bfloat16_is_computed_where_it_is_asked_for(small_networks: SmallNetworks) -> None:
+    files = small_networks.files(".xml")
+    engine = OpenVinoEngine(files, precision="bfloat16")
+    assert engine.precision == "bfloat16"
+    found = engine.classify(small_networks.patches)
+    difference = np.abs(found - small_networks.expected).max()
+    assert PATCH_TOLERANCE < difference < 0.1
+    refined = engine.refine(*small_networks.fields[0])
+    difference = np.abs(refined - small_networks.expected_fields[0]).max()
+    assert FIELD_TOLERANCE < difference < 0.3
+    assert OpenVinoEngine(files).precision == "float32"
+
+
+@pytest.mark.skipif(has_bfloat16("CPU"), reason="this CPU computes in bfloat16")
+def test_bfloat16_that_the_cpu_lacks(small_networks: SmallNetworks) -> None:
+    with pytest.raises(WrongUseError, match="does not compute in bfloat16"):
+        OpenVinoEngine(small_networks.files(".xml"), precision="bfloat16")
+
+
+def test_float16_files_are_computed_in_float32(
+    small_networks: SmallNetworks, tmp_path: Path
+) -> None:
+    network = openvino.Core().read_model(small_networks.files(".xml").patch)
+    openvino.save_model(network, tmp_path / "patch.xml", compress_to_fp16=True)
+    engine = OpenVinoEngine(
+        NetworkFiles(tmp_path / "patch.xml", None, None, 3), precision="float16"
+    )
+    assert engine.precision == "float32"
+    found = engine.classify(small_networks.patches)
+    np.testing.assert_allclose(found, small_networks.expected, atol=0.02)
+
+
+def test_int8_is_told_from_the_layers(tmp_path: Path) -> None:
+    openvino.save_model(_quantised(), tmp_path / "patch.int8.xml", compress_to_fp16=False)
+    files = NetworkFiles(tmp_path / "patch.int8.xml", None, None, len(CLASSES))
+    engine = OpenVinoEngine(files, precision="int8")
+    assert engine.precision == "int8"
+    assert engine.classify(np.zeros((2, PATCH_PX, PATCH_PX, 3), np.uint8)).shape == (2, 3)
+
+
+def test_weights_that_are_missing(small_networks: SmallNetworks, tmp_path: Path) -> None:
+    (tmp_path / "patch.xml").write_bytes(small_networks.files(".xml").patch.read_bytes())
+    engine = OpenVinoEngine(NetworkFiles(tmp_path / "patch.xml", None, None, 3))
+    with pytest.raises(ModelError, match="patch.xml: OpenVINO cannot load it"):
+        engine.classify(small_networks.patches)
+
+
+def _quantised() -> openvino.Model:
+    """Two convolutions of int8 weights over quantised images."""
+    patch = opset13.parameter([-1, PATCH_PX, PATCH_PX, 3], np.float32, name=PATCH_INPUT)
+    patch.output(0).set_names({PATCH_INPUT})
+    x = opset13.transpose(patch, [0, 3, 1, 2])
+    low, high = np.float32(0), np.float32(255)
+    for channels in (3, 16):
+        x = opset13.fake_quantize(x, low, high, low, high, 256)
+        whole = np.random.default_rng(0).integers(-127, 128, (16, channels, 3, 3)).astype(np.int8)
+        weights = opset13.convert(opset13.constant(whole), np.float32)
+        weights = opset13.multiply(weights, np.float32(0.01))
+        x = opset13.convolution(x, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+    x = opset13.reduce_mean(x, np.array([2, 3]))
+    logits = opset13.matmul(x, np.ones((16, len(CLASSES)), np.float32), False, False)
+    return openvino.Model([opset13.softmax(logits, 1)], [patch])

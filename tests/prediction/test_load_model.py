@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h2g.engines.openvino_engine import has_bfloat16
+from h2g.errors import H2GError, ModelError, RunError, WrongUseError
+from h2g.folders.bundle import CARD_FILE
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, start_run
+from h2g.hardware import has_onnxruntime_gpu
+from h2g.prediction.load_model import load_model
+from h2g.recipes.reading import validate_recipe
+from tests.engines.small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
+
+FORMAT_OF_ENGINE = {"onnxruntime": "onnx", "openvino": "openvino", "tflite": "tflite"}
+
+
+def run_folder(folder: Path) -> Run:
+    """A run whose networks are a name only."""
+    (folder / "a.tiff").touch()
+    (folder / "a.geojson").touch()
+    (folder / "cohort.csv").write_text("slide,annotation,split\na.tiff,a.geojson,train\n")
+    recipe = validate_recipe({"name": "named", "description": "no more"}, source="named")
+    run = start_run(folder / "run", read_cohort(folder / "cohort.csv"), recipe)
+    run.stage_folder("patch").mkdir()
+    run.model_file("patch").write_text("weights")
+    return run
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "tflite"])
+def test_a_bundle_by_each_engine(
+    small_bundle: Path, small_networks: SmallNetworks, engine: str
+) -> None:
+    model = load_model(small_bundle, engine=engine, device="CPU")
+    assert (model.recipe, model.class_names) == ("small", CLASSES)
+    assert model.preprocessing == PREPROCESSING
+    assert (model.engine, model.precision) == (engine, "float32")
+    opened = model.open_engine(4)
+    assert (opened.name, opened.device, opened.precision) == (engine, "CPU", "float32")
+    assert opened.has_refinement
+    found = opened.classify(small_networks.patches)
+    np.testing.assert_allclose(found, small_networks.expected, atol=1e-4)
+    refined = opened.refine(*small_networks.fields[0])
+    np.testing.assert_allclose(refined, small_networks.expected_fields[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("formats", "engine", "files"),
+    [
+        (("tflite", "onnx", "openvino", "fast"), "openvino", ["patch.bin", "patch.xml"]),
+        (("tflite", "onnx"), "openvino", ["patch.onnx"]),
+        (("tflite", "fast"), "tflite", ["patch.tflite"]),
+    ],
+)
+@pytest.mark.skipif(has_onnxruntime_gpu(), reason="the GPU comes first")
+def test_the_fastest_engine_that_there_are_files_for(
+    small_networks: SmallNetworks, tmp_path: Path, formats: tuple, engine: str, files: list[str]
+) -> None:
+    bundle = write_bundle(tmp_path / "b", small_networks, formats=formats, stages=("patch",))
+    model = load_model(bundle)
+    assert model.engine == engine
+    assert sorted(model.sha256) == files
+    opened = model.open_engine(16)
+    assert (opened.name, opened.device, opened.has_refinement) == (engine, "CPU", False)
+
+
+@pytest.mark.parametrize("engine", sorted(FORMAT_OF_ENGINE))
+def test_an_engine_without_files(
+    small_networks: SmallNetworks, tmp_path: Path, engine: str
+) -> None:
+    bundle = write_bundle(tmp_path / "b", small_networks, formats=("fast",), stages=("patch",))
+    add = f"h2g export RUN --format {FORMAT_OF_ENGINE[engine]} --out {bundle}"
+    with pytest.raises(WrongUseError, match="holds fast float32. Add it: ") as caught:
+        load_model(bundle, engine=engine)
+    assert add in str(caught.value)
+    with pytest.raises(WrongUseError, match="pipelines for FAST alone. Give --engine fast"):
+        load_model(bundle)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"engine": "keras"}, "--engine keras runs run folders"),
+        ({"engine": "tflite", "precision": "bfloat16"}, "tflite computes in float32 or float16"),
+        ({"engine": "fast", "precision": "int8"}, "fast computes in float32, not in int8"),
+        ({"engine": "fast", "device": "GPU"}, "FAST chooses its devices itself"),
+        ({"precision": "int8"}, "needs openvino int8 or onnx int8; this bundle holds onnx float32"),
+        ({"precision": "float16"}, "--format openvino --precision float16 --out"),
+        ({"engine": "onnxruntime", "precision": "int8"}, "--format onnx --precision int8 --out"),
+        ({"engine": "tflite", "device": "GPU"}, "LiteRT runs on the CPU here, not on a GPU"),
+    ],
+)
+def test_what_a_bundle_cannot_do(small_bundle: Path, options: dict, sentence: str) -> None:
+    with pytest.raises(WrongUseError, match=sentence):
+        load_model(small_bundle, **options)
+
+
+def test_fast_is_known_but_runs_no_patches(small_bundle: Path) -> None:
+    model = load_model(small_bundle, engine="fast")
+    assert model.engine == "fast"
+    assert sorted(model.sha256) == ["fast/patch.onnx", "fast/refinement.onnx"]
+    with pytest.raises(WrongUseError, match="whole slides"):
+        model.open_engine(16)
+
+
+@pytest.mark.skipif(not has_bfloat16("CPU"), reason="this CPU does not compute in bfloat16")
+def test_predictions_of_two_precisions_do_not_mix(small_bundle: Path) -> None:
+    exact, rounded = load_model(small_bundle), load_model(small_bundle, precision="bfloat16")
+    assert rounded.engine == "openvino"
+    assert rounded.open_engine(16).precision == "bfloat16"
+    assert exact.sha256 == rounded.sha256
+    assert exact.identity != rounded.identity
+    assert exact.identity == load_model(small_bundle).identity
+
+
+def test_files_that_changed_or_are_missing(small_networks: SmallNetworks, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", small_networks)
+    with (bundle / "patch.onnx").open("ab") as file:
+        file.write(b"0")
+    (bundle / "refinement.tflite").unlink()
+    load_model(bundle, engine="openvino", device="CPU")
+    with pytest.raises(ModelError, match="patch.onnx: changed since it was exported"):
+        load_model(bundle, engine="onnxruntime", device="CPU")
+    with pytest.raises(ModelError, match="refinement.tflite: .*is missing"):
+        load_model(bundle, engine="tflite")
+
+
+def test_a_bundle_without_patch_network(small_networks: SmallNetworks, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", small_networks, stages=("refinement",))
+    with pytest.raises(ModelError, match="holds no patch network, so it cannot segment slides"):
+        load_model(bundle)
+
+
+def test_a_card_that_cannot_be_read(small_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_bundle, tmp_path / "b")
+    card = json.loads((tmp_path / "b" / CARD_FILE).read_text())
+    (tmp_path / "b" / CARD_FILE).write_text(json.dumps({**card, "card_version": 99}))
+    with pytest.raises(ModelError, match="card version 99"):
+        load_model(tmp_path / "b")
+    (tmp_path / "b" / CARD_FILE).write_text("{")
+    with pytest.raises(ModelError, match="not valid JSON"):
+        load_model(tmp_path / "b")
+
+
+def test_a_run_without_its_slides(tmp_path: Path) -> None:
+    run = run_folder(tmp_path)
+    (tmp_path / "a.tiff").unlink()
+    model = load_model(run.path)
+    assert (model.recipe, model.engine, model.precision) == ("named", "keras", "float32")
+    assert sorted(model.sha256) == ["patch/model.keras"]
+    assert model.identity == load_model(run.path, engine="keras", device="CPU").identity
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"engine": "onnxruntime"}, "--format onnx --out BUNDLE"),
+        ({"engine": "fast"}, "--format fast --out BUNDLE"),
+        ({"precision": "bfloat16"}, "--format openvino --out BUNDLE"),
+        ({"precision": "int8"}, "--format openvino --precision int8 --out BUNDLE"),
+    ],
+)
+def test_what_a_run_cannot_do(tmp_path: Path, options: dict, sentence: str) -> None:
+    run = run_folder(tmp_path)
+    with pytest.raises(WrongUseError, match=f"h2g export {run.path} {sentence}"):
+        load_model(run.path, **options)
+
+
+def test_places_that_are_no_models(small_bundle: Path, tmp_path: Path) -> None:
+    run = run_folder(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "network.onnx").touch()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    sentences = {
+        tmp_path / "gone": "gone: there is no such folder. Give a run folder",
+        tmp_path / "empty": "empty: this folder is empty. Give a run folder",
+        tmp_path / "other": "other: not a model. Give a run folder",
+        tmp_path / "notes.txt": "notes.txt: this is a file. Give a run folder",
+        tmp_path / "network.onnx": "network.onnx: a file alone does not say its classes",
+        tmp_path: f"not a model, but {run.path} in it is one",
+        small_bundle / "patch.onnx": f"this is a file of a model; give the folder: {small_bundle}.",
+        small_bundle / "fast" / "patch.onnx": f"give the folder: {small_bundle}.",
+        run.model_file("patch"): f"give the folder: {run.path}.",
+    }
+    for path, sentence in sentences.items():
+        with pytest.raises(RunError) as caught:
+            load_model(path)
+        assert sentence in str(caught.value)
+        assert isinstance(caught.value, H2GError)
