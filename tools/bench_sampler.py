@@ -45,7 +45,7 @@ from h2g.phantom import generate_cohort
 from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.reading import load_recipe
 from h2g.slides.pool import CACHE_BYTES
-from h2g.slides.reading import SlidePool, read_patch
+from h2g.slides.reading import SlidePool
 from h2g.stages.patch.train_patch import labelled_slides
 from h2g.stages.prepare.prepare_run import prepare_run
 
@@ -156,7 +156,7 @@ def from_generator(work: Work) -> Speed:
             slide = work.slides[number]
             x, y = slide.xy_level0[patch]
             with pool.lease(slide.path, slide.mpp) as reader:
-                pixels = read_patch(reader, slide.plan, (int(x), int(y)))
+                pixels = slide.plan.read(reader, (int(x), int(y)))
             yield pixels, slide.labels[patch]
 
     size = work.slides[0].plan.size_px

@@ -46,6 +46,20 @@ class Drawing:
             _draw(labels, label, edges, start)
         return labels
 
+    def window(self, *, left: float, top: float, size_px: tuple[int, int]) -> np.ndarray:
+        """A part of the raster as (height, width) uint8 labels; it may reach beyond the raster.
+
+        Args:
+            left, top: where it starts, in pixels of the raster and fractions of them.
+            size_px: (width, height).
+        """
+        width, height = size_px
+        labels = np.zeros((height, width), dtype=np.uint8)
+        for label, edges in enumerate(self.edges, start=1):
+            near = edges[(edges[:, 1] < top + height) & (edges[:, 2] > top)]
+            _draw(labels, label, near - np.array([left, top, top, 0.0, 0.0]), 0)
+        return labels
+
 
 def drawing(
     annotated: AnnotatedRegions,

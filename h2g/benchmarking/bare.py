@@ -23,8 +23,9 @@ from h2g.results.outputs import SlideFiles, write_outputs
 from h2g.results.slide_state import Seconds, Segmented, SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Slide, open_slide, read_low_resolution
-from h2g.slides.tissue_patches import Located, locate_patches, read_cell
+from h2g.slides.tissue_patches import Located, locate_patches
 from h2g.stages.chain import NETWORKS
+from h2g.stages.patch.classify import Cells
 
 # Decoded together, then classified together: neither warms the caches for the other's clock.
 CHUNK_PATCHES = 512
@@ -96,7 +97,7 @@ def measure_bare(settings: RowSettings) -> BareCost:
                 raise SlideError(f"{settings.slide.name}: {reason}")
             plane = read_low_resolution(slide, model.preprocessing.low_resolution)
         heatmap, decode, inference = _classify(
-            slide, located, networks.pop(patch), len(model.class_names), settings.batch_size
+            slide, located, networks.pop(patch), settings.batch_size
         )
     state = SlideState(plane, model.class_names, located, heatmap=heatmap)
     _apply(state, networks)  # the first call builds what a network needs
@@ -125,26 +126,25 @@ def _apply(state: SlideState, networks: dict[str, Network]) -> SlideState:
 
 
 def _classify(
-    slide: Slide, located: Located, network: Network, class_count: int, batch_size: int
+    slide: Slide, located: Located, network: Network, batch_size: int
 ) -> tuple[Heatmap, Clock, Clock]:
     """The heatmap, and the clocks of decoding and of inference."""
     decode, inference = Clock(), Clock()
-    grid, info = located.grid, located.info
-    side = grid.plan.size_px
+    plan, info = located.plan, located.info
+    side = plan.size_px
     for _ in range(2):
         network.run({PATCH_INPUT: np.zeros((batch_size, side, side, 3), np.uint8)})
-    values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
+    filled = Cells(plan)
     for cells in _chunks(located.cells, CHUNK_PATCHES):
         with decode:
-            patches = np.stack([read_cell(slide, grid, cell) for cell in cells])
+            patches = np.stack([plan.read_cell(slide, cell) for cell in cells])
         feeds = ({PATCH_INPUT: batch} for batch in _chunks(patches, batch_size))
         batches = zip(_chunks(cells, batch_size), feeds, strict=True)
         with inference:
             found = list(network.run_each(batches))
         for at, probabilities in found:
-            values[at[:, 0], at[:, 1]] = probabilities
-    heatmap = Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
-    return heatmap, decode, inference
+            filled.put(at, probabilities)
+    return filled.heatmap(info), decode, inference
 
 
 def _chunks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -33,8 +33,7 @@ def augment_patches(
     Returns:
         (B, S, S, 3) float32 in [0, 1].
     """
-    size = tf.shape(pixels)[0]
-    numbers = tf.unstack(random_numbers(seed, RandomStream.PATCH_AUGMENTATION, batch, [9, size]))
+    numbers = _patch_numbers(batch, tf.shape(pixels)[0], seed)
     flips, (turned, turn, coloured, hue, saturation, lit, light) = numbers[:2], numbers[2:]
     moves = _moves(flips, turned, turn, flip=settings.flip, rotate=settings.rotate)
     shifted = tf.cast(coloured < settings.colour, tf.float32) / 255
@@ -52,6 +51,20 @@ def augment_patches(
     else:
         images = shift_brightness(pixels, brightness)
     return _shift_stain(images, batch, seed=seed, settings=settings) if settings.lab else images
+
+
+def move_masks(
+    masks: tf.Tensor, batch: tf.Tensor, *, seed: int, settings: PatchAugmentation
+) -> tf.Tensor:
+    """(B, S, S) labels flipped and rotated as ``augment_patches`` does it with their patches."""
+    numbers = _patch_numbers(batch, tf.shape(masks)[0], seed)
+    moves = _moves(numbers[:2], *numbers[2:4], flip=settings.flip, rotate=settings.rotate)
+    return move(masks[..., None], *moves)[..., 0]
+
+
+def _patch_numbers(batch: tf.Tensor, size: tf.Tensor, seed: int) -> list[tf.Tensor]:
+    """Nine (B,) random numbers for each patch."""
+    return tf.unstack(random_numbers(seed, RandomStream.PATCH_AUGMENTATION, batch, [9, size]))
 
 
 def _shift_stain(

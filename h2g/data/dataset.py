@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from h2g.data.augmentation import augment_patches
+from h2g.data.augmentation import augment_patches, move_masks
 from h2g.data.patch_source import PatchSource
 from h2g.models.deployment import scale_image
 from h2g.recipes.patch import PatchAugmentation
@@ -32,7 +32,8 @@ def patch_dataset(
     ``source.raising_failure()``.
 
     Returns:
-        Pairs of (B, S, S, 3) float32 RGB in [0, 1] and (B, C) float32 one-hot labels; with
+        Pairs of (B, S, S, 3) float32 RGB in [0, 1] and (B, C) float32 one-hot labels, or
+        (B, S, S, C) of a source with masks, which move with their patches; with
         ``weigh`` the samples' (B,) float32 weights come third.
     """
     settings = source.settings
@@ -44,6 +45,8 @@ def patch_dataset(
             images = scale_image(pixels)
         else:
             images = augment_patches(pixels, number, seed=settings.seed, settings=augmentation)
+            if labels.shape.rank == 3:
+                labels = move_masks(labels, number, seed=settings.seed, settings=augmentation)
         return images, tf.one_hot(labels, settings.class_count), *weights
 
     batches = raw_patch_dataset(source)
@@ -55,7 +58,7 @@ def patch_dataset(
 
 
 def raw_patch_dataset(source: PatchSource) -> tf.data.Dataset:
-    """Batches as they are read: (B, S, S, 3) uint8, (B,) int32 labels, the batch's number."""
+    """Batches as they are read: (B, S, S, 3) uint8, int32 labels, the batch's number."""
     settings = source.settings
 
     def read(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -63,7 +66,7 @@ def raw_patch_dataset(source: PatchSource) -> tf.data.Dataset:
         types = (tf.uint8, tf.int32)
         pixels, labels = tf.numpy_function(source.serve, [number], types, stateful=False)
         pixels.set_shape((settings.batch_size, source.size_px, source.size_px, 3))
-        labels.set_shape((settings.batch_size,))
+        labels.set_shape(source.truth_shape)
         return pixels, labels, number
 
     return numbers_from(settings.first_batch, settings.workers).map(

@@ -8,7 +8,7 @@ import numpy as np
 
 from h2g.annotations.raster import Drawing, drawing
 from h2g.annotations.regions import AnnotatedRegions
-from h2g.slides.grid import PatchGrid
+from h2g.slides.reading import PatchPlan
 
 DISCARDED = -1
 CELL_PX = 32  # raster pixels along a cell's side: a share is known to about 1 in 1,000
@@ -16,24 +16,24 @@ BAND_PX = 64_000_000  # raster pixels drawn at once
 
 
 def class_shares(
-    grid: PatchGrid, annotated: AnnotatedRegions, class_names: Sequence[str]
+    plan: PatchPlan, annotated: AnnotatedRegions, class_names: Sequence[str]
 ) -> np.ndarray:
     """How much of every cell is of every class, (rows, cols, C - 1) float32 without background.
 
     The regions are drawn over the whole grid, a whole number of raster pixels a cell, some rows
     of cells at a time: a share is then a plain mean.
     """
-    step, size_px = grid.plan.step_level0, (grid.cols * CELL_PX, grid.rows * CELL_PX)
+    step, size_px = plan.step_level0, (plan.cols * CELL_PX, plan.rows * CELL_PX)
     regions = drawing(
         annotated,
         class_names,
-        field_level0=(grid.cols * step, grid.rows * step),
+        field_level0=(plan.cols * step, plan.rows * step),
         size_px=size_px,
     )
-    shares = np.zeros((grid.rows, grid.cols, len(class_names) - 1), dtype=np.float32)
+    shares = np.zeros((plan.rows, plan.cols, len(class_names) - 1), dtype=np.float32)
     band = max(1, BAND_PX // (CELL_PX * size_px[0]))
-    for row in range(0, grid.rows, band):
-        rows = min(band, grid.rows - row)
+    for row in range(0, plan.rows, band):
+        rows = min(band, plan.rows - row)
         shares[row : row + rows] = _band_shares(regions, row, rows, shares.shape[2])
     return shares
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 
 from h2g.errors import RunError
 from h2g.files import replacing
-from h2g.slides.grid import PatchGrid
+from h2g.slides.patches import plan_of
 from h2g.slides.reading import PatchPlan
 
 METADATA_KEY = b"h2g.patches"
@@ -33,20 +32,16 @@ class PatchIndex:
 
     Attributes:
         name: of the slide.
-        table: a row a patch: ``x_level0, y_level0`` (its corner), ``row, col`` (its cell),
+        table: one row per patch: ``x_level0, y_level0`` (its corner), ``row, col`` (its cell),
             ``tissue`` (share) and ``label`` (0 is background).
-        grid: the cells, and how their patches are read.
+        plan: the cells, and how their patches are read.
         class_names: background first.
     """
 
     name: str
     table: pd.DataFrame
-    grid: PatchGrid
+    plan: PatchPlan
     class_names: tuple[str, ...]
-
-    @property
-    def plan(self) -> PatchPlan:
-        return self.grid.plan
 
     def counts(self) -> dict[str, int]:
         """Patches of each class."""
@@ -58,9 +53,7 @@ def write_patch_index(index: PatchIndex, path: Path) -> None:
     about = {
         "name": index.name,
         "class_names": index.class_names,
-        "rows": index.grid.rows,
-        "cols": index.grid.cols,
-        "field_level0": index.grid.field_level0,
+        "kind": type(index.plan).__name__,
         "plan": asdict(index.plan),
     }
     table = pa.Table.from_pandas(index.table.astype(TYPES), preserve_index=False)
@@ -80,22 +73,11 @@ def read_patch_index(path: Path) -> PatchIndex:
     try:
         table = pq.read_table(path)
         about = json.loads(table.schema.metadata[METADATA_KEY])
-        width, height = about["field_level0"]
-        grid = PatchGrid(
-            plan=_read_plan(about["plan"]),
-            rows=about["rows"],
-            cols=about["cols"],
-            field_level0=(width, height),
-        )
+        plan = plan_of(about["kind"], about["plan"])
         frame = table.to_pandas()[list(TYPES)].astype(TYPES)
-        return PatchIndex(about["name"], frame, grid, tuple(about["class_names"]))
+        return PatchIndex(about["name"], frame, plan, tuple(about["class_names"]))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path}: not a patch index that h2g wrote, or damaged ({error}). Delete it and run "
             "'h2g prepare' again."
         ) from error
-
-
-def _read_plan(values: dict[str, Any]) -> PatchPlan:
-    x, y = values.get("spacing_mm", (0.0, 0.0))
-    return PatchPlan(**{**values, "spacing_mm": (x, y)})

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from h2g.data.masks import Masks
 from h2g.data.patch_index import read_patch_index
 from h2g.data.sampler import LEVELS, Draw, Node, SlidePatches, build_tree, draw, without_slide
 from h2g.data.source import Source
-from h2g.errors import RunError, SlideError, TrainingError
+from h2g.errors import AnnotationError, H2GError, RunError, SlideError, TrainingError
 from h2g.folders.cohort import Split
 from h2g.folders.run import Run
-from h2g.slides.reading import SlidePool, read_patch
+from h2g.slides.reading import SlidePool
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,12 @@ class PatchSource(Source):
         slides: Sequence[SlidePatches],
         settings: BatchSettings,
         order: Sequence[str] = LEVELS,
+        masks: Masks | None = None,
     ) -> None:
+        """
+        Args:
+            masks: draws the truth of a patch, where it is more than the patch's label.
+        """
         tree = build_tree(slides, order)
         if tree is None:
             raise TrainingError("There is no patch to draw: the slides have no labelled patches.")
@@ -70,12 +76,13 @@ class PatchSource(Source):
         self.settings = settings
         self.size_px = sizes.pop()
         self._slides = tuple(slides)
+        self._masks = masks
         self._pool = SlidePool(max_open=settings.max_open)
         self._tree = tree
         self._left = {number for number, slide in enumerate(slides) if len(slide.labels)}
 
     def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch ``number``: (B, S, S, 3) uint8 pixels and (B,) int32 labels.
+        """Batch ``number``: (B, S, S, 3) uint8 pixels, and (B,) or with masks (B, S, S) int32 labels.
 
         Raises:
             TrainingError: no slide is left that can be read, or none with one of the classes.
@@ -83,7 +90,7 @@ class PatchSource(Source):
         while True:
             draws = self.draws(number)
             with contextlib.suppress(_SlideDroppedError):
-                return self._pixels(draws), self._labels(draws)
+                return self._pixels(draws), self._truth(draws)
 
     def draws(self, number: int) -> list[Draw]:
         """What batch ``number`` consists of, as long as no further slide is dropped."""
@@ -97,6 +104,24 @@ class PatchSource(Source):
     def close(self) -> None:
         super().close()
         self._pool.close()
+
+    @property
+    def truth_shape(self) -> tuple[int, ...]:
+        """Of one batch: (B,), or with masks (B, S, S)."""
+        sides = () if self._masks is None else (self.size_px, self.size_px)
+        return (self.settings.batch_size, *sides)
+
+    def _truth(self, draws: list[Draw]) -> np.ndarray:
+        if self._masks is None:
+            return self._labels(draws)
+        truth = np.empty((len(draws), self.size_px, self.size_px), np.int32)
+        for place, item in enumerate(draws):
+            try:
+                truth[place] = self._masks.draw(self._slides[item.slide], item.patch)
+            except (SlideError, AnnotationError) as error:
+                self._drop(item.slide, error)
+                raise _SlideDroppedError from error
+        return truth
 
     def _labels(self, draws: list[Draw]) -> np.ndarray:
         return np.array([self._slides[d.slide].labels[d.patch] for d in draws], np.int32)
@@ -112,13 +137,13 @@ class PatchSource(Source):
                 with self._pool.lease(slide.path, slide.mpp) as reader:
                     for place, patch in patches:
                         x, y = slide.xy_level0[patch]
-                        pixels[place] = read_patch(reader, slide.plan, (int(x), int(y)))
+                        pixels[place] = slide.plan.read(reader, (int(x), int(y)))
             except SlideError as error:
                 self._drop(number, error)
                 raise _SlideDroppedError from error
         return pixels
 
-    def _drop(self, number: int, error: SlideError) -> None:
+    def _drop(self, number: int, error: H2GError) -> None:
         with self._lock:
             if number not in self._left or self.failure is not None:
                 return  # another thread met it first

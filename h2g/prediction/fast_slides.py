@@ -27,6 +27,7 @@ from h2g.prediction.loaded_model import LoadedModel
 from h2g.recipes.preprocessing import PatchSettings
 from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
 from h2g.slides.fast_levels import is_too_small, misplaced_level
+from h2g.slides.fast_patches import FastPatches
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.planes import LARGEST_PLANE_PX
 from h2g.slides.reading import Plane, SlidePool, open_slide, read_low_resolution
@@ -145,7 +146,7 @@ class FastSegmenter:
 
 def _refuse_what_4_9_misreads(located: Located) -> None:
     """SlideError for slides that FAST 4.9 reads wrongly, or waits on for ever."""
-    info, plan = located.info, located.grid.plan
+    info, plan = located.info, located.plan
     other = "Use another engine, or a bundle for FAST 4.15."
     if info.mpp_source == "objective power":
         raise SlideError(
@@ -171,7 +172,7 @@ def _refuse_what_4_9_misreads(located: Located) -> None:
 
 
 def _warn_of_scale(located: Located, settings: PatchSettings) -> None:
-    mpp = located.grid.plan.mpp
+    mpp = located.plan.mpp
     if abs(mpp / settings.mpp - 1) > settings.tolerance:
         logger.warning(
             "%s: FAST goes by the objective (%gx), so patches have %.3g um/px; the model was "
@@ -243,16 +244,16 @@ def read_tensor(prefix: Path, what: str, name: str) -> np.ndarray:
 
 
 def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
-    grid, info = located.grid, located.info
-    if grid.plan.rule == "fast-4.9":
+    plan, info = located.plan, located.info
+    if isinstance(plan, FastPatches) and plan.fast_version == "4.9":
         # Its heatmaps of resampled patches have empty cells beyond the slide (fast_patches).
-        values = values[: grid.rows, : grid.cols]
-    if values.shape != (grid.rows, grid.cols, class_count):
+        values = values[: plan.rows, : plan.cols]
+    if values.shape != (plan.rows, plan.cols, class_count):
         raise SlideError(
             f"{info.path.name}: FAST's heatmap has the shape {values.shape}, not "
-            f"{(grid.rows, grid.cols, class_count)}; this bundle is for another FAST."
+            f"{(plan.rows, plan.cols, class_count)}; this bundle is for another FAST."
         )
-    return Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
+    return Heatmap(values, plan.step_level0, info.known_mpp, info.field_level0)
 
 
 def _seconds(total: float, card: Card) -> Seconds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from h2g.recipes.base import Frozen, Options, Positive, Share
 from h2g.recipes.training import TrainingSettings
@@ -60,6 +60,10 @@ class PatchStage(TrainingSettings):
     """Weights that training starts from: imagenet, none or a file."""
     validation_steps: int = 200
     """Batches that validate an epoch."""
+    answer: Literal["class", "mask"] = "class"
+    """What the network answers: the class of a patch, or of each of its pixels."""
+    cells: Annotated[int, Field(ge=1)] = 1
+    """Cells of the heatmap along a patch's side: means over the pixels of a mask."""
     loss: Literal["crossentropy", "cwce", "cwce-literal", "cwce-per-class"] = "crossentropy"
     """Loss; the cwce ones need the section clustering."""
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
@@ -70,6 +74,23 @@ class PatchStage(TrainingSettings):
     """Random changes of a patch."""
     workers: Annotated[int, Field(ge=1)] = 8
     """Threads that read patches."""
+
+    @model_validator(mode="after")
+    def _cells_of_masks(self) -> PatchStage:
+        if self.answer == "mask":
+            weighted = [self.class_weights != "none" and "class_weights", self.loss]
+            other = [each for each in weighted if each and each != "crossentropy"]
+            if other:
+                raise ValueError(
+                    f"{other[0]} weighs whole patches, and a network with answer mask is trained "
+                    "on pixels; leave it out"
+                )
+        elif self.cells > 1:
+            raise ValueError(
+                f"cells {self.cells}: a network with answer class gives one cell per patch; set "
+                "answer: mask with a network for it ('h2g models' lists them)"
+            )
+        return self
 
     @property
     def is_cluster_guided(self) -> bool:

@@ -56,6 +56,27 @@ class PatchSettings(Frozen):
     """Levels within this share of mpp are read without resampling."""
     min_tissue: Share = 0.25
     """A patch is kept when its share of tissue is above this one."""
+    margin_px: Annotated[int, Field(ge=0)] = 0
+    """On each side of a patch, what only gives context: patches then overlap by twice as much."""
+
+    @model_validator(mode="after")
+    def _more_than_margins(self) -> PatchSettings:
+        if self.step_px <= 0:
+            raise ValueError(
+                f"margin_px {self.margin_px} on both sides leaves nothing of size_px {self.size_px}"
+            )
+        return self
+
+    @property
+    def step_px(self) -> int:
+        """The patch without its margins."""
+        return self.size_px - 2 * self.margin_px
+
+    @property
+    def fast_version(self) -> FastName | None:
+        """The versions of FAST that cut patches in this way (h2g.fast_versions)."""
+        names: dict[PatchRule, FastName] = {"fast-4.9": "4.9", "fast-4.15": "4.15"}
+        return names.get(self.rule)
 
 
 class LowResolutionSettings(Frozen):
@@ -94,8 +115,7 @@ class Preprocessing(Frozen):
     @property
     def fast_version(self) -> FastName | None:
         """The versions of FAST that choose patches in this way (h2g.fast_versions)."""
-        names: dict[PatchRule, FastName] = {"fast-4.9": "4.9", "fast-4.15": "4.15"}
-        return names.get(self.patch.rule)
+        return self.patch.fast_version
 
 
 def with_fast_named(section: Any) -> Any:

@@ -62,6 +62,16 @@ class Recipe(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _whole_cells(self) -> Recipe:
+        step = self.preprocessing.patch.step_px
+        if self.patch is not None and step % self.patch.cells:
+            raise ValueError(
+                f"patch.cells {self.patch.cells} does not divide the {step} px of a patch without "
+                "its margins"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _clusters_before_their_loss(self) -> Recipe:
         if self.patch is None or not self.patch.is_cluster_guided:
             return self

@@ -85,8 +85,8 @@ def outline(slide: Segmented) -> AnnotatedRegions:
 
 def _write_patches(slide: Segmented, path: Path) -> None:
     """wsinfer's patch table: squares in level-0 pixels with their class probabilities."""
-    grid, heatmap = slide.located.grid, _heatmap(slide)
-    side = round(grid.plan.step_level0)
+    plan, heatmap = slide.located.plan, _heatmap(slide)
+    side, margin = round(plan.step_level0), round(plan.margin_level0)
     header = ["minx", "miny", "width", "height", *(f"prob_{name}" for name in slide.class_names)]
     with (
         replacing(path) as temporary,
@@ -95,8 +95,10 @@ def _write_patches(slide: Segmented, path: Path) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         for row, col in slide.located.cells.tolist():
-            probabilities = (f"{value:.6g}" for value in heatmap.values[row, col])
-            writer.writerow([*grid.xy_level0(row, col), side, side, *probabilities])
+            x, y = plan.xy_level0(row, col)
+            means = heatmap.of_patch(row, col, plan).mean(axis=(0, 1))
+            probabilities = (f"{value:.6g}" for value in means)
+            writer.writerow([x + margin, y + margin, side, side, *probabilities])
 
 
 def _heatmap(slide: Segmented) -> Heatmap:

@@ -15,16 +15,19 @@ Both test tissue in the same way.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from h2g.errors import SlideError
+from h2g.fast_versions import FastName
 from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.fast_levels import fast_level_count, first_pixel
 from h2g.slides.info import SlideInfo
-from h2g.slides.plan import PatchPlan
+from h2g.slides.patch_plan import PatchPlan
 from h2g.slides.slide import Slide
+from h2g.slides.tissue import TissueMask
 
 WHITE = 255
 # Products of sizes and factors that are whole numbers may come out just below.
@@ -35,13 +38,79 @@ CUT = 1e-4
 PIXELS_A_CELL = 32
 
 
-def plan_fast_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
+@dataclass(frozen=True)
+class FastPatches(PatchPlan):
+    """Patches as a version of FAST cuts them; cells with at least the share of tissue are kept.
+
+    Attributes:
+        fast_version: whose rules these are.
+        factor: pixels of the level per pixel of the patch.
+        level_size_px: (width, height) of the level.
+        spacing_mm: mm per level-0 pixel, along x and y.
+    """
+
+    fast_version: FastName = "4.9"
+    factor: float = 1.0
+    level_size_px: tuple[int, int] = (0, 0)
+    spacing_mm: tuple[float, float] = (0.0, 0.0)
+
+    def xy_level0(self, row: int, col: int) -> tuple[int, int]:
+        return self._origin_level0(col), self._origin_level0(row)
+
+    def read(self, slide: Slide, xy_level0: tuple[int, int]) -> np.ndarray:
+        width, height = (
+            min(self.read_px, self._left_of(start, level_px))
+            for start, level_px in zip(xy_level0, self.level_size_px, strict=True)
+        )
+        if self.fast_version == "4.9":
+            xy_level0 = self._without_first_pixel(xy_level0)
+        patch = slide.read_level(level=self.level, xy_level0=xy_level0, size_px=(width, height))
+        if (width, height) != (self.read_px, self.read_px):
+            inside, patch = patch, np.full((self.read_px, self.read_px, 3), WHITE, np.uint8)
+            patch[:height, :width] = inside
+        if self.read_px == self.size_px:
+            return patch
+        size_px = (self.size_px, self.size_px)
+        resized = cv2.resize(patch.astype(np.float32), size_px, interpolation=cv2.INTER_LINEAR)
+        return (resized + CUT).astype(np.uint8)
+
+    def tissue_cells(self, tissue: TissueMask, min_tissue: float) -> np.ndarray:
+        """Counted in whole pixels of the mask, which is the coarsest level."""
+        mask, (level_width, level_height) = tissue.mask, self.level_size_px
+        to_mask = _PixelsOfMask(self, mask.shape[1], self.field_level0[0])
+        left, right = to_mask.spans(self.cols, level_width, axis=0)
+        top, bottom = to_mask.spans(self.rows, level_height, axis=1)
+        sizes = np.outer(bottom - top, right - left)
+        integral = cv2.integral(mask.astype(np.uint8))
+        left, right = (np.minimum(edges, mask.shape[1]) for edges in (left, right))
+        top, bottom = (np.minimum(edges, mask.shape[0]) for edges in (top, bottom))
+        in_rows = integral[bottom] - integral[top]
+        counts = in_rows[:, right] - in_rows[:, left]
+        return counts >= min_tissue * sizes
+
+    def _origin_level0(self, number: int) -> int:
+        """Where the patch of a column or row starts."""
+        return math.floor(number * self.size_px * self.factor + EDGE) * round(self.downsample)
+
+    def _left_of(self, start_level0: int, level_px: int) -> int:
+        """Whole pixels of the level from a patch's start to the end, one at least."""
+        step_px = self.size_px * self.factor
+        number = round(start_level0 / self.downsample / step_px)
+        return max(1, math.floor(level_px - number * step_px + EDGE))
+
+    def _without_first_pixel(self, xy_level0: tuple[int, int]) -> tuple[int, int]:
+        """Where FAST 4.9 reads what starts at a position."""
+        x, y = (start or first_pixel(self.level) * round(self.downsample) for start in xy_level0)
+        return x, y
+
+
+def plan_fast_patches(info: SlideInfo, settings: PatchSettings, version: FastName) -> FastPatches:
     """From which level patches are read, and how many.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
     """
-    is_4_9 = settings.rule == "fast-4.9"
+    is_4_9 = version == "4.9"
     level, factor = (_by_exact_mpp if is_4_9 else _by_objective)(info, settings)
     downsample = round(_scale(info, level))
     step_level0 = settings.size_px * factor * downsample
@@ -52,84 +121,21 @@ def plan_fast_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
         cols, rows = (
             _cells_over(side, size_px=settings.size_px, factor=factor) for side in (width, height)
         )
-    return PatchPlan(
+    return FastPatches(
         level=level,
         read_px=int(settings.size_px * factor + EDGE),
         size_px=settings.size_px,
         mpp=step_level0 * info.known_mpp / settings.size_px,
         step_level0=step_level0,
         downsample=downsample,
-        rule=settings.rule,
-        factor=factor,
-        level_width=width,
-        level_height=height,
-        cols=cols,
         rows=rows,
+        cols=cols,
+        field_level0=info.field_level0,
+        fast_version=version,
+        factor=factor,
+        level_size_px=(width, height),
         spacing_mm=_spacing_mm(info),
     )
-
-
-def fast_origin_level0(plan: PatchPlan, number: int) -> int:
-    """Where the patch of a column or row starts."""
-    return math.floor(number * plan.size_px * plan.factor + EDGE) * round(plan.downsample)
-
-
-def read_fast_patch(slide: Slide, plan: PatchPlan, xy_level0: tuple[int, int]) -> np.ndarray:
-    """(size_px, size_px, 3) uint8; what lies beyond the slide is white."""
-    width, height = (
-        min(plan.read_px, _left_of(plan, start, level_px))
-        for start, level_px in zip(xy_level0, (plan.level_width, plan.level_height), strict=True)
-    )
-    if plan.rule == "fast-4.9":
-        xy_level0 = _without_first_pixel(plan, xy_level0)
-    patch = slide.read_level(level=plan.level, xy_level0=xy_level0, size_px=(width, height))
-    if (width, height) != (plan.read_px, plan.read_px):
-        inside, patch = patch, np.full((plan.read_px, plan.read_px, 3), WHITE, np.uint8)
-        patch[:height, :width] = inside
-    if plan.read_px == plan.size_px:
-        return patch
-    size_px = (plan.size_px, plan.size_px)
-    resized = cv2.resize(patch.astype(np.float32), size_px, interpolation=cv2.INTER_LINEAR)
-    return (resized + CUT).astype(np.uint8)
-
-
-def fast_tissue_cells(
-    plan: PatchPlan,
-    mask: np.ndarray,
-    *,
-    field_width_level0: int,
-    min_tissue: float,
-) -> np.ndarray:
-    """Which cells hold at least ``min_tissue`` tissue, counted in whole pixels of the mask.
-
-    Args:
-        mask: (h, w) bool, the coarsest level.
-    Returns:
-        (rows, columns) bool.
-    """
-    to_mask = _PixelsOfMask(plan, mask.shape[1], field_width_level0)
-    left, right = to_mask.spans(plan.cols, plan.level_width, axis=0)
-    top, bottom = to_mask.spans(plan.rows, plan.level_height, axis=1)
-    sizes = np.outer(bottom - top, right - left)
-    integral = cv2.integral(mask.astype(np.uint8))
-    left, right = (np.minimum(edges, mask.shape[1]) for edges in (left, right))
-    top, bottom = (np.minimum(edges, mask.shape[0]) for edges in (top, bottom))
-    in_rows = integral[bottom] - integral[top]
-    counts = in_rows[:, right] - in_rows[:, left]
-    return counts >= min_tissue * sizes
-
-
-def _left_of(plan: PatchPlan, start_level0: int, level_px: int) -> int:
-    """Whole pixels of the level from a patch's start to the end, one at least."""
-    step_px = plan.size_px * plan.factor
-    number = round(start_level0 / plan.downsample / step_px)
-    return max(1, math.floor(level_px - number * step_px + EDGE))
-
-
-def _without_first_pixel(plan: PatchPlan, xy_level0: tuple[int, int]) -> tuple[int, int]:
-    """Where FAST 4.9 reads what starts at a position."""
-    x, y = (start or first_pixel(plan.level) * round(plan.downsample) for start in xy_level0)
-    return x, y
 
 
 class _PixelsOfMask:
@@ -140,10 +146,10 @@ class _PixelsOfMask:
     that of each axis.
     """
 
-    def __init__(self, plan: PatchPlan, mask_width: int, field_width: int) -> None:
+    def __init__(self, plan: FastPatches, mask_width: int, field_width: int) -> None:
         width = np.float32(field_width)
         self._plan = plan
-        self._level_scale = width / np.float32(plan.level_width)
+        self._level_scale = width / np.float32(plan.level_size_px[0])
         self._mask_scale = width / np.float32(mask_width)
 
     def spans(self, count: int, level_px: int, *, axis: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from h2g.slides.patch_plan import PatchPlan
 
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Softmax of every patch of a slide, anchored at level-0 (0, 0), covering whole patches.
+    """Softmax on a grid of cells, anchored at level-0 (0, 0), covering whole patches.
+
+    A patch answers with s x s cells; s is 1 of a classifier.
 
     Attributes:
         values: (rows, cols, C) float32, softmax with background first; all 0 where no patch was
-            classified.
+            read.
         step_level0: side of a cell in level-0 pixels.
         slide_mpp: um/px of level 0.
         field_level0: (width, height) of the slide in level-0 pixels; the grid covers at least it.
@@ -23,6 +29,15 @@ class Heatmap:
     step_level0: float
     slide_mpp: float
     field_level0: tuple[int, int]
+
+    def of_patch(self, row: int, col: int, plan: PatchPlan) -> np.ndarray:
+        """(s, s, C), the cells that a patch answered.
+
+        Args:
+            row, col: of the patch in the plan's grid.
+        """
+        s = self.values.shape[0] // plan.rows
+        return self.values[row * s : (row + 1) * s, col * s : (col + 1) * s]
 
     @property
     def mpp(self) -> float:

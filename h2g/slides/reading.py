@@ -1,8 +1,8 @@
 """Reading slides, all of it under one name: open, describe, patches, planes, pool."""
 
 from h2g.slides.info import Level, SlideInfo, slide_info
-from h2g.slides.patches import plan_patches, read_patch
-from h2g.slides.plan import PatchPlan
+from h2g.slides.patch_plan import PatchPlan
+from h2g.slides.patches import plan_patches
 from h2g.slides.planes import Plane, low_resolution_size, read_low_resolution, read_plane
 from h2g.slides.pool import SlidePool
 from h2g.slides.slide import SLIDE_SUFFIXES, Slide, describe_slide, open_slide
@@ -20,7 +20,6 @@ __all__ = [
     "open_slide",
     "plan_patches",
     "read_low_resolution",
-    "read_patch",
     "read_plane",
     "slide_info",
 ]

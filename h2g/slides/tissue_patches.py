@@ -9,8 +9,7 @@ import numpy as np
 
 from h2g.concurrency import ReadAhead
 from h2g.recipes.preprocessing import Preprocessing
-from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
-from h2g.slides.reading import Slide, SlideInfo, SlidePool, read_patch
+from h2g.slides.reading import PatchPlan, Slide, SlideInfo, SlidePool, plan_patches
 from h2g.slides.tissue import TissueMask, find_tissue
 
 BATCH_SIZE = 16
@@ -29,13 +28,13 @@ class Located:
     """The patches of a slide that hold tissue.
 
     Attributes:
-        cells: (n, 2) int, row and column in ``grid``, row by row.
+        cells: (n, 2) int, row and column in the plan's grid, row by row.
         wanted: whether any network takes patches; else there are no cells.
     """
 
     info: SlideInfo
     tissue: TissueMask
-    grid: PatchGrid
+    plan: PatchPlan
     cells: np.ndarray
     wanted: bool = True
 
@@ -65,41 +64,36 @@ def locate_patches(
         tissue: found before by the same rule.
         wanted: off where only the tissue is.
     """
-    grid = patch_grid(slide.info, preprocessing.patch)
-    if grid.plan.read_px != grid.plan.size_px:
+    plan = plan_patches(slide.info, preprocessing.patch)
+    if plan.read_px != plan.size_px:
         logger.debug(
             "%s: no level within %.0f %% of %g um/px; patches are resampled from level %d.",
             slide.info.path.name,
             100 * preprocessing.patch.tolerance,
             preprocessing.patch.mpp,
-            grid.plan.level,
+            plan.level,
         )
     if tissue is None:
         tissue = find_tissue(slide, preprocessing.tissue)
     cells = np.empty((0, 2), int)
     if wanted:
-        cells = np.argwhere(tissue_cells(grid, tissue, preprocessing.patch))
-    return Located(slide.info, tissue, grid, cells, wanted)
+        cells = np.argwhere(plan.tissue_cells(tissue, preprocessing.patch.min_tissue))
+    return Located(slide.info, tissue, plan, cells, wanted)
 
 
 def read_batches(
     pool: SlidePool, located: Located, mpp: float | None, *, threads: int, batch_size: int
 ) -> PatchBatches:
     """The located patches in batches of neighbours, being read from now on."""
-    grid, cells = located.grid, located.cells
+    plan, cells = located.plan, located.cells
 
     def read(batch: np.ndarray) -> np.ndarray:
         with pool.lease(located.info.path, mpp) as slide:
-            patches = np.stack([read_cell(slide, grid, cell) for cell in batch])
+            patches = np.stack([plan.read_cell(slide, cell) for cell in batch])
         if batch is batches[0]:
             logger.debug(FIRST_READ, located.info.path.name)
         return patches
 
     batches = [cells[start : start + batch_size] for start in range(0, len(cells), batch_size)]
-    waiting = WAITING_BYTES // (batch_size * grid.plan.size_px**2 * 3)
+    waiting = WAITING_BYTES // (batch_size * plan.size_px**2 * 3)
     return ReadAhead(read, batches, threads=threads, ahead=max(2 * threads, waiting))
-
-
-def read_cell(slide: Slide, grid: PatchGrid, cell: np.ndarray) -> np.ndarray:
-    """(S, S, 3) uint8, the patch of one (row, column)."""
-    return read_patch(slide, grid.plan, grid.xy_level0(int(cell[0]), int(cell[1])))

@@ -39,7 +39,8 @@ class StageTraining:
     Attributes:
         name: of the stage, as in the recipe.
         part: which of several trainings of that stage, for messages: "fold 2 of 3".
-        build: the network with its first weights; called once. Only its first output is kept.
+        build: the network with its first weights; called once.
+        keep: what is kept of it; its first output alone by default.
         train: number of the first batch -> endless data set from that batch on.
         validation: data set that ends, the same in every epoch.
         Both are contexts that close what is read, and raise why it can be read no more.
@@ -56,6 +57,7 @@ class StageTraining:
     train: Callable[[int], AbstractContextManager[tf.data.Dataset]]
     validation: Callable[[], AbstractContextManager[tf.data.Dataset]]
     part: str = ""
+    keep: Callable[[keras.Model], keras.Model] = main_output
 
     @property
     def checkpoint(self) -> Path:
@@ -182,7 +184,7 @@ def _keeping_best(model: keras.Model, stage: StageTraining, keep: KeepState) -> 
         if not keep.state.best_weights:
             raise
         file = stage.checkpoint.with_name("best.keras")
-        _write_network(model, keep.state, file)
+        _write_network(model, stage, keep.state, file)
         raise NotANumberError(
             f"{error} The best network so far, of epoch {keep.state.best_epoch}, is {file}."
         ) from error
@@ -197,16 +199,18 @@ def _write_results(model: keras.Model, stage: StageTraining, state: TrainingStat
     write_history(state, stage.folder / "history.csv")
     title = f"{stage.name}{stage.of_part}"
     draw_history(stage.folder / "history.csv", stage.folder / "history.png", title=title)
-    _write_network(model, state, stage.folder / "model.keras")
+    _write_network(model, stage, state, stage.folder / "model.keras")
 
 
-def _write_network(model: keras.Model, state: TrainingState, file: Path) -> None:
-    """The network with its best weights, its first output alone."""
+def _write_network(
+    model: keras.Model, stage: StageTraining, state: TrainingState, file: Path
+) -> None:
+    """What is kept of the network, with its best weights."""
     # Not compiled, so that the file holds the network alone.
     network = model.__class__.from_config(model.get_config())
     network.set_weights(state.best_weights)
     with replacing(file) as temporary:
-        main_output(network).save(temporary)
+        stage.keep(network).save(temporary)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from h2g.reporting.clusters import (
     draw_projection,
     draw_slide_shares,
 )
-from h2g.slides.reading import SlidePool, read_patch
+from h2g.slides.reading import SlidePool
 
 NEAREST = 10  # patches a cluster on the contact sheet
 
@@ -121,7 +121,7 @@ def _nearest(
         slide = by_name[row["slide"]]
         try:
             with pool.lease(slide.path, slide.mpp) as reader:
-                pixels.append(read_patch(reader, slide.plan, (row["x_level0"], row["y_level0"])))
+                pixels.append(slide.plan.read(reader, (row["x_level0"], row["y_level0"])))
         except SlideError:
             continue  # it was readable when it was drawn; a picture is not worth stopping for
     return pixels

@@ -48,9 +48,8 @@ def kept_heatmap(
             logger.info("%s is older than the patch network and is made again.", file)
         except SlideError as error:
             logger.warning("%s It is made again.", error)
-    classes = len(recipe.class_names)
     found = classify_slide(
-        row.slide, row.mpp, open_network(), recipe.preprocessing, classes, threads=threads
+        row.slide, row.mpp, open_network(), recipe.preprocessing, threads=threads
     )
     write_heatmap(file, found.heatmap)
     return found.heatmap

@@ -18,7 +18,7 @@ from h2g.progress import progress
 from h2g.recipes.preprocessing import Preprocessing
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.reading import SlideInfo, SlidePool
+from h2g.slides.reading import PatchPlan, SlideInfo, SlidePool
 from h2g.slides.tissue import TissueMask
 from h2g.slides.tissue_patches import (
     BATCH_SIZE,
@@ -60,7 +60,7 @@ def classify_patches(state: SlideState, network: Network) -> SlideState:
     if state.batches is None or state.located is None:
         raise ValueError("no patches of this slide are being read")
     with state.batches as batches:
-        heatmap, loop = classify_batches(batches, network, state.located, len(state.class_names))
+        heatmap, loop = classify_batches(batches, network, state.located)
     seconds = dataclasses.replace(
         state.seconds,
         read=state.batches.seconds,
@@ -75,7 +75,6 @@ def classify_slide(
     mpp: float | None,
     network: Network,
     preprocessing: Preprocessing,
-    class_count: int,
     *,
     threads: int,
     batch_size: int = BATCH_SIZE,
@@ -96,7 +95,7 @@ def classify_slide(
         if reason:
             raise SlideError(f"{slide_path.name}: {reason}")
         with read_batches(pool, located, mpp, threads=threads, batch_size=batch_size) as batches:
-            heatmap, _ = classify_batches(batches, network, located, class_count)
+            heatmap, _ = classify_batches(batches, network, located)
     return Patchwise(heatmap, located.tissue, located.info, len(located.cells))
 
 
@@ -104,27 +103,52 @@ def classify_batches(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     network: Network,
     located: Located,
-    class_count: int,
 ) -> tuple[Heatmap, LoopSeconds]:
-    """The heatmap, filled as batches arrive.
+    """The heatmap, filled as batches arrive; as many cells per patch as the network answers.
 
     Args:
         batches: ``(cells, patches)`` as h2g.slides.tissue_patches.read_batches gives them.
     """
-    grid, info = located.grid, located.info
-    values = np.zeros((grid.rows, grid.cols, class_count), np.float32)
+    plan, info = located.plan, located.info
+    filled = Cells(plan)
     start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
     answers = network.run_each(_feeds(waiting.each(batches)))
     # Closed whatever ends the loop: no batch is in the network then.
     with progress(info.path.stem, len(located.cells)) as advance, closing(answers):
         for cells, probabilities in answers:
             with stitching:
-                values[cells[:, 0], cells[:, 1]] = probabilities
+                filled.put(cells, probabilities)
             advance(len(cells))
     total = time.perf_counter() - start
     inference = total - waiting.seconds - stitching.seconds
-    heatmap = Heatmap(values, grid.plan.step_level0, info.known_mpp, info.field_level0)
-    return heatmap, LoopSeconds(waiting.seconds, inference, stitching.seconds)
+    return filled.heatmap(info), LoopSeconds(waiting.seconds, inference, stitching.seconds)
+
+
+class Cells:
+    """The cells of a heatmap, put in patch by patch."""
+
+    def __init__(self, plan: PatchPlan) -> None:
+        self._plan = plan
+        self._values: np.ndarray | None = None
+
+    def put(self, patches: np.ndarray, answers: np.ndarray) -> None:
+        """
+        Args:
+            patches: (n, 2) int, rows and columns of the plan's grid.
+            answers: (n, C) or (n, s, s, C) float32.
+        """
+        count, classes = len(answers), answers.shape[-1]
+        s = 1 if answers.ndim == 2 else answers.shape[1]
+        if self._values is None:
+            self._values = np.zeros((self._plan.rows, s, self._plan.cols, s, classes), np.float32)
+        self._values[patches[:, 0], :, patches[:, 1]] = answers.reshape(count, s, s, classes)
+
+    def heatmap(self, info: SlideInfo) -> Heatmap:
+        if self._values is None:
+            raise ValueError("no patch was answered")
+        rows, s, cols, _, classes = self._values.shape
+        values = self._values.reshape(rows * s, cols * s, classes)
+        return Heatmap(values, self._plan.step_level0 / s, info.known_mpp, info.field_level0)
 
 
 def _feeds(

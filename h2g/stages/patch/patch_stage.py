@@ -57,14 +57,16 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _shapes(recipe: Recipe) -> list[tuple[int | None, ...]]:
-    side = recipe.preprocessing.patch.size_px
-    return [(side, side, 3), (len(recipe.class_names),)]
+    side, settings = recipe.preprocessing.patch.size_px, patch_settings(recipe)
+    cells = () if settings.answer == "class" else (settings.cells, settings.cells)
+    return [(side, side, 3), (*cells, len(recipe.class_names))]
 
 
 def _sees(recipe: Recipe) -> str:
     patch = recipe.preprocessing.patch
-    side = patch.size_px
-    return f"patch of {side} x {side} px at {patch.mpp:g} um/px -> probability of each class"
+    side, cells = patch.size_px, patch_settings(recipe).cells
+    answer = f"of each of {cells} x {cells} cells" if cells > 1 else "of each class"
+    return f"patch of {side} x {side} px at {patch.mpp:g} um/px -> probability {answer}"
 
 
 def _samples(run: Run, split: Split, count: int) -> list[Feed]:
@@ -82,13 +84,16 @@ def _kept(run: Run, row: CohortSlide, open_network: Callable[[], Network], threa
 def _right(run: Run, row: CohortSlide, state: SlideState) -> np.ndarray:
     from h2g.stages.patch.classifier_report import right_patches
 
+    if patch_settings(run.recipe).answer != "class":
+        return np.empty(0, bool)
     return right_patches(run, row, state.heatmap)
 
 
 def _report(evaluator: Any, split: Split, folder: Path) -> None:
     from h2g.stages.patch.classifier_report import report_classifier
 
-    report_classifier(evaluator, split, folder)
+    if patch_settings(evaluator.run.recipe).answer == "class":
+        report_classifier(evaluator, split, folder)
 
 
 PATCH = StageKind(

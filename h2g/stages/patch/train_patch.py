@@ -11,10 +11,13 @@ import keras
 import tensorflow as tf
 
 from h2g.data.dataset import Weigh, patch_dataset
+from h2g.data.masks import Masks
 from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.data.sampler import SlidePatches
 from h2g.errors import RunError
 from h2g.folders.run import Run
+from h2g.models.blocks import main_output
+from h2g.models.cells import with_cells
 from h2g.models.registry import build_patch_model
 from h2g.recipes.recipe import Recipe
 from h2g.stages.patch.cluster_weights import open_weigher
@@ -77,6 +80,7 @@ def classifier_training(
         build=partial(patch_network, recipe),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=(keras.metrics.CategoricalAccuracy(name="accuracy"),),
+        keep=partial(_kept_network, recipe),
         # Each by the rates of its own sampling tree: what is balanced is balanced in both.
         train=partial(training_batches, run, train, weigh=weigher(train)),
         validation=partial(validation_batches, run, validation, weigh=weigher(validation)),
@@ -97,6 +101,15 @@ def patch_network(recipe: Recipe) -> keras.Model:
         weights=settings.weights,
         options=settings.options,
     )
+
+
+def _kept_network(recipe: Recipe, network: keras.Model) -> keras.Model:
+    """The network as prediction runs it."""
+    settings, margin_px = patch_settings(recipe), recipe.preprocessing.patch.margin_px
+    network = main_output(network)
+    if settings.answer == "class":
+        return network
+    return with_cells(network, cells=settings.cells, margin_px=margin_px)
 
 
 @contextlib.contextmanager
@@ -140,4 +153,7 @@ def patch_source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int =
         first_batch=first_batch,
         workers=patch_settings(run.recipe).workers,
     )
-    return PatchSource(slides, settings, run.recipe.sampler.order)
+    masks = None
+    if patch_settings(run.recipe).answer == "mask":
+        masks = Masks({row.name: row for row in run.cohort.slides}, run.recipe)
+    return PatchSource(slides, settings, run.recipe.sampler.order, masks)

@@ -20,8 +20,8 @@ from h2g.folders.cohort import SPLITS, CohortSlide, Split
 from h2g.folders.run import Run
 from h2g.progress import progress
 from h2g.recipes.recipe import Recipe
-from h2g.slides.grid import PatchGrid, cell_shares, patch_grid, tissue_cells
-from h2g.slides.reading import describe_slide, open_slide
+from h2g.slides.cell_shares import cell_shares
+from h2g.slides.reading import PatchPlan, describe_slide, open_slide, plan_patches
 from h2g.slides.tissue import TissueMask, find_tissue, write_tissue
 
 __all__ = [
@@ -89,7 +89,7 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
     settings = recipe.preprocessing
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
-        grid = patch_grid(info, settings.patch)
+        plan = plan_patches(info, settings.patch)
         annotated = read_annotations(
             row.annotation,
             recipe.annotation,
@@ -97,15 +97,15 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
             bounds_level0=info.bounds_level0,
         )
         tissue = find_tissue(slide, settings.tissue)
-    shares = class_shares(grid, annotated, recipe.class_names)
+    shares = class_shares(plan, annotated, recipe.class_names)
     labels = label_cells(shares, recipe.labels.min_class)
-    keep = tissue_cells(grid, tissue, settings.patch) & (labels != DISCARDED)
+    keep = plan.tissue_cells(tissue, settings.patch.min_tissue) & (labels != DISCARDED)
     if row.split in LEARNED and not annotated.regions:
         log.warning("%s: nothing is annotated; its patches count as background.", row.annotation)
     if not keep.any():
         log.warning("%s: no patch of it has enough tissue and a clear label.", row.name)
-    table = _table(grid, keep, tissue=cell_shares(grid, tissue.mask), labels=labels)
-    return PatchIndex(row.name, table, grid, recipe.class_names), tissue
+    table = _table(plan, keep, tissue=cell_shares(plan, tissue.mask), labels=labels)
+    return PatchIndex(row.name, table, plan, recipe.class_names), tissue
 
 
 def count_patches(run: Run) -> pd.DataFrame:
@@ -173,10 +173,10 @@ def _warn_of_missing_grades(run: Run, counts: pd.DataFrame) -> None:
 
 
 def _table(
-    grid: PatchGrid, keep: np.ndarray, *, tissue: np.ndarray, labels: np.ndarray
+    plan: PatchPlan, keep: np.ndarray, *, tissue: np.ndarray, labels: np.ndarray
 ) -> pd.DataFrame:
     rows, cols = np.nonzero(keep)
-    places = [grid.xy_level0(row, col) for row, col in np.argwhere(keep).tolist()]
+    places = [plan.xy_level0(row, col) for row, col in np.argwhere(keep).tolist()]
     xy_level0 = np.array(places, dtype=np.int64).reshape(-1, 2)
     return pd.DataFrame(
         {

@@ -53,6 +53,5 @@ def _heatmap(run: Run, row: CohortSlide) -> Heatmap:
         row.mpp,
         open_run_network(run, PATCH.name),
         run.recipe.preprocessing,
-        len(run.recipe.class_names),
         threads=os.cpu_count() or 1,
     ).heatmap

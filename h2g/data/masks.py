@@ -1,0 +1,63 @@
+"""The truth of a patch, pixel by pixel, drawn from the slide's annotation when it is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+from h2g.annotations.raster import Drawing, drawing
+from h2g.annotations.reading import read_annotations
+from h2g.data.sampler import SlidePatches
+from h2g.folders.cohort import CohortSlide
+from h2g.recipes.recipe import Recipe
+from h2g.slides.reading import describe_slide
+
+
+class Masks:
+    """Draws masks of patches; threads may share it. A slide's annotation is read once."""
+
+    def __init__(self, rows: Mapping[str, CohortSlide], recipe: Recipe) -> None:
+        """
+        Args:
+            rows: of the cohort, by the slide's name.
+        """
+        self._rows, self._recipe = rows, recipe
+        self._drawings: dict[str, Drawing] = {}
+        self._lock = threading.Lock()
+
+    def draw(self, slide: SlidePatches, patch: int) -> np.ndarray:
+        """(S, S) uint8 labels of one of a slide's patches.
+
+        Raises:
+            SlideError, AnnotationError: the slide or its annotation cannot be read.
+        """
+        x, y = slide.xy_level0[patch]
+        pixel, side = slide.plan.pixel_level0, slide.plan.size_px
+        return self._drawing(slide).window(left=x / pixel, top=y / pixel, size_px=(side, side))
+
+    def _drawing(self, slide: SlidePatches) -> Drawing:
+        """The whole field at the resolution of the patches, ready to be drawn from."""
+        with self._lock:
+            if slide.name not in self._drawings:
+                self._drawings[slide.name] = self._read(slide)
+            return self._drawings[slide.name]
+
+    def _read(self, slide: SlidePatches) -> Drawing:
+        row, recipe = self._rows[slide.name], self._recipe
+        info = describe_slide(row.slide, mpp=row.mpp)
+        annotated = read_annotations(
+            row.annotation,
+            recipe.annotation,
+            field_level0=info.field_level0,
+            bounds_level0=info.bounds_level0,
+        )
+        pixel = slide.plan.pixel_level0
+        width, height = (max(1, round(side / pixel)) for side in info.field_level0)
+        return drawing(
+            annotated,
+            recipe.class_names,
+            field_level0=(width * pixel, height * pixel),
+            size_px=(width, height),
+        )
