@@ -25,7 +25,7 @@ from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Slide, open_slide, read_low_resolution
 from h2g.slides.tissue_patches import Located, locate_patches
 from h2g.stages.chain import NETWORKS
-from h2g.stages.patch.classify import Cells
+from h2g.stages.patch.classify import HeatmapCells
 
 # Decoded together, then classified together: neither warms the caches for the other's clock.
 CHUNK_PATCHES = 512
@@ -134,7 +134,7 @@ def _classify(
     side = plan.size_px
     for _ in range(2):
         network.run({PATCH_INPUT: np.zeros((batch_size, side, side, 3), np.uint8)})
-    filled = Cells(plan)
+    filled = HeatmapCells(plan)
     for cells in _chunks(located.cells, CHUNK_PATCHES):
         with decode:
             patches = np.stack([plan.read_cell(slide, cell) for cell in cells])

@@ -82,7 +82,7 @@ class PatchSource(Source):
         self._left = {number for number, slide in enumerate(slides) if len(slide.labels)}
 
     def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch ``number``: (B, S, S, 3) uint8 pixels, and (B,) or with masks (B, S, S) int32 labels.
+        """Batch ``number``: (B, S, S, 3) uint8 pixels and int32 labels of ``truth_shape``.
 
         Raises:
             TrainingError: no slide is left that can be read, or none with one of the classes.

@@ -1,4 +1,4 @@
-"""From a mask of pixels to the cells that a heatmap keeps: margins cut off, probabilities averaged."""
+"""From a mask of pixels to the cells of a heatmap: margins cut off, probabilities averaged."""
 
 from __future__ import annotations
 

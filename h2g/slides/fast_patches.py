@@ -58,16 +58,20 @@ class FastPatches(PatchPlan):
         return self._origin_level0(col), self._origin_level0(row)
 
     def read(self, slide: Slide, xy_level0: tuple[int, int]) -> np.ndarray:
-        width, height = (
+        # What lies before the slide, and how far the patch reaches on it.
+        left, top = (max(0, -start // round(self.downsample)) for start in xy_level0)
+        right, bottom = (
             min(self.read_px, self._left_of(start, level_px))
             for start, level_px in zip(xy_level0, self.level_size_px, strict=True)
         )
+        xy_level0 = max(0, xy_level0[0]), max(0, xy_level0[1])
         if self.fast_version == "4.9":
             xy_level0 = self._without_first_pixel(xy_level0)
-        patch = slide.read_level(level=self.level, xy_level0=xy_level0, size_px=(width, height))
-        if (width, height) != (self.read_px, self.read_px):
+        size_px = (right - left, bottom - top)
+        patch = slide.read_level(level=self.level, xy_level0=xy_level0, size_px=size_px)
+        if size_px != (self.read_px, self.read_px):
             inside, patch = patch, np.full((self.read_px, self.read_px, 3), WHITE, np.uint8)
-            patch[:height, :width] = inside
+            patch[top:bottom, left:right] = inside
         if self.read_px == self.size_px:
             return patch
         size_px = (self.size_px, self.size_px)
@@ -86,17 +90,34 @@ class FastPatches(PatchPlan):
         top, bottom = (np.minimum(edges, mask.shape[0]) for edges in (top, bottom))
         in_rows = integral[bottom] - integral[top]
         counts = in_rows[:, right] - in_rows[:, left]
-        return counts >= min_tissue * sizes
+        kept = counts >= min_tissue * sizes
+        if self.margin_px and self.fast_version == "4.15":
+            # It leaves out patches whose margin begins before the slide.
+            kept[0], kept[:, 0] = False, False
+        # Both leave out patches that are little more than margins.
+        if self._last_px(self.rows, level_height) < self.margin_px:
+            kept[-1] = False
+        if self._last_px(self.cols, level_width) < self.margin_px:
+            kept[:, -1] = False
+        return kept
+
+    def _last_px(self, count: int, level_px: int) -> int:
+        """Pixels of the slide in the last of ``count`` cells."""
+        return _patch_pixels(level_px, self.factor) - (count - 1) * self.step_px
 
     def _origin_level0(self, number: int) -> int:
-        """Where the patch of a column or row starts."""
-        return math.floor(number * self.size_px * self.factor + EDGE) * round(self.downsample)
+        """Where the patch of a column or row starts; before 0 where its margin does."""
+        start = (number * self.step_px - self.margin_px) * self.factor
+        # Numbers below 0 are cut off towards it.
+        return (math.floor(start + EDGE) if start >= 0 else math.ceil(start)) * round(
+            self.downsample
+        )
 
     def _left_of(self, start_level0: int, level_px: int) -> int:
         """Whole pixels of the level from a patch's start to the end, one at least."""
-        step_px = self.size_px * self.factor
-        number = round(start_level0 / self.downsample / step_px)
-        return max(1, math.floor(level_px - number * step_px + EDGE))
+        step_px, margin_px = self.step_px * self.factor, self.margin_px * self.factor
+        number = round((start_level0 / self.downsample + margin_px) / step_px)
+        return max(1, math.floor(level_px - number * step_px + margin_px + EDGE))
 
     def _without_first_pixel(self, xy_level0: tuple[int, int]) -> tuple[int, int]:
         """Where FAST 4.9 reads what starts at a position."""
@@ -113,19 +134,19 @@ def plan_fast_patches(info: SlideInfo, settings: PatchSettings, version: FastNam
     is_4_9 = version == "4.9"
     level, factor = (_by_exact_mpp if is_4_9 else _by_objective)(info, settings)
     downsample = round(_scale(info, level))
-    step_level0 = settings.size_px * factor * downsample
+    step_level0 = settings.step_px * factor * downsample
     width, height = info.levels[level].size_px
-    if is_4_9:
+    if is_4_9 and not settings.margin_px:
         cols, rows = _cells_of_4_9(info, settings, level)
     else:
         cols, rows = (
-            _cells_over(side, size_px=settings.size_px, factor=factor) for side in (width, height)
+            _cells_over(side, step_px=settings.step_px, factor=factor) for side in (width, height)
         )
     return FastPatches(
         level=level,
         read_px=int(settings.size_px * factor + EDGE),
         size_px=settings.size_px,
-        mpp=step_level0 * info.known_mpp / settings.size_px,
+        mpp=step_level0 * info.known_mpp / settings.step_px,
         step_level0=step_level0,
         downsample=downsample,
         rows=rows,
@@ -135,6 +156,7 @@ def plan_fast_patches(info: SlideInfo, settings: PatchSettings, version: FastNam
         factor=factor,
         level_size_px=(width, height),
         spacing_mm=_spacing_mm(info),
+        margin_px=settings.margin_px,
     )
 
 
@@ -154,8 +176,9 @@ class _PixelsOfMask:
 
     def spans(self, count: int, level_px: int, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
         """First pixel and the one after the last, of each of ``count`` cells along an axis."""
-        starts = np.arange(count) * self._plan.size_px
+        starts = np.arange(count) * self._plan.step_px - self._plan.margin_px
         sides = np.minimum(self._plan.size_px, _patch_pixels(level_px, self._plan.factor) - starts)
+        starts = np.maximum(starts, 0)
         own, along_x = (np.float32(self._plan.spacing_mm[each]) for each in (axis, 0))
         first = self._of_level(starts, own, along_x)
         size = self._of_level(sides, own, own)
@@ -178,8 +201,8 @@ def _patch_pixels(level_px: int, factor: float) -> int:
     return round(level_px / factor)
 
 
-def _cells_over(level_px: int, *, size_px: int, factor: float) -> int:
-    return math.ceil(_patch_pixels(level_px, factor) / size_px)
+def _cells_over(level_px: int, *, step_px: int, factor: float) -> int:
+    return math.ceil(_patch_pixels(level_px, factor) / step_px)
 
 
 # -- which level: by the objective (4.15), by um/px alone (4.9)

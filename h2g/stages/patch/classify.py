@@ -110,7 +110,7 @@ def classify_batches(
         batches: ``(cells, patches)`` as h2g.slides.tissue_patches.read_batches gives them.
     """
     plan, info = located.plan, located.info
-    filled = Cells(plan)
+    filled = HeatmapCells(plan)
     start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
     answers = network.run_each(_feeds(waiting.each(batches)))
     # Closed whatever ends the loop: no batch is in the network then.
@@ -124,7 +124,7 @@ def classify_batches(
     return filled.heatmap(info), LoopSeconds(waiting.seconds, inference, stitching.seconds)
 
 
-class Cells:
+class HeatmapCells:
     """The cells of a heatmap, put in patch by patch."""
 
     def __init__(self, plan: PatchPlan) -> None:
