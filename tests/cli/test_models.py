@@ -12,9 +12,12 @@ def test_list_as_json() -> None:
     assert result.exit_code == 0
     rows = {row["name"]: row for row in json.loads(result.stdout)}
     assert rows["mobilenet_v2"]["parameters"] == 2_386_686
+    assert (rows["mobilenet_v2"]["kind"], rows["mobilenet_v2"]["answer"]) == ("patch", "class")
+    assert (rows["tile_unet"]["kind"], rows["tile_unet"]["answer"]) == ("patch", "mask")
     assert rows["unet"] == {
         "name": "unet",
         "kind": "refinement",
+        "answer": "mask",
         "parameters": 11_572_562,
         "paper_parameters": 11_580_000,
         "source": "Ronneberger et al. 2015; as in Pedersen et al. 2022 (H2G-Net)",

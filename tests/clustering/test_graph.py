@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from h2g.clustering import graph
 from h2g.clustering.fit import FittedClusters, fit_clusters
 from h2g.clustering.graph import (
     cluster_network,
@@ -28,9 +26,9 @@ from h2g.errors import ModelError, WrongUseError
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
+from h2g.models.backbones import BACKBONES, build_backbone
 from h2g.models.deployment import deployed_patch_classifier, load_network
 from h2g.models.registry import build_patch_model
-from h2g.models.vgg16 import vgg16
 from h2g.recipes.clustering import ClusteringSettings
 
 SIZE_PX = 32
@@ -161,22 +159,23 @@ def test_features_of_a_trained_classifier_are_its_pooled_maps(classifier):
 
 def test_vgg16_takes_its_weights_from_a_file(tmp_path):
     keras.utils.set_random_seed(8)
-    trained = vgg16((SIZE_PX, SIZE_PX, 3))
+    trained = build_backbone("vgg16", (SIZE_PX, SIZE_PX, 3))
     file = tmp_path / "vgg16.weights.h5"
-    keras.Model(trained.inputs, trained.get_layer("block5_pool").output).save_weights(file)
+    trained.save_weights(file)
     loaded = feature_network("vgg16", weights=str(file), size_px=SIZE_PX)
     for ours, theirs in zip(loaded.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_without_a_network_the_sentence_names_the_ways_out(monkeypatch):
-    # A name that no cache holds, at a port where nothing listens.
-    nowhere = dataclasses.replace(
-        graph.PRETRAINED["vgg16"],
-        folder_url="http://127.0.0.1:9/",
-        file_name=lambda size_px, options: f"{uuid.uuid4()}.h5",
-    )
-    monkeypatch.setitem(graph.PRETRAINED, "vgg16", nowhere)
+    vgg16 = BACKBONES["vgg16"]
+
+    def builder(weights, **arguments):
+        if weights == "imagenet":  # where nothing listens
+            keras.utils.get_file("h2g_test_absent.h5", origin="http://127.0.0.1:9/absent.h5")
+        return vgg16.builder(weights=weights, **arguments)
+
+    monkeypatch.setitem(BACKBONES, "vgg16", dataclasses.replace(vgg16, builder=builder))
     with pytest.raises(ModelError, match="ImageNet weights of vgg16 cannot be") as caught:
         feature_network("vgg16", weights="imagenet", size_px=SIZE_PX)
     for way in ("--weights FILE; http://127.0.0.1:9/", "--features RUN/patch/model.keras"):
@@ -184,10 +183,12 @@ def test_without_a_network_the_sentence_names_the_ways_out(monkeypatch):
 
 
 def test_wrong_features_are_told(classifier, tmp_path):
-    with pytest.raises(WrongUseError, match="No features 'vgg19'. Give vgg16, mobilenet_v2"):
+    with pytest.raises(WrongUseError, match="No features 'vgg19'. Give mobilenet_v2, inception_v3"):
         feature_network("vgg19", weights="none", size_px=SIZE_PX)
     with pytest.raises(ModelError, match="takes patches of 32 px, the run has 64 px"):
         feature_network(str(classifier), weights="none", size_px=64)
+    with pytest.raises(WrongUseError, match="Features 'inception_v3' of 32 px: .*at least 75"):
+        feature_network("inception_v3", weights="none", size_px=SIZE_PX)
     inputs = keras.Input((SIZE_PX, SIZE_PX, 3))
     keras.Model(inputs, keras.layers.Flatten()(inputs)).save(tmp_path / "other.keras")
     with pytest.raises(ModelError, match="not a patch model of h2g"):

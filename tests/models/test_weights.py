@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -9,11 +11,12 @@ import numpy as np
 import pytest
 
 from h2g.errors import ModelError
+from h2g.models.backbones import BACKBONES, Backbone
 from h2g.models.blocks import batch_norms
-from h2g.models.mobilenet_v2 import FEATURES, mobilenet_v2
-from h2g.models.registry import build_patch_model
-from h2g.models.weights import Pretrained, initialise
+from h2g.models.registry import build_patch_model, build_tile_model
+from h2g.models.weights import DownloadError, initialise
 
+FEATURES = BACKBONES["mobilenet_v2"].features
 SMALL = {"size_px": 32, "options": {"alpha": 0.35}}
 
 
@@ -156,16 +159,27 @@ def test_files_that_do_not_fit_are_sentences(
         assert name in str(raised.value)
 
 
+def published_at(url: str, name: str) -> Backbone:
+    """MobileNetV2 whose ImageNet weights are ``url`` + ``name``, fetched as Keras fetches them."""
+
+    def build(weights: str | None, **arguments: Any) -> keras.Model:
+        if weights == "imagenet":
+            weights = keras.utils.get_file(name, origin=url + name, cache_subdir="models")
+        return keras.applications.MobileNetV2(weights=weights, **arguments)
+
+    return dataclasses.replace(BACKBONES["mobilenet_v2"], builder=build)
+
+
 def test_published_weights_come_through_the_keras_cache(
     trained: keras.Model, backbone: keras.Model, tmp_path: Path, capsys
 ) -> None:
     name = f"h2g_test_{uuid.uuid4().hex}.h5"
     save_as_published(backbone, tmp_path / name)
-    pretrained = Pretrained(FEATURES, f"{tmp_path.as_uri()}/", lambda size_px, options: name)
-    model = mobilenet_v2((32, 32, 3), alpha=0.35)
+    published = published_at(f"{tmp_path.as_uri()}/", name)
+    model = build_patch_model("mobilenet_v2", **SMALL)
     capsys.readouterr()
     try:
-        initialise(model, "imagenet", pretrained=pretrained)
+        initialise(model, "imagenet", backbone=published, options={"alpha": 0.35})
     finally:
         cached = keras.utils.get_file(
             name, origin=(tmp_path / name).as_uri(), cache_subdir="models"
@@ -178,13 +192,48 @@ def test_published_weights_come_through_the_keras_cache(
 def test_without_a_network_the_sentence_names_the_file() -> None:
     name = f"h2g_test_{uuid.uuid4().hex}.h5"
     # Nothing listens on the discard port.
-    pretrained = Pretrained(FEATURES, "http://127.0.0.1:9/", lambda size_px, options: name)
-    with pytest.raises(ModelError, match=f"http://127.0.0.1:9/{name}.*patch.weights=FILE"):
-        initialise(
-            mobilenet_v2((32, 32, 3), alpha=0.35), "imagenet", pretrained=pretrained, options={}
-        )
+    unreachable = published_at("http://127.0.0.1:9/", name)
+    model = build_patch_model("mobilenet_v2", **SMALL)
+    sentence = f"http://127.0.0.1:9/{name} cannot be downloaded.*patch.weights=FILE"
+    with pytest.raises(DownloadError, match=sentence) as raised:
+        initialise(model, "imagenet", backbone=unreachable, options={"alpha": 0.35})
+    assert raised.value.url == f"http://127.0.0.1:9/{name}"
 
 
-def test_widths_without_published_weights_are_refused_before_any_download() -> None:
-    with pytest.raises(ModelError, match=r"not for 0\.4.*weights: none"):
+def test_weights_that_nobody_published_are_refused_before_any_download() -> None:
+    with pytest.raises(ModelError, match=r"alpha=0\.4.*Use weights: none"):
         build_patch_model("mobilenet_v2", size_px=32, weights="imagenet", options={"alpha": 0.4})
+    with pytest.raises(ModelError, match="no ImageNet weights of ResNeXt-101.*or a file"):
+        initialise(
+            build_patch_model("mobilenet_v2", **SMALL),
+            "imagenet",
+            backbone=BACKBONES["resnext101"],
+        )
+    with pytest.raises(ModelError, match="no ImageNet weights for 'tile_unet'"):
+        build_tile_model("tile_unet", size_px=32, weights="imagenet")
+
+
+def test_a_classifiers_backbone_becomes_the_encoder_of_a_unet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classifier = build_patch_model("mobilenet_v2", size_px=32)
+    classifier.save(tmp_path / "model.keras")
+    with caplog.at_level("INFO", "h2g"):
+        unet = build_tile_model(
+            "encoder_unet",
+            size_px=64,
+            weights=str(tmp_path / "model.keras"),
+            options={"encoder": "mobilenet_v2", "decoder_filters": [4] * 5},
+        )
+    assert_same_layers(unet, classifier, head=False)
+    assert "decoder_0_0_conv" in caplog.text
+    assert "Conv_1" not in caplog.text
+
+
+def test_no_other_encoder_takes_a_classifiers_file(trained: keras.Model, tmp_path: Path) -> None:
+    trained.save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="model.keras: not a 'encoder_unet' of these options"):
+        build_tile_model("encoder_unet", size_px=32, weights=str(tmp_path / "model.keras"))
+    (tmp_path / "unet.h5").write_bytes(b"")
+    with pytest.raises(ModelError, match="unet.h5: weights of 'tile_unet' are read from .keras"):
+        build_tile_model("tile_unet", size_px=32, weights=str(tmp_path / "unet.h5"))
