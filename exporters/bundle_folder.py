@@ -14,7 +14,7 @@ from pathlib import Path
 
 from h2g import __version__
 from h2g.errors import ModelError, RunError
-from h2g.exporters.formats import ExportRequest
+from h2g.exporters.export_request import ExportRequest
 from h2g.exporters.quantization_cost import why_refused
 from h2g.exporters.source import ExportSource
 from h2g.files import rename_all

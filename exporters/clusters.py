@@ -16,13 +16,8 @@ from h2g.clustering.graph import OUTPUT, centre_distances
 from h2g.engines.engine import PATCH_INPUT, open_network
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.bundle_folder import staging_folder, swap_in
-from h2g.exporters.formats import (
-    ENGINE_OF_FORMAT,
-    SUFFIXES,
-    ExportRequest,
-    wanted_formats,
-    write_network,
-)
+from h2g.exporters.export_request import ExportRequest, wanted_formats
+from h2g.exporters.formats import ENGINE_OF_FORMAT, SUFFIXES, write_network
 from h2g.exporters.samples import noise_patches, run_patches
 from h2g.folders.bundle import FORMATS, FilePrecision, Format, is_bundle
 from h2g.folders.run import is_run, open_run

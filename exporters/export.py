@@ -19,8 +19,8 @@ from h2g.exporters.bundle_folder import (
     swap_in,
 )
 from h2g.exporters.export_format import BUNDLE_FILES, Material, make_export
+from h2g.exporters.export_request import ExportRequest
 from h2g.exporters.fast_limits import refuse_unsuited, with_fast_preprocessing
-from h2g.exporters.formats import ExportRequest
 from h2g.exporters.model_card import MODEL_CARD_FILE, model_card
 from h2g.exporters.samples import Samples, noise_samples, run_samples
 from h2g.exporters.source import ExportSource, deployed_graphs, open_onnx_bundle, open_source

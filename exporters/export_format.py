@@ -13,14 +13,9 @@ from h2g import __version__
 from h2g.engines.engine import Feed, Network
 from h2g.engines.specs import ENGINES
 from h2g.errors import ModelError
+from h2g.exporters.export_request import ExportRequest
 from h2g.exporters.fast_graphs import fast_feed
-from h2g.exporters.formats import (
-    ExportRequest,
-    network_files,
-    open_exported,
-    quantise_networks,
-    write_networks,
-)
+from h2g.exporters.formats import network_files, open_exported, quantise_networks, write_networks
 from h2g.exporters.parity import largest_difference, refuse_differences
 from h2g.exporters.quantization_cost import MeasuredCost, measure_cost, why_refused
 from h2g.exporters.samples import Samples

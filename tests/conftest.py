@@ -61,7 +61,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny run as ONNX; read only."""
     from h2g.exporters.export import export_model
-    from h2g.exporters.formats import ExportRequest
+    from h2g.exporters.export_request import ExportRequest
 
     def make(folder: Path) -> None:
         export_model(tiny_run, folder, ExportRequest(("onnx",), check=False))

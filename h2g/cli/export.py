@@ -16,7 +16,7 @@ from h2g.fast_versions import FAST_VERSIONS, FastName
 
 if TYPE_CHECKING:
     from h2g.exporters.export import Exported
-    from h2g.exporters.formats import ExportRequest
+    from h2g.exporters.export_request import ExportRequest
     from h2g.folders.bundle import Bundle, Check, FilePrecision
 
 FAST_FOLDER = "~/fastpathology"
@@ -120,7 +120,7 @@ def command(
     Then:
       h2g predict bundle slide.svs --out predictions
     """
-    from h2g.exporters.formats import ExportRequest, one_line, wanted_formats
+    from h2g.exporters.export_request import ExportRequest, one_line, wanted_formats
 
     request = ExportRequest(
         formats=wanted_formats(formats, precision),

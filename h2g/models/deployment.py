@@ -15,7 +15,7 @@ import keras
 from h2g.errors import ModelError
 
 # Modules with layers of their own: Keras loads only those that it has met.
-from h2g.models import attention, backbones, otsu, resnext  # noqa: F401
+from h2g.models import attention, backbones, cells, otsu, resnext  # noqa: F401
 
 # Small enough to change no float32 pixel, yet no engine can see that the input is not needed.
 FRAME_WEIGHT = 1e-20

@@ -17,8 +17,8 @@ import pytest
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters import formats, making, source
 from h2g.exporters.export import export_model
+from h2g.exporters.export_request import ExportRequest, wanted_formats
 from h2g.exporters.fast_limits import with_fast_preprocessing
-from h2g.exporters.formats import ExportRequest, wanted_formats
 from h2g.exporters.model_card import MODEL_CARD_FILE
 from h2g.exporters.parity import LIMITS
 from h2g.exporters.quantization_cost import MeasuredCost

@@ -16,7 +16,7 @@ from h2g.prediction.fast_engine import predict_slides_with_fast
 from h2g.cli.main import main
 from h2g.engines.keras_engine import open_keras_engine
 from h2g.exporters.export import export_model
-from h2g.exporters.formats import ExportRequest
+from h2g.exporters.export_request import ExportRequest
 from h2g.folders.bundle import open_bundle
 from h2g.folders.cohort import read_cohort
 from h2g.folders.predictions import SlideRequest

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
 
 from h2g.errors import SlideError
 from h2g.fast_versions import FastName
 from h2g.recipes.preprocessing import PROFILES, PatchRule, PatchSettings
 from h2g.slides.fast_levels import misplaced_level
-from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
 from h2g.slides.info import Level, slide_info
 from h2g.slides.reading import open_slide, plan_patches, read_patch
 from h2g.slides.tissue import TissueMask, find_tissue

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from h2g.slides.grid import PatchGrid, cell_shares, patch_grid, tissue_cells
 
 from h2g.recipes.preprocessing import PatchSettings
-from h2g.slides.grid import PatchGrid, cell_shares, patch_grid, tissue_cells
 from h2g.slides.info import Level, slide_info
 from h2g.slides.patches import PatchPlan
 from h2g.slides.tissue import TissueMask

@@ -18,7 +18,7 @@ from h2g.errors import RunError
 from h2g.folders.run import Run
 from h2g.models.blocks import main_output
 from h2g.models.cells import with_cells
-from h2g.models.registry import build_patch_model
+from h2g.models.registry import build_patch_model, build_tile_model
 from h2g.recipes.recipe import Recipe
 from h2g.stages.patch.cluster_weights import open_weigher
 from h2g.stages.patch.patch_stage import patch_settings
@@ -88,13 +88,14 @@ def classifier_training(
 
 
 def patch_network(recipe: Recipe) -> keras.Model:
-    """The classifier that a recipe with a patch stage trains, with its first weights.
+    """The network that a recipe with a patch stage trains, with its first weights.
 
     Raises:
-        WrongUseError, ModelError: as build_patch_model.
+        WrongUseError, ModelError: as build_patch_model and build_tile_model.
     """
     settings = patch_settings(recipe)
-    return build_patch_model(
+    build = build_patch_model if settings.answer == "class" else build_tile_model
+    return build(
         settings.model,
         size_px=recipe.preprocessing.patch.size_px,
         num_classes=len(recipe.class_names),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from h2g.slides.grid import PatchGrid
 from PIL import Image
 
 from h2g.annotations.regions import AnnotatedRegions, Region
@@ -19,7 +20,6 @@ from h2g.recipes.annotation import AnnotationSettings
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
-from h2g.slides.grid import PatchGrid
 from h2g.slides.reading import PatchPlan
 from h2g.stages.prepare.prepare_run import (
     count_patches,
