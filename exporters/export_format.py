@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from h2g import __version__
-from h2g.engines.engine import Feed, Network
+from h2g.engines.engine import Network
 from h2g.engines.specs import ENGINES
 from h2g.errors import ModelError
 from h2g.exporters.export_request import ExportRequest
-from h2g.exporters.fast_graphs import fast_feed
+from h2g.exporters.fast_graphs import run_fast_graph
 from h2g.exporters.formats import network_files, open_exported, quantise_networks, write_networks
 from h2g.exporters.parity import largest_difference, refuse_differences
 from h2g.exporters.quantization_cost import MeasuredCost, measure_cost, why_refused
@@ -129,13 +129,15 @@ def _check(
 ) -> Check:
     if material.samples is None:
         raise ValueError("a check without samples")
+    patch = material.source.card.preprocessing.patch
     differences = {
         name: largest_difference(
             name,
-            network,
+            partial(run_fast_graph, network, material.source.card.networks[name], patch)
+            if format == "fast"
+            else network.run,
             material.references[name],
             material.samples.feeds[name],
-            adapt=partial(fast_feed, network.inputs) if format == "fast" else _as_it_is,
         )
         for name, network in networks.items()
     }
@@ -154,10 +156,6 @@ def _check(
         pixels=material.samples.pixels,
         max_difference=differences,
     )
-
-
-def _as_it_is(feed: Feed) -> Feed:
-    return feed
 
 
 def _cost(

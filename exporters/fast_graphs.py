@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from h2g.engines.engine import HEATMAP_INPUT, Feed, Shape
+from h2g.engines.engine import HEATMAP_INPUT, Feed, Network, Shape
 from h2g.exporters.source import ExportSource, deployed_graph
+from h2g.folders.bundle import NetworkCard
 from h2g.models.deployment import FRAME_INPUT
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.fast_patches import PIXELS_A_CELL
 
 WHITE = 255.0
@@ -70,11 +72,29 @@ def fast_graphs(source: ExportSource) -> dict[str, keras.Model]:
     for name, card in source.card.networks.items():
         if card.many:
             graph = deployed_graph(source, name, batch_size=1)
+            if card.cells:
+                graph = _whole_tiles(graph, source.card.preprocessing.patch)
         else:
             graph = deployed_graph(source, name, spacing_frame=True)
         cuts = source.card.preprocessing.fast_version == "4.9" and HEATMAP_INPUT in card.inputs
         graphs[name] = _for_fast(graph, cuts=cuts)
     return graphs
+
+
+def run_fast_graph(
+    network: Network, card: NetworkCard, patch: PatchSettings, feed: Feed
+) -> np.ndarray:
+    """What a graph for FAST answers, as the network itself does.
+
+    Args:
+        feed: as the network itself takes it.
+    """
+    answer = network.run(fast_feed(network.inputs, feed))
+    if not card.cells:
+        return answer
+    step, margin = patch.step_px // card.cells, patch.margin_px
+    inner = slice(margin, patch.size_px - margin, step)
+    return answer[:, inner, inner]
 
 
 def fast_feed(inputs: Mapping[str, Shape], feed: Feed) -> Feed:
@@ -126,6 +146,16 @@ def _for_fast(deployed: keras.Model, *, cuts: bool) -> keras.Model:
     output = deployed(seen if len(seen) > 1 else seen[0])
     named = keras.layers.Identity(name=deployed.output_names[0], dtype="float32")(output)
     return keras.Model(inputs, named, name=deployed.name)
+
+
+def _whole_tiles(deployed: keras.Model, patch: PatchSettings) -> keras.Model:
+    """Probabilities of every pixel of a patch, margins included, as FAST's stitching takes them:
+    each pixel those of its cell, and 0 in the margins, which FAST cuts off."""
+    step = patch.step_px // deployed.outputs[0].shape[1]
+    x = keras.layers.UpSampling2D(step, name="pixels_of_cells")(deployed.outputs[0])
+    # The output is named after the last layer.
+    x = keras.layers.ZeroPadding2D(patch.margin_px, name="output_0_pixels", dtype="float32")(x)
+    return keras.Model(deployed.inputs, x, name=deployed.name)
 
 
 def _input(shape: tuple[int | None, ...], name: str) -> Any:

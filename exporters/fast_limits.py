@@ -7,7 +7,7 @@ from typing import Any
 
 from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT
 from h2g.errors import WrongUseError
-from h2g.exporters.fast_text import TEMPLATES
+from h2g.exporters.fast_text import TEMPLATES, fast_chain
 from h2g.fast_versions import FastName
 from h2g.folders.bundle import Card
 from h2g.recipes.preprocessing import PROFILES, CoarsestLevel, Preprocessing, Profile
@@ -34,10 +34,10 @@ def refuse_unsuited(card: Card) -> None:
 
 
 def _of_networks(card: Card) -> Iterator[str]:
-    if tuple(card.networks) not in TEMPLATES:
+    if fast_chain(card) not in TEMPLATES:
         chains = "; ".join(" and ".join(chain) for chain in TEMPLATES)
         yield (
-            f"it has the networks {' and '.join(card.networks)}, and there are pipelines for: "
+            f"it has the networks {' and '.join(fast_chain(card))}, and there are pipelines for: "
             f"{chains}"
         )
     for name, network in card.networks.items():
@@ -90,10 +90,15 @@ def _of_patches(card: Card) -> Iterator[str]:
             f"patch.rule is '{patch.rule}', so patches were not chosen as FAST chooses them "
             "(patch.rule fast-4.9 or fast-4.15)"
         )
-    if patch.size_px % SIDE_MULTIPLE:
+    if patch.step_px % SIDE_MULTIPLE:
         yield (
-            f"patch.size_px is {patch.size_px}, and FAST cuts patches side by side only when their "
-            f"side is a multiple of {SIDE_MULTIPLE}"
+            f"patches have {patch.step_px} px without margins (patch.size_px, patch.margin_px), "
+            f"and FAST puts them side by side only when that is a multiple of {SIDE_MULTIPLE}"
+        )
+    if patch.margin_px and "tiles" not in fast_chain(card):
+        yield (
+            f"patch.margin_px is {patch.margin_px}, and FAST has margins only around tiles that "
+            "are segmented (patch.answer mask)"
         )
     if patch.rule == "fast-4.15" and patch.tolerance != TOLERANCE:
         yield f"patch.tolerance is {patch.tolerance:g}, and FAST's is {TOLERANCE:g}"

@@ -14,13 +14,15 @@ from h2g.results.labels import THRESHOLD
 from h2g.slides.fast_patches import cell_pixel_mm
 
 OTHER_PREPROCESSING = "Trained with other preprocessing than this; see its model card"
-# The chains of networks that there are pipelines for.
+# The chains of networks that there are pipelines for; one that segments patches counts as tiles.
 TEMPLATES: dict[tuple[str, ...], Template] = {
     ("patch",): "one_stage",
     ("patch", "refinement"): "two_stage",
     ("refinement",): "slide_only",
+    ("tiles",): "tiles",
 }
 HEADLESS: dict[Template, Template] = {
+    "tiles": "tiles_headless",
     "one_stage": "one_stage_headless",
     "two_stage": "two_stage_headless",
     "slide_only": "slide_only_headless",
@@ -60,6 +62,11 @@ def fast_version(card: Card) -> FastVersion:
     return FAST_VERSIONS[name]
 
 
+def fast_chain(card: Card) -> tuple[str, ...]:
+    """The networks of a model, as TEMPLATES names them."""
+    return tuple("tiles" if network.cells else name for name, network in card.networks.items())
+
+
 def headless_file(card: Card) -> str:
     return f"{slug(card.name)}-headless.fpl"
 
@@ -70,14 +77,14 @@ def gui_pipeline(card: Card, models: dict[str, str]) -> str:
     Args:
         models: the networks' files, relative to the pipeline's folder.
     """
-    template = TEMPLATES[tuple(models)]
+    template = TEMPLATES[fast_chain(card)]
     places = {"slide": "WSI", "engine": ENGINE, **_network_inputs(card, "finished 0")}
     return fill(template, {**_values(card, models), **places})
 
 
 def headless_pipeline(card: Card, models: dict[str, str]) -> str:
     """A pipeline for ``runPipeline FILE --slide SLIDE --out PREFIX``; arguments as above."""
-    template = HEADLESS[TEMPLATES[tuple(models)]]
+    template = HEADLESS[TEMPLATES[fast_chain(card)]]
     places = {"slide": "slide 0", "engine": HEADLESS_ENGINE, "file": headless_file(card)}
     inputs = _network_inputs(card, "reread 0")
     return fill(template, {**_values(card, models), **places, **inputs})
@@ -111,6 +118,7 @@ def _values(card: Card, models: dict[str, str]) -> dict[str, str]:
         "closing_px": str(tissue.closing_px[0] if tissue.closing_px else 0),
         "patch_px": str(patch.size_px),
         "magnification": f"{10 / patch.mpp:.9g}",
+        "overlap": f"{patch.margin_px / patch.size_px:.9g}",
         "min_tissue": f"{patch.min_tissue:.9g}",
         "threshold": f"{THRESHOLD:g}",
         **{f"{stage}_model": file for stage, file in models.items()},

@@ -11,29 +11,23 @@ from h2g.errors import ModelError
 from h2g.stages.chain import NETWORKS
 
 SINGLE_INPUTS = 3
+Run = Callable[[Feed], np.ndarray]
 
 
-def largest_difference(
-    name: str,
-    network: Network,
-    reference: Network,
-    feeds: Sequence[Feed],
-    *,
-    adapt: Callable[[Feed], Feed] = lambda feed: feed,
-) -> float:
+def largest_difference(name: str, run: Run, reference: Network, feeds: Sequence[Feed]) -> float:
     """The largest absolute difference of a probability; NaN where one is not a number.
 
     A network for many inputs gets them as one batch and one by one, another in two sizes at least.
 
     Args:
         name: of the networks' stage.
-        adapt: makes the network's inputs of the reference's, where they differ.
+        run: the exported network, from the reference's inputs to its answers.
     Raises:
         ModelError: the network gives another shape than the reference.
     """
     largest = 0.0
     for feed in _trials(feeds, many=NETWORKS[name].many):
-        found, expected = network.run(adapt(feed)), reference.run(feed)
+        found, expected = run(feed), reference.run(feed)
         if found.shape != expected.shape:
             raise ModelError(
                 f"The exported {name} network gives {found.shape} values, not {expected.shape}."

@@ -11,9 +11,11 @@ Template = Literal[
     "one_stage",
     "two_stage",
     "slide_only",
+    "tiles",
     "one_stage_headless",
     "two_stage_headless",
     "slide_only_headless",
+    "tiles_headless",
     "channel.part",
     "extent.part",
 ]

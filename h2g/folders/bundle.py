@@ -23,6 +23,8 @@ CARD_VERSION = 2
 Format = Literal["onnx", "openvino", "tflite", "fast"]
 FilePrecision = Literal["float32", "float16", "int8"]
 Compared = Literal["float32", "int8"]
+# Of the answer of a network that segments patches: patch, row, column, class.
+CELL_AXES = 4
 FORMATS: tuple[Format, ...] = get_args(Format)
 FILE_PRECISIONS: tuple[FilePrecision, ...] = get_args(FilePrecision)
 
@@ -45,6 +47,12 @@ class NetworkCard(Frozen):
     output: tuple[int | None, ...]
     many: bool
     sees: str
+
+    @property
+    def cells(self) -> int | None:
+        """Cells along a patch's side; None of a network that answers with classes, or sees the
+        slide."""
+        return self.output[1] if self.many and len(self.output) == CELL_AXES else None
 
 
 class Check(Frozen):

@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import tifffile
 
 from h2g.engines.fast_process import Fast, need_fast, run_pipeline
 from h2g.errors import RunError, SlideError
@@ -32,6 +33,7 @@ from h2g.slides.heatmap import Heatmap
 from h2g.slides.planes import LARGEST_PLANE_PX
 from h2g.slides.reading import Plane, SlidePool, open_slide, read_low_resolution
 from h2g.slides.tissue_patches import Located, locate_patches
+from h2g.slides.writing import READ_FAILURES
 
 HEADLESS = "-headless.fpl"
 # FAST tells nothing but the whole.
@@ -125,20 +127,23 @@ class FastSegmenter:
             total = time.perf_counter() - start
             if failure:
                 raise SlideError(f"{name}: FAST stopped: {failure}")
-            if self.card.takes_patches:
+            tiles = any(network.cells for network in self.card.networks.values())
+            if tiles:
+                state = state.with_heatmap(_tile_labels(prefix, located, state.class_names, name))
+            elif self.card.takes_patches:
                 values = read_tensor(prefix, "heatmap", name)
                 state = state.with_heatmap(_heatmap(values, located, len(state.class_names)))
             if self.card.slide_networks:
                 state = state.with_field(read_tensor(prefix, "probabilities", name))
         height, width = state.plane.rgb.shape[:2]
         labels = state.labels((width, height))
-        if state.heatmap is not None:
+        if state.heatmap is not None and not tiles:
             located = _as_classified(located, state.heatmap)
         return Segmented(
             located,
             state.plane,
             state.class_names,
-            state.heatmap,
+            None if tiles else state.heatmap,
             labels,
             _seconds(total, self.card),
         )
@@ -254,6 +259,29 @@ def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
             f"{(plan.rows, plan.cols, class_count)}; this bundle is for another FAST."
         )
     return Heatmap(values, plan.step_level0, info.known_mpp, info.field_level0)
+
+
+def _tile_labels(
+    prefix: Path, located: Located, class_names: tuple[str, ...], name: str
+) -> Heatmap:
+    """The labels that FAST stitched, as probabilities of 0 and 1: FAST tells no others.
+
+    Raises:
+        SlideError: the file is not whole.
+    """
+    plan, info = located.plan, located.info
+    try:
+        labels = tifffile.imread(prefix.with_name(f"{prefix.name}_segmentation.tiff"), key=0)
+    except READ_FAILURES as error:
+        raise SlideError(f"{name}: FAST ended without a whole segmentation ({error}).") from error
+    labels = labels.reshape(labels.shape[0], labels.shape[1], -1)[..., 0]
+    # Its picture ends with the level or with its last tile, the grid with whole cells.
+    rows, cols = plan.rows * plan.step_px, plan.cols * plan.step_px
+    whole = np.zeros((rows, cols), np.uint8)
+    labels = labels[:rows, :cols]
+    whole[: labels.shape[0], : labels.shape[1]] = labels
+    values = np.stack([whole == number for number in range(len(class_names))], axis=-1)
+    return Heatmap(values, plan.pixel_level0, info.known_mpp, info.field_level0)
 
 
 def _seconds(total: float, card: Card) -> Seconds:
