@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from h2g.engines.engine import Network, open_network
 from h2g.errors import WrongUseError
@@ -19,7 +20,7 @@ from h2g.exporters.bundle_folder import (
     swap_in,
 )
 from h2g.exporters.export_format import BUNDLE_FILES, Material, make_export
-from h2g.exporters.export_request import ExportRequest
+from h2g.exporters.export_request import ExportRequest, wanted_formats
 from h2g.exporters.fast_limits import refuse_unsuited, with_fast_preprocessing
 from h2g.exporters.model_card import MODEL_CARD_FILE, model_card
 from h2g.exporters.samples import Samples, noise_samples, run_samples
@@ -30,6 +31,7 @@ from h2g.folders.bundle import (
     Bundle,
     Card,
     Export,
+    FilePrecision,
     Format,
     is_bundle,
     open_bundle,
@@ -50,6 +52,41 @@ class Exported:
 
     export: Export
     seconds: float | None
+
+
+def export(
+    run: str | Path,
+    formats: str | Sequence[str],
+    *,
+    out: str | Path,
+    precision: FilePrecision = "float32",
+    **options: Any,
+) -> Bundle:
+    """Exports a trained run into a bundle that runs without TensorFlow.
+
+    Each format is reloaded in its runtime and compared with Keras.
+
+    Args:
+        run: a run folder or a .keras file.
+        formats: ``onnx``, ``openvino``, ``tflite``, ``fast``, some of them, or ``all``.
+        out: the bundle's folder; formats are added to a bundle of the same networks.
+        precision: ``float32``, ``float16`` or ``int8``.
+        options: the other fields of h2g.exporters.export_request.ExportRequest, such as ``check``.
+    Raises:
+        RunError, WrongUseError: what cannot be exported, or not to there.
+        ModelError: an export that is not what it was made from.
+
+    Example:
+        >>> import h2g
+        >>> bundle = h2g.export("run", "onnx", out="exported", check=False)
+        >>> sorted(bundle.card.networks)
+        ['patch', 'refinement']
+    """
+    names = [formats] if isinstance(formats, str) else list(formats)
+    request = ExportRequest(
+        formats=wanted_formats(names, precision), precision=precision, **options
+    )
+    return export_model(Path(run), Path(out), request)[0]
 
 
 def export_model(

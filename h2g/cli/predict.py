@@ -98,15 +98,19 @@ def command(
       h2g predict bundle slides --out predictions
       h2g predict bundle slide.svs --engine openvino --precision bfloat16 --out predictions
     """
-    from h2g.prediction.load_model import load_model
+    from h2g.prediction.model import load_model
     from h2g.slides.find_slides import find_slides
 
-    loaded = load_model(model, engine=engine, device=device, precision=precision)
+    loaded = load_model(
+        model,
+        engine=engine,
+        device=device,
+        precision=precision,
+        threads=workers,
+        batch_size=batch_size,
+    )
     requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)
-
-    from h2g.prediction.predict_slides import predict_slides
-
-    summary = predict_slides(loaded, requests, out, threads=workers, batch_size=batch_size)
+    summary = loaded.predict_slides(requests, out)
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,22 +70,19 @@ def command(
       h2g train cohort.csv --recipe demo --out slide-only --set refinement.inputs=image \\
           --reuse-stage run/patch --reuse-stage run/heatmaps
     """
-    from h2g.folders.cohort import read_cohort
-    from h2g.folders.run import start_run
-    from h2g.recipes.reading import load_recipe
+    from h2g.stages.run_chain import training_summary
+    from h2g.stages.train import train
 
-    # First: a wrong table or recipe is told before TensorFlow is loaded.
-    run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))
-
-    from h2g.models.startup import start_keras
-
-    start_keras()
-    from h2g.stages.run_chain import reuse_stage, train_run, training_summary
-    from h2g.training.resources import Resources
-
-    for folder in reused:
-        reuse_stage(run, folder)
-    train_run(run, stages, Resources(strategy, jobs or os.cpu_count() or 1))
+    run = train(
+        cohort,
+        recipe,
+        out=out,
+        overrides=overrides,
+        stages=stages,
+        reuse=reused,
+        strategy=strategy,
+        jobs=jobs,
+    )
     rows = training_summary(run)
     if as_json:
         click.echo(json.dumps({"run": str(out), "stages": rows}, indent=2, ensure_ascii=False))

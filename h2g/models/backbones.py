@@ -16,7 +16,7 @@ import keras
 from keras import layers
 
 from h2g.errors import WrongUseError
-from h2g.models.resnext import resnext101
+from h2g.models.architectures.resnext import resnext101
 
 Shape = tuple[int, int, int]
 

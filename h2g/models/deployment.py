@@ -12,10 +12,13 @@ from typing import Any
 
 import keras
 
-from h2g.errors import ModelError
-
 # Modules with layers of their own: Keras loads only those that it has met.
-from h2g.models import attention, backbones, cells, otsu, resnext  # noqa: F401
+import h2g.models.architectures.otsu
+import h2g.models.architectures.resnext
+import h2g.models.attention
+import h2g.models.backbones
+import h2g.models.cells  # noqa: F401
+from h2g.errors import ModelError
 
 # Small enough to change no float32 pixel, yet no engine can see that the input is not needed.
 FRAME_WEIGHT = 1e-20

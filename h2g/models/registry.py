@@ -14,7 +14,7 @@ from typing import Any, Literal
 import keras
 
 from h2g.errors import WrongUseError
-from h2g.models import (
+from h2g.models.architectures import (
     agu_net,
     dagu_net,
     doubleu_net,
@@ -23,9 +23,9 @@ from h2g.models import (
     tile_unet,
     unet,
 )
+from h2g.models.architectures.patch_classifier import patch_classifier
 from h2g.models.backbones import BACKBONES, Backbone, find_backbone, nearest_name
 from h2g.models.blocks import main_output
-from h2g.models.patch_classifier import patch_classifier
 from h2g.models.weights import initialise
 
 Kind = Literal["patch", "refinement"]

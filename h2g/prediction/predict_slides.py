@@ -93,7 +93,7 @@ def _predict(
                 outcome = state if isinstance(state, Failure) else segmenter.segment(slide, state)
                 if isinstance(outcome, Failure):
                     logger.error("%s", outcome.reason)
-                writer.hand_over(partial(_record, folder, slide, outcome))
+                writer.hand_over(partial(record, folder, slide, outcome))
 
 
 def _drop(state: SlideState | Failure) -> None:
@@ -101,7 +101,7 @@ def _drop(state: SlideState | Failure) -> None:
         state.close()
 
 
-def _record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented | Failure) -> None:
+def record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented | Failure) -> None:
     """Writes a slide's files, then its row; a failed slide has no files."""
     outputs: list[str] = []
     if isinstance(outcome, Failure):

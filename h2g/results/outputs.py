@@ -154,7 +154,7 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
         "mpp": info.known_mpp,
         "mpp_source": info.mpp_source,
         "tissue_mm2": round(tissue.area_mm2, 4),
-        "tumour_mm2": round(_area_mm2(slide, tumour), 4),
+        "tumour_mm2": round(area_mm2(slide, tumour), 4),
         "tumour_percent": round(_percent_of_tissue(tissue.mask, tumour), 2),
         "patches": len(slide.located.cells),
         "seconds_tissue": round(seconds.tissue, 3),
@@ -165,7 +165,7 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
     }
     if len(slide.class_names) > 2:
         for index, name in enumerate(slide.class_names[1:], start=1):
-            row[f"mm2_{name}"] = round(_area_mm2(slide, slide.labels == index), 4)
+            row[f"mm2_{name}"] = round(area_mm2(slide, slide.labels == index), 4)
     return row
 
 
@@ -177,7 +177,12 @@ def _pixel_um(slide: Segmented) -> tuple[float, float]:
     return field_um[0] / width, field_um[1] / height
 
 
-def _area_mm2(slide: Segmented, inside: np.ndarray) -> float:
+def area_mm2(slide: Segmented, inside: np.ndarray) -> float:
+    """Area of some pixels of the labels.
+
+    Args:
+        inside: (h, w) bool, of the labels' size.
+    """
     width_um, height_um = _pixel_um(slide)
     return int(np.count_nonzero(inside)) * width_um * height_um / 1e6
 

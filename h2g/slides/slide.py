@@ -55,6 +55,32 @@ class Slide:
             ) from error
         return _on_white(rgba)
 
+    def read_patch(
+        self, *, xy_level0: tuple[int, int], size_px: int, mpp: float
+    ) -> np.ndarray:
+        """A square patch from any place; outside the slide is white.
+
+        Args:
+            xy_level0: (x, y) of its upper left corner in level-0 pixels.
+            mpp: wanted um/px.
+        Returns:
+            (size_px, size_px, 3) uint8 RGB.
+        Raises:
+            SlideError: every level is coarser than ``mpp``, or the pixels cannot be decoded.
+
+        Example:
+            >>> import h2g
+            >>> with h2g.open_slide("slide.tiff") as slide:
+            ...     slide.read_patch(xy_level0=(100, 100), size_px=64, mpp=1.0).shape
+            (64, 64, 3)
+        """
+        # The rules of patches need slides, and not the other way round.
+        from h2g.recipes.preprocessing import PatchSettings
+        from h2g.slides.mpp_patches import plan_mpp_patches
+
+        plan = plan_mpp_patches(self.info, PatchSettings(mpp=mpp, size_px=size_px))
+        return plan.read(self, xy_level0)
+
     @property
     def is_image(self) -> bool:
         """Whether this is a plain image, held decoded in memory."""
@@ -76,10 +102,18 @@ class Slide:
 
 
 def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
-    """A slide to read from; ``mpp`` (um/px of level 0) overrides the slide's own.
+    """A slide to read from.
 
+    Args:
+        mpp: um/px of level 0, in place of the slide's own.
     Raises:
         SlideError: no such file, not a slide, damaged, or without resolution.
+
+    Example:
+        >>> import h2g
+        >>> with h2g.open_slide("slide.tiff") as slide:
+        ...     slide.info.field_level0
+        (500, 420)
     """
     slide = _open(Path(path), mpp)
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from h2g.models.doubleu_net import doubleu_net
+from h2g.models.architectures.doubleu_net import doubleu_net
 
 
 def small_doubleu_net(num_classes: int = 3) -> keras.Model:

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from h2g.models.agu_net import agu_net
+from h2g.models.architectures.agu_net import agu_net
 
 
 def small_agu_net() -> keras.Model:

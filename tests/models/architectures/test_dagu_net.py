@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from h2g.models.dagu_net import dagu_net
+from h2g.models.architectures.dagu_net import dagu_net
 from h2g.models.registry import build_refinement_model
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from h2g.models.resnext import GroupedConv2D, resnext101
+from h2g.models.architectures.resnext import GroupedConv2D, resnext101
 
 
 @pytest.mark.parametrize(("strides", "padding"), [(1, "same"), (2, "same"), (2, "valid")])

@@ -1,0 +1,208 @@
+"""A trained model in Python: slides in, what was found on them out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from h2g.annotations.regions import AnnotatedRegions
+from h2g.errors import SlideError
+from h2g.folders.predictions import Row, SlideRequest, open_folder
+from h2g.hardware import usable_cores
+from h2g.prediction.load_model import load_model as find_model
+from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.predict_slides import open_segmenter, predict_slides, record
+from h2g.prediction.segment_slide import Segmenter
+from h2g.reporting.overlay import draw_overlay
+from h2g.results.outputs import area_mm2, outline
+from h2g.results.slide_state import Failure, Segmented
+from h2g.slides.find_slides import find_slides
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.reading import SlidePool
+from h2g.slides.tissue_patches import BATCH_SIZE
+
+
+def load_model(
+    path: str | Path,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Model:
+    """A trained model: a run folder, or a bundle, which needs no TensorFlow.
+
+    Args:
+        path: as ``h2g train`` or ``h2g export`` made it.
+        engine: ``keras`` for a run; ``onnxruntime``, ``openvino``, ``tflite`` or ``fast`` for a
+            bundle. ``auto`` takes the fastest that there are files for.
+        device: ``CPU`` or ``GPU``; ``auto`` is a GPU where there is one.
+        precision: ``float32``, ``bfloat16``, ``float16`` or ``int8``.
+        threads: that read patches; None is one for each core.
+        batch_size: patches that are read together.
+    Raises:
+        RunError: not a model, or not trained yet.
+        ModelError: a bundle whose files are missing or have changed.
+        WrongUseError: an engine, device or precision that this model does not have here.
+
+    Example:
+        >>> import h2g
+        >>> model = h2g.load_model("bundle")
+        >>> model.class_names
+        ('background', 'tumour')
+    """
+    files = find_model(Path(path), engine=engine, device=device, precision=precision)
+    return Model(files, threads, batch_size)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model; its networks are loaded when the first slide is predicted.
+
+    Attributes:
+        files: what it is made of.
+        threads: that read patches; None is one for each core.
+        batch_size: patches that are read together.
+    """
+
+    files: LoadedModel
+    threads: int | None = None
+    batch_size: int = BATCH_SIZE
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Background first."""
+        return self.files.class_names
+
+    def predict(self, slide: str | Path, *, mpp: float | None = None) -> Prediction:
+        """What the model finds on a slide.
+
+        Args:
+            mpp: um/px of level 0, in place of the slide's own.
+        Raises:
+            SlideError: the slide cannot be read, or has no tissue or no resolution.
+
+        Example:
+            >>> import h2g
+            >>> found = h2g.load_model("bundle").predict("slide.tiff")
+            >>> found.areas_mm2.keys()
+            dict_keys(['tissue', 'tumour'])
+            >>> found.save("predictions")
+        """
+        request = SlideRequest(Path(slide), mpp)
+        with closing(SlidePool(max_open=self._threads + 1)) as pool:
+            state = self._segmenter.prepare(pool, request)
+            if isinstance(state, Failure):
+                raise SlideError(state.reason)
+            segmented = self._segmenter.segment(request, state)
+        if isinstance(segmented, Failure):
+            raise SlideError(segmented.reason)
+        return Prediction(request, segmented, self.files)
+
+    def predict_slides(
+        self,
+        slides: str | Path | Sequence[str | Path | SlideRequest],
+        out: str | Path,
+        *,
+        mpp: float | None = None,
+        split: str | None = None,
+    ) -> list[Row]:
+        """Predicts many slides into a folder, as ``h2g predict`` does; what is done is skipped.
+
+        Args:
+            slides: files, folders and tables (CSV) of slides; or requests, as they are.
+            out: the prediction folder.
+            mpp: um/px of level 0, in place of the slides' own.
+            split: only this split of the tables.
+        Returns:
+            The rows of summary.csv; a slide that failed has the reason.
+
+        Example:
+            >>> import h2g
+            >>> rows = h2g.load_model("bundle").predict_slides("slides", "predictions")
+            >>> rows[0]["status"]
+            'ok'
+        """
+        given = [slides] if isinstance(slides, str | Path) else list(slides)
+        requests = [each for each in given if isinstance(each, SlideRequest)]
+        places = [Path(each) for each in given if not isinstance(each, SlideRequest)]
+        if places:
+            requests += find_slides(places, mpp=mpp, split=split, apart_from=Path(out))
+        return predict_slides(
+            self.files, requests, Path(out), threads=self.threads, batch_size=self.batch_size
+        )
+
+    @property
+    def _threads(self) -> int:
+        return self.threads or usable_cores()
+
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        segmenter = open_segmenter(self.files, threads=self._threads, batch_size=self.batch_size)
+        segmenter.open()
+        return segmenter
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model found on a slide; shows itself as a picture in a notebook.
+
+    Attributes:
+        request: the slide that was asked for.
+        found: everything that was found.
+        model: what found it.
+    """
+
+    request: SlideRequest
+    found: Segmented = field(repr=False)
+    model: LoadedModel = field(repr=False)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(h, w) uint8 over the slide's whole field, 0 is background."""
+        return self.found.labels
+
+    @property
+    def heatmap(self) -> Heatmap | None:
+        """Class probabilities on a grid of cells; None of a model that classifies no patches."""
+        return self.found.heatmap
+
+    @cached_property
+    def regions(self) -> AnnotatedRegions:
+        """The outlines of every class as shapely polygons in level-0 pixels."""
+        return outline(self.found)
+
+    @property
+    def areas_mm2(self) -> dict[str, float]:
+        """Area of the tissue and of every class but background."""
+        classes = self.found.class_names[1:]
+        areas = {
+            name: area_mm2(self.found, self.labels == number)
+            for number, name in enumerate(classes, start=1)
+        }
+        return {"tissue": self.found.located.tissue.area_mm2, **areas}
+
+    def overlay(self) -> Image.Image:
+        """The slide at low resolution with each class filled and outlined."""
+        return Image.fromarray(draw_overlay(self.found.plane.rgb, self.labels))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes heatmap, segmentation, GeoJSON, patch table, overlay and a row of summary.csv.
+
+        Raises:
+            RunError: the folder is something else, or holds another model's predictions.
+        """
+        record(open_folder(Path(folder), self.model), self.request, self.found)
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.overlay().save(stream, "PNG")
+        return stream.getvalue()
