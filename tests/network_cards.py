@@ -25,19 +25,19 @@ def refinement_card(
     *,
     px: int = 1024,
     classes: int = 2,
-    sees: tuple[str, ...] = (IMAGE_INPUT, HEATMAP_INPUT),
+    takes: tuple[str, ...] = (IMAGE_INPUT, HEATMAP_INPUT),
     **more: Any,
 ) -> NetworkCard:
     """
     Args:
-        sees: names of its inputs.
+        takes: names of its inputs.
     """
     channels = {IMAGE_INPUT: 3, HEATMAP_INPUT: classes - 1}
     values = {
         "architecture": "unet",
         "parameters": 1,
         "sha256": "b",
-        "inputs": {name: (1, None, None, channels[name]) for name in sees},
+        "inputs": {name: (1, None, None, channels[name]) for name in takes},
         "output": (1, px, px, classes),
         "many": False,
         "sees": "slide -> class probabilities of the whole slide",
