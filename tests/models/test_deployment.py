@@ -111,6 +111,13 @@ def test_a_network_of_any_size_gets_the_picture_as_it_is() -> None:
     np.testing.assert_array_equal(found[..., 3:], values)
 
 
+def test_inputs_of_other_names_are_a_sentence() -> None:
+    picture = keras.Input((PX, PX, 3), name="picture")
+    network = keras.Model(picture, keras.layers.Flatten()(picture))
+    with pytest.raises(ModelError, match="inputs are named picture.* patch, image, heatmap"):
+        deployed(network)
+
+
 def test_spacing_frame_is_last_by_name_and_changes_nothing(
     refinement: keras.Model, slide: tuple[np.ndarray, np.ndarray]
 ) -> None:
