@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -55,12 +56,19 @@ def test_fasts_own_words_are_the_reason(fast_bundle: Bundle, slide: Path, tmp_pa
 
 
 def test_files_that_are_missing(
-    fast_bundle: Bundle, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fast_bundle: Bundle,
+    slide: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    caplog.set_level(logging.INFO, logger="h2g")
     idle = program(tmp_path / "runPipeline", says="v4.9.2")
     monkeypatch.setenv("H2G_FAST", str(idle))
     (row,) = predict_slides(fast_model(fast_bundle), [SlideRequest(slide)], tmp_path / "out")
     assert "FAST ended without a whole heatmap" in row["reason"]
+    assert "a slide in FAST" in capsys.readouterr().err  # how far it is
 
 
 # -- slides

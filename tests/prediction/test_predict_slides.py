@@ -178,6 +178,7 @@ def test_slides_that_fail_are_rows_and_the_others_go_on(
     assert np.isnan(rows["mpp"]["gone"])
     for name in failed:
         assert not files_of(tmp_path, name)
+        assert not rows["outputs"][name]
         assert rows["reason"][name] in caplog.text
     for name in ("a", "b b"):
         assert len(files_of(tmp_path, name)) == len(OUTPUTS)
@@ -198,6 +199,18 @@ def test_a_slide_that_breaks_off_while_it_is_read(
     assert summary["status"].tolist() == ["failed", "ok"]
     assert summary["reason"][0] == "a.tiff: level 0 cannot be read."
     assert not files_of(tmp_path, "a")
+
+
+def test_a_slide_that_fails_keeps_no_file_of_an_interrupted_run(
+    slides: Path, tmp_path: Path
+) -> None:
+    left = SlideFiles(tmp_path, "blank")["overlay"]
+    other = SlideFiles(tmp_path, "a")["overlay"]
+    predict(requests(slides, "a.tiff"), tmp_path)
+    left.touch()
+    predict(requests(slides, "blank.tiff"), tmp_path)
+    assert not left.exists()
+    assert other.exists()
 
 
 def test_a_rerun_does_what_is_not_done(slides: Path, tmp_path: Path) -> None:
