@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,10 @@ from fast_versions_table import Comparison, Outcome, table, title, with_section
 from h2g.engines.engine import Feed, Key, Network, Shape, open_network
 from h2g.engines.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
 from h2g.errors import H2GError, RunError, SlideError
-from h2g.exporters.fast_graphs import fast_feed
 from h2g.files import write_text
 from h2g.folders.bundle import Bundle, Format, open_bundle
 from h2g.folders.predictions import SlideRequest
+from h2g.models.startup import start_keras
 from h2g.prediction.bundle_engines import network_files
 from h2g.prediction.fast_slides import read_tensor
 from h2g.prediction.load_model import load_model
@@ -155,18 +156,21 @@ class FedAsTrained:
 
     def __init__(self, network: Network, inputs: Collection[str]) -> None:
         self.engine, self.device, self.precision = network.engine, network.device, network.precision
+        start_keras()  # before Keras is imported: it is quiet
+        from h2g.exporters.fast_graphs import fast_feed
+
         any_size: Shape = (1, None, None, None)
         self.inputs = {name: network.inputs.get(name, any_size) for name in inputs}
         self._network = network
+        self._fed = partial(fast_feed, network.inputs)
 
     def run(self, inputs: Feed) -> np.ndarray:
-        return self._network.run(fast_feed(self._network.inputs, inputs))
+        return self._network.run(self._fed(inputs))
 
     def run_each(
         self, batches: Iterable[tuple[Key, Feed]]
     ) -> Generator[tuple[Key, np.ndarray], None, None]:
-        inputs = self._network.inputs
-        return self._network.run_each((key, fast_feed(inputs, feed)) for key, feed in batches)
+        return self._network.run_each((key, self._fed(feed)) for key, feed in batches)
 
 
 # -- FAST
