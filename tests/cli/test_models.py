@@ -15,6 +15,7 @@ def test_list_as_json() -> None:
     assert rows["unet"] == {
         "name": "unet",
         "kind": "refinement",
+        "answer": "mask",
         "parameters": 11_572_562,
         "paper_parameters": 11_580_000,
         "source": "Ronneberger et al. 2015; as in Pedersen et al. 2022 (H2G-Net)",
