@@ -7,17 +7,17 @@ from typing import Any
 
 import keras
 import numpy as np
+from fast_versions import FastFiles
 
-from h2g.engines.engine import NetworkFiles
-from h2g.engines.onnx_engine import OnnxEngine
+from h2g import __version__
 from h2g.exporters.fast_limits import PROFILE_OF
 from h2g.exporters.source import ExportSource
 from h2g.exporters.to_fast import write_fast
 from h2g.fast_versions import FastName
 from h2g.files import file_sha256
-from h2g.folders.bundle import Bundle, Card, Export, Network, Stage, write_card
+from h2g.folders.bundle import Bundle, Card, Export, NetworkCard, write_card
+from h2g.models.deployment import deployed
 from h2g.models.registry import build_refinement_model
-from h2g.prediction.bundle_engines import export_files
 from h2g.prediction.loaded_model import LoadedModel
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.refinement import RefinementInputs
@@ -42,6 +42,7 @@ def write_bundle(folder: Path, **drawn: Any) -> Bundle:
     export = Export(
         format="fast",
         precision="float32",
+        h2g_version=__version__,
         networks={stage: str(file.relative_to(path)) for stage, file in networks.items()},
         files={str(file.relative_to(path)): file_sha256(file) for file in files},
     )
@@ -66,7 +67,7 @@ def write_source(
     """
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(3)
-    networks: dict[Stage, keras.Model] = {}
+    networks: dict[str, keras.Model] = {}
     if sees == "both":
         networks["patch"] = varied_classifier(len(classes))
     if refines:
@@ -77,34 +78,32 @@ def write_source(
     card = Card(
         name=name,
         description="Drawn, not trained.",
-        h2g_version="0",
         class_names=classes,
         preprocessing=preprocessing(version),
-        refinement_px=FIELD_PX if refines else None,
-        refinement_inputs=sees,
-        networks={
-            stage: Network(architecture="drawn", parameters=1, sha256="0") for stage in files
-        },
+        networks={stage: _network_card(stage, network) for stage, network in networks.items()},
     )
-    paths = NetworkFiles(
-        files.get("patch"), files.get("refinement"), card.refinement_px, len(classes)
-    )
-    return ExportSource(card, paths, run=None)
+    return ExportSource(card, files, run=None)
 
 
 def onnx_model(bundle: Bundle) -> LoadedModel:
     """The same ONNX files, run by h2g."""
-    files = export_files(bundle, bundle.card.exports[0])
-    return _loaded(bundle, lambda batch_size: OnnxEngine(files, batch_size=batch_size))
+    return FastFiles.of(bundle)
 
 
 def fast_model(bundle: Bundle) -> LoadedModel:
-    """As h2g.prediction.load_model gives it for ``--engine fast``."""
-
-    def refuse(batch_size: int) -> OnnxEngine:
-        raise AssertionError("FAST runs whole slides")
-
-    return _loaded(bundle, refuse)
+    """As h2g.prediction.load_model gives it for ``--engine fast``, its files unread."""
+    card = bundle.card
+    return LoadedModel(
+        path=bundle.path,
+        recipe=card.name,
+        class_names=card.class_names,
+        preprocessing=card.preprocessing,
+        sha256=dict(card.exports[0].files),
+        networks={},
+        takes_patches=card.takes_patches,
+        engine="fast",
+        device="CPU",
+    )
 
 
 def varied_classifier(classes: int) -> keras.Model:
@@ -150,13 +149,14 @@ def _pictures(count: int, side_px: int) -> np.ndarray:
     return np.clip(flat + rng.normal(0, 0.1, (count, side_px, side_px, 3)), 0, 1).astype(np.float32)
 
 
-def _loaded(bundle: Bundle, open_engine) -> LoadedModel:
-    return LoadedModel(
-        path=bundle.path,
-        recipe=bundle.card.name,
-        class_names=bundle.card.class_names,
-        preprocessing=bundle.card.preprocessing,
-        sha256=dict(bundle.card.exports[0].files),
-        open_engine=open_engine,
-        has_patch="patch" in bundle.card.networks,
+def _network_card(stage: str, network: keras.Model) -> NetworkCard:
+    graph = deployed(network)
+    return NetworkCard(
+        architecture="drawn",
+        parameters=1,
+        sha256="0",
+        inputs={each.name: tuple(each.shape) for each in graph.inputs},
+        output=tuple(graph.outputs[0].shape),
+        many=stage == "patch",
+        sees="pixels",
     )

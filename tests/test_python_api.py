@@ -45,7 +45,10 @@ def workplace(
     shutil.copytree(tiny_bundle, tmp_path / "bundle")
     shutil.copytree(trained_run.path, tmp_path / "run")
     (tmp_path / "cohort.csv").write_text(_absolute(phantom_cohort), "utf-8")
-    training = {"patch": {**RECIPE["patch"], **SHORT}, "refinement": {**RECIPE["refinement"], **ONE}}
+    training = {
+        "patch": {**RECIPE["patch"], **SHORT},
+        "refinement": {**RECIPE["refinement"], **ONE},
+    }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**RECIPE, **training}), "utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path

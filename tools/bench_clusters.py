@@ -28,6 +28,7 @@ from h2g.data.patch_source import PatchSource, labelled_slides
 from h2g.folders.run import Run, open_run
 from h2g.models.deployment import load_network, scale_image
 from h2g.stages.patch.cluster_weights import open_weigher
+from h2g.stages.patch.patch_stage import patch_settings
 from h2g.stages.patch.train_patch import patch_network, patch_source
 from h2g.training.fit import compile_network
 
@@ -57,7 +58,7 @@ def in_graph(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def data_set(way: str, run: Run, source: PatchSource, graph: Path) -> tf.data.Dataset:
-    settings = run.patch_settings
+    settings = patch_settings(run.recipe)
     if way == "none":
         return patch_dataset(source, settings.augmentation)
     if way == "pipeline":
@@ -85,7 +86,7 @@ def trained_network(way: str, run: Run, graph: Path) -> keras.Model:
         network = WeighingModel(network.input, network.output)
         network.weights_of = in_graph(load_network(graph))
     loss = keras.losses.CategoricalCrossentropy()
-    compile_network(network, run.patch_settings, steps=1000, loss=loss)
+    compile_network(network, patch_settings(run.recipe), steps=1000, loss=loss)
     return network
 
 

@@ -36,7 +36,7 @@ import openslide
 import tensorflow as tf
 
 from h2g.data.dataset import PREFETCHED, patch_dataset, raw_patch_dataset
-from h2g.data.patch_source import BatchSettings, PatchSource
+from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.data.sampler import SlidePatches
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
@@ -46,7 +46,7 @@ from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.reading import load_recipe
 from h2g.slides.pool import CACHE_BYTES
 from h2g.slides.reading import SlidePool
-from h2g.stages.patch.train_patch import labelled_slides
+from h2g.stages.patch.patch_stage import patch_settings
 from h2g.stages.prepare.prepare_run import prepare_run
 
 
@@ -235,7 +235,7 @@ def work_of(run: Run, arguments: argparse.Namespace) -> Work:
     return Work(
         slides=labelled_slides(run, "train"),
         order=run.recipe.sampler.order,
-        augmentation=run.patch_settings.augmentation,
+        augmentation=patch_settings(run.recipe).augmentation,
         settings=settings,
         filling=whole_rounds(least, settings.workers),
         timed=whole_rounds(arguments.batches, settings.workers),

@@ -23,6 +23,7 @@ from h2g.errors import H2GError
 from h2g.hardware import peak_memory_mib
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
+from h2g.stages.chain import network_names
 
 WAYS = {"as it is": "false", "compiled": "true"}
 
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=[*WAYS])
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe, arguments.overrides)
-    for stage in [arguments.stage] if arguments.stage else recipe.network_stages:
+    for stage in [arguments.stage] if arguments.stage else network_names(recipe):
         costs: dict[str, Cost] = {}
         for way in arguments.ways:
             overrides = (*arguments.overrides, f"{stage}.jit_compile={WAYS[way]}")

@@ -20,10 +20,10 @@ from h2g.annotations.raster import rasterise
 from h2g.annotations.reading import read_annotations
 from h2g.benchmarking.parity import compare_files
 from h2g.folders.cohort import CohortSlide
-from h2g.folders.predictions import PredictionFolder
 from h2g.folders.run import Run, open_run
 from h2g.recipes.recipe import Recipe
 from h2g.reporting.plots import PanelRow, draw_panels
+from h2g.results.outputs import SlideFiles
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.writing import read_heatmap
 
@@ -83,8 +83,7 @@ def _add_engines(table: Table, keras: Path, openvino: Path) -> None:
     slides = sorted(done[0] & done[1])
     if not slides:
         return
-    folders = [PredictionFolder(path, []) for path in (openvino, keras)]
-    found = [compare_files(*(folder.files(slide) for folder in folders)) for slide in slides]
+    found = [compare_files(SlideFiles(openvino, name), SlideFiles(keras, name)) for name in slides]
     table.add_row("[bold]OpenVINO against Keras[/bold]", "", "")
     difference = max(parity.heatmap_difference for parity in found)
     table.add_row("  heatmap", f"{difference:.1e}", "largest difference of a probability")

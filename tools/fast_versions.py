@@ -19,27 +19,32 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from fast_versions_table import Comparison, Outcome, table, title, with_section
 
+from h2g.engines.engine import Feed, Key, Network, Shape, open_network
 from h2g.engines.fast_process import Fast, failed_fasts, installed_fasts, run_pipeline
-from h2g.engines.onnx_engine import OnnxEngine
 from h2g.errors import H2GError, RunError, SlideError
 from h2g.files import write_text
 from h2g.folders.bundle import Bundle, Format, open_bundle
-from h2g.folders.predictions import PredictionFolder, SlideFiles, SlideRequest
-from h2g.prediction.bundle_engines import export_files
+from h2g.folders.predictions import SlideRequest
+from h2g.models.startup import start_keras
+from h2g.prediction.bundle_engines import network_files
 from h2g.prediction.fast_slides import read_tensor
 from h2g.prediction.load_model import load_model
 from h2g.prediction.loaded_model import LoadedModel
 from h2g.prediction.predict_slides import predict_slides
 from h2g.results.labels import labels_at, patchwise_labels
+from h2g.results.outputs import SlideFiles
 from h2g.slides.reading import open_slide
 from h2g.slides.writing import read_heatmap
+from h2g.stages.chain import NETWORKS
 
 TOOLS = Path(__file__).parent
 # The last of most minor versions.
@@ -108,26 +113,64 @@ def predict(bundle: Bundle, slide: Path, out: Path) -> SlideFiles:
     (row,) = predict_slides(model, [request], out)
     if row["status"] != "ok":
         raise SlideError(row["reason"])
-    return PredictionFolder(out, []).files(request.name)
+    return SlideFiles(out, request.name)
 
 
 def own_model(bundle: Bundle) -> LoadedModel:
     for format, engine in ENGINE_OF_FORMAT.items():
         if bundle.card.find_export(format):
             return load_model(bundle.path, engine=engine)
-    return model_of_fasts_files(bundle)
+    return FastFiles.of(bundle)
 
 
-def model_of_fasts_files(bundle: Bundle) -> LoadedModel:
+@dataclass(frozen=True)
+class FastFiles(LoadedModel):
     """The ONNX files in the bundle's folder fast, run by h2g."""
-    export = bundle.card.find_export("fast")
-    assert export is not None
-    files = export_files(bundle, export)
-    return dataclasses.replace(
-        load_model(bundle.path, engine="fast"),
-        open_engine=lambda batch_size: OnnxEngine(files, batch_size=batch_size),
-        engine="onnxruntime, FAST's files",
-    )
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> FastFiles:
+        export = bundle.card.find_export("fast")
+        assert export is not None
+        model = vars(load_model(bundle.path, engine="fast", device="CPU"))
+        networks = network_files(bundle, export)
+        return cls(**{**model, "engine": "onnxruntime", "networks": networks})
+
+    def open_networks(self, batch_size: int) -> dict[str, Network]:
+        return {
+            name: FedAsTrained(
+                open_network(
+                    file.path,
+                    engine=self.engine,
+                    device=self.device,
+                    many=NETWORKS[name].many,
+                    batch_size=batch_size,
+                ),
+                file.inputs or (),
+            )
+            for name, file in self.networks.items()
+        }
+
+
+class FedAsTrained:
+    """A graph for FAST that takes what the network itself takes."""
+
+    def __init__(self, network: Network, inputs: Collection[str]) -> None:
+        self.engine, self.device, self.precision = network.engine, network.device, network.precision
+        start_keras()  # before Keras is imported: it is quiet
+        from h2g.exporters.fast_graphs import fast_feed
+
+        any_size: Shape = (1, None, None, None)
+        self.inputs = {name: network.inputs.get(name, any_size) for name in inputs}
+        self._network = network
+        self._fed = partial(fast_feed, network.inputs)
+
+    def run(self, inputs: Feed) -> np.ndarray:
+        return self._network.run(self._fed(inputs))
+
+    def run_each(
+        self, batches: Iterable[tuple[Key, Feed]]
+    ) -> Generator[tuple[Key, np.ndarray], None, None]:
+        return self._network.run_each((key, self._fed(feed)) for key, feed in batches)
 
 
 # -- FAST
@@ -246,14 +289,14 @@ def in_short(reason: str, trial: Trial) -> str:
 def compare(trial: Trial, prefix: Path) -> Comparison:
     """FAST's files beside those of h2g; SlideError when one of FAST's is missing or broken."""
     name = trial.slide.name
-    wanted = tifffile.imread(trial.expected.segmentation, key=0)
+    wanted = tifffile.imread(trial.expected["segmentation"], key=0)
     size_px = (wanted.shape[1], wanted.shape[0])
     difference = lone = None
-    if "patch" in trial.bundle.card.networks:
-        expected = read_heatmap(trial.expected.heatmap)
+    if trial.bundle.card.takes_patches:
+        expected = read_heatmap(trial.expected["heatmap"])
         values = read_tensor(prefix, "heatmap", name)
         difference, lone = compare_heatmaps(values, expected.values)
-    if trial.bundle.card.refinement_px is None:
+    if not trial.bundle.card.slide_networks:
         rows, cols, _ = expected.values.shape
         found = on_grid(values, rows, cols)[:rows, :cols]
         labels = patchwise_labels(dataclasses.replace(expected, values=found), size_px)

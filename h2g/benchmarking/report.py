@@ -122,12 +122,15 @@ def _bar(row: RowResult, label: str) -> TimedRow:
 
 
 def _bar_parts(row: RowResult) -> dict[str, tuple[str, ...]]:
-    """In the order of the work; stitching is too short to be seen."""
+    """In the order of the work; stitching, too short to be seen, goes with the patches' network."""
     return {
         "tissue": ("tissue",),
         "waiting for patches": ("wait",),
-        **{f"{name} network": (name,) for name in row.networks},
-        "writing": ("stitch", "write"),
+        **{
+            f"{name} network": (name, "stitch") if NETWORKS[name].many else (name,)
+            for name in row.networks
+        },
+        "writing": ("write",),
     }
 
 

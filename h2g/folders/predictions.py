@@ -93,11 +93,6 @@ class PredictionFolder:
                     f"which {request.path} would replace. Give another --out."
                 )
 
-    def remove_outputs(self, name: str) -> None:
-        """Deletes the files that were recorded for a slide."""
-        for file in self._outputs(name):
-            file.unlink(missing_ok=True)
-
     def record(self, row: Row) -> None:
         """Adds or replaces a slide's row and writes summary.csv."""
         self._rows[row["slide"]] = row

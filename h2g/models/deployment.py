@@ -107,7 +107,15 @@ def deployed(
         spacing_frame: add ``input_2_frame`` (1, P, P, 3), which changes nothing (SpacingFrame).
     Returns:
         A model whose output is the network's, float32, named ``output_0_...``.
+    Raises:
+        ModelError: inputs of other names.
     """
+    unknown = [tensor.name for tensor in network.inputs if tensor.name not in INPUT_NAMES]
+    if unknown:
+        raise ModelError(
+            f"This network's inputs are named {', '.join(unknown)}, and h2g goes by the names "
+            f'{", ".join(INPUT_NAMES)}. Build it with keras.Input(..., name="patch") or so.'
+        )
     inputs, prepared = [], []
     for tensor in network.inputs:
         raw, ready = _raw_input(tensor, batch_size)

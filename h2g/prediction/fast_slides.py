@@ -25,6 +25,7 @@ from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.folders.bundle import Card, open_bundle
 from h2g.folders.predictions import SlideRequest
 from h2g.prediction.loaded_model import LoadedModel
+from h2g.progress import progress
 from h2g.recipes.preprocessing import PatchSettings
 from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
 from h2g.slides.fast_levels import is_too_small, misplaced_level
@@ -123,7 +124,9 @@ class FastSegmenter:
         with tempfile.TemporaryDirectory(prefix="h2g-fast-") as folder:
             prefix = Path(folder) / "slide"
             variables = {"slide": str(request.path.resolve()), "out": str(prefix)}
-            failure = run_pipeline(self.program.runner, self.pipeline, variables)
+            with progress(f"{request.path.stem} in FAST", total=1) as advance:
+                failure = run_pipeline(self.program.runner, self.pipeline, variables)
+                advance()
             total = time.perf_counter() - start
             if failure:
                 raise SlideError(f"{name}: FAST stopped: {failure}")

@@ -103,12 +103,13 @@ def _drop(state: SlideState | Failure) -> None:
 
 def record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented | Failure) -> None:
     """Writes a slide's files, then its row; a failed slide has no files."""
+    files = SlideFiles(folder.path, request.name)
     outputs: list[str] = []
     if isinstance(outcome, Failure):
-        folder.remove_outputs(request.name)
+        files.remove()
         row = _failed_row(outcome)
     else:
-        outputs, seconds = write_slide(outcome, SlideFiles(folder.path, request.name))
+        outputs, seconds = write_slide(outcome, files)
         row = summary_row(outcome, seconds)
     file = str(request.path.resolve())
     folder.record({"slide": request.name, "file": file, "outputs": ";".join(outputs), **row})

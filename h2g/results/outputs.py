@@ -46,6 +46,11 @@ class SlideFiles:
         kind = OUTPUTS[output]
         return self.root / kind.folder / f"{self.name}{kind.suffix}"
 
+    def remove(self) -> None:
+        """Deletes what there is of the slide, recorded or not."""
+        for output in OUTPUTS:
+            self[output].unlink(missing_ok=True)
+
 
 def write_outputs(slide: Segmented, files: SlideFiles) -> list[str]:
     """Writes all files of a slide, each whole or not at all.

@@ -55,9 +55,7 @@ class Slide:
             ) from error
         return _on_white(rgba)
 
-    def read_patch(
-        self, *, xy_level0: tuple[int, int], size_px: int, mpp: float
-    ) -> np.ndarray:
+    def read_patch(self, *, xy_level0: tuple[int, int], size_px: int, mpp: float) -> np.ndarray:
         """A square patch from any place; outside the slide is white.
 
         Args:

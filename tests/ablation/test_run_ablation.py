@@ -16,7 +16,8 @@ from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
-from tests.stages.drawn_run import ColourEngine, draw_run
+from h2g.stages.evaluate_run import evaluate_run
+from tests.stages.drawn_run import ColourNetworks, draw_run
 
 # What fits the drawn slides of drawn_run.
 DRAWN = (
@@ -150,7 +151,7 @@ def imitate(design: design_plan.Planned) -> None:
     for stage in stages:
         run.model_file(stage).parent.mkdir(exist_ok=True)
         run.model_file(stage).write_text("the colour rule")
-    evaluate_run(run, "test", lambda: ColourEngine(refines=refines))
+    evaluate_run(run, "test", open_network=ColourNetworks())
     sources = design_plan.choose_sources(design.sources)
     took = {"prepare": 5.0, "patch": 100.0, "heatmaps": 20.0, "refinement": 40.0}
     record = json.loads((run.path / "run.json").read_text())

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 import shapely
-from region_areas import area_level0
 
 from h2g.annotations.asap import read_asap
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from tests.region_areas import area_level0
 
 SQUARE = ((10, 10), (30, 10), (30, 30), (10, 30))  # area 400
 INNER = ((15, 15), (25, 15), (25, 25), (15, 25))  # area 100

@@ -5,13 +5,13 @@ import pytest
 import shapely
 import tifffile
 from PIL import Image
-from region_areas import area_level0
 
 from h2g.annotations import mask_files
 from h2g.annotations.masks import read_mask
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from tests.region_areas import area_level0
 
 ONE = AnnotationSettings()
 TWO = AnnotationSettings(classes={"tumour": (), "stroma": ()})

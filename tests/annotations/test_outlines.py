@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import shapely
-from region_areas import area_level0
 
 from h2g.annotations.outlines import UNCLASSIFIED, Outline, areas, polygon, regions_of
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from tests.region_areas import area_level0
 
 SQUARE = shapely.box(0, 0, 10, 10)
 SETTINGS = AnnotationSettings(

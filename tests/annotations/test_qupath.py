@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import shapely
-from region_areas import area_level0
 
 from h2g.annotations.qupath import read_geojson, write_geojson
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from tests.region_areas import area_level0
 
 FIELD = (1000, 800)
 WHOLE = (0, 0, 1000, 800)

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from region_areas import area_level0
 
 from h2g.annotations import raster
 from h2g.annotations.raster import drawing, rasterise, regions_from_labels
 from h2g.annotations.regions import AnnotatedRegions, Region
+from tests.region_areas import area_level0
 
 NAMES = ("background", "tumour", "stroma")
 

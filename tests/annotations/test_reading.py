@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from region_areas import area_level0
 
 from h2g.annotations.reading import READERS, read_annotations
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from tests.region_areas import area_level0
 
 
 def read(path: Path) -> AnnotatedRegions:

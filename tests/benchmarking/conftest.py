@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from h2g.benchmarking.benchmark import Protocol
-from h2g.benchmarking.rows import PHASES, Choice, RowResult, RowSettings
+from h2g.benchmarking.rows import Choice, RowResult, RowSettings
+from h2g.hardware import Hardware
+
+# Of a model of two networks.
+PHASES = ("read", "tissue", "wait", "patch", "refinement", "stitch", "write", "total")
 
 MACHINE = Hardware(
     cpu="Abacus 3",

@@ -6,15 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from markdown_text import narrow
-
 from h2g.benchmarking.report import write_report
 from h2g.benchmarking.rows import RowResult
+from tests.markdown_text import narrow
 
 TOOL = Path(__file__).parents[2] / "tools" / "paper_table3.py"
-# read, tissue, wait, patch, stitch, refinement, write, total
-FIRST = (9.0, 1.0, 0.5, 4.0, 0.5, 1.0, 1.0, 8.0)
-SECOND = (9.0, 1.0, 0.5, 6.0, 0.5, 1.0, 1.0, 10.0)
+# read, tissue, wait, patch, refinement, stitch, write, total
+FIRST = (9.0, 1.0, 0.5, 4.0, 1.0, 0.5, 1.0, 8.0)
+SECOND = (9.0, 1.0, 0.5, 6.0, 1.0, 0.5, 1.0, 10.0)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

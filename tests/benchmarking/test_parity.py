@@ -7,18 +7,17 @@ import pytest
 
 from h2g.benchmarking.parity import compare_files
 from h2g.errors import SlideError
-from h2g.folders.predictions import SlideFiles
+from h2g.results.outputs import SlideFiles
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.writing import write_heatmap, write_pyramid
 
 
 def written(folder: Path, tumour: np.ndarray, labels: np.ndarray) -> SlideFiles:
     """The two files that are compared; ``tumour`` is a probability a cell."""
-    names = ("h.tiff", "s.tiff", "g.geojson", "p.csv", "o.png")
-    files = SlideFiles(*(folder / name for name in names))
+    files = SlideFiles(folder, "slide")
     values = np.stack([1 - tumour, tumour], axis=-1).astype(np.float32)
-    write_heatmap(files.heatmap, Heatmap(values, 256.0, 0.25, (1024, 1024)))
-    write_pyramid(files.segmentation, labels.astype(np.uint8), mpp=8.0)
+    write_heatmap(files["heatmap"], Heatmap(values, 256.0, 0.25, (1024, 1024)))
+    write_pyramid(files["segmentation"], labels.astype(np.uint8), mpp=8.0)
     return files
 
 

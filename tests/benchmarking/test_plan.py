@@ -39,6 +39,7 @@ def bundle(folder: Path, *wanted: tuple[Format, FilePrecision]) -> Path:
             Export(
                 format=format,
                 precision=precision,
+                h2g_version="0",
                 networks={"patch": names[0]},
                 files={name: file_sha256(folder / name) for name in names},
             )
@@ -46,10 +47,8 @@ def bundle(folder: Path, *wanted: tuple[Format, FilePrecision]) -> Path:
     card = Card(
         name="tiny",
         description="",
-        h2g_version="0",
         class_names=("background", "tumour"),
         preprocessing=Preprocessing(),
-        refinement_px=32,
         networks={},
         exports=tuple(exports),
     )

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from markdown_text import narrow
 
-from h2g.benchmarking.report import bars, document, markdown, write_report
+from h2g.benchmarking.report import (
+    bars,
+    document,
+    markdown,
+    paper_cells,
+    paper_columns,
+    write_report,
+)
 from h2g.benchmarking.rows import RowResult
+from tests.markdown_text import narrow
 
-# read, tissue, wait, patch, stitch, refinement, write, total
-FIRST = (9.0, 1.0, 0.5, 4.0, 0.5, 1.0, 1.0, 8.0)
-SECOND = (9.0, 1.0, 0.5, 6.0, 0.5, 1.0, 1.0, 10.0)
+# read, tissue, wait, patch, refinement, stitch, write, total
+FIRST = (9.0, 1.0, 0.5, 4.0, 1.0, 0.5, 1.0, 8.0)
+SECOND = (9.0, 1.0, 0.5, 6.0, 1.0, 0.5, 1.0, 10.0)
 Rows = list[RowResult]
 
 
@@ -65,6 +72,24 @@ def test_markdown_has_the_papers_columns(rows: Rows) -> None:
     assert "FAST is a process of its own" in text
 
 
+def test_a_network_that_no_row_has_is_no_column(rows: Rows) -> None:
+    first = rows[0]
+    one_stage = first.model_copy(
+        update={
+            "seconds": tuple(
+                {phase: seconds for phase, seconds in repeat.items() if phase != "refinement"}
+                for repeat in first.seconds
+            )
+        }
+    )
+    ends = ["total", "total with writing", "patches/s"]
+    assert paper_columns([one_stage]) == ["patch-wise", *ends]
+    assert paper_cells(one_stage, [one_stage])[:2] == ["7.00 ± 1.41", "7.00 ± 1.41"]
+    assert paper_columns([one_stage, first]) == ["patch-wise", "refinement", *ends]
+    beside = paper_cells(one_stage, [one_stage, first])
+    assert beside[:3] == ["7.00 ± 1.41", "–", "7.00 ± 1.41"]
+
+
 def test_a_report_of_nothing_that_ran(skipped: RowResult, tmp_path: Path) -> None:
     write_report([skipped], tmp_path)
     assert "- bundle tflite CPU int8: skipped" in (tmp_path / "benchmark.md").read_text()
@@ -78,7 +103,7 @@ def test_bars_have_the_phases_that_are_told(rows: Rows) -> None:
         "tissue": 1.0,
         "waiting for patches": 0.5,
         "patch network": 5.5,
-        "refinement": 1.0,
+        "refinement network": 1.0,
         "writing": 1.0,
     }
     assert sum(first.parts.values()) == first.total == 9

@@ -1,21 +1,18 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 
-from h2g.benchmarking.rows import (
-    PATCHWISE,
-    RowResult,
-    mean,
-    sd,
-    seconds_text,
-    sum_phases,
-)
+from h2g.benchmarking.rows import RowResult, mean, phases, sd, seconds_text, sum_phases
+from h2g.results.slide_state import Seconds
+from tests.benchmarking.conftest import PHASES
 
-# read, tissue, wait, patch, stitch, refinement, write, total
-FIRST = (9.0, 1.0, 0.5, 4.0, 0.5, 1.0, 1.0, 8.0)
-SECOND = (9.0, 1.0, 0.5, 6.0, 0.5, 1.0, 1.0, 10.0)
+# read, tissue, wait, patch, refinement, stitch, write, total
+FIRST = (9.0, 1.0, 0.5, 4.0, 1.0, 0.5, 1.0, 8.0)
+SECOND = (9.0, 1.0, 0.5, 6.0, 1.0, 0.5, 1.0, 10.0)
+PATCHWISE = ("tissue", "wait", "patch", "stitch")
 
 
 def test_means_and_deviations_by_hand(timed: Callable[..., RowResult]) -> None:
@@ -27,7 +24,28 @@ def test_means_and_deviations_by_hand(timed: Callable[..., RowResult]) -> None:
     assert row.patches_per_s == pytest.approx(100 / 9)
 
 
-def test_patchwise_is_what_makes_the_heatmap(timed: Callable[..., RowResult]) -> None:
+def test_a_slides_time_by_the_names_of_columns(timed: Callable[..., RowResult]) -> None:
+    seconds = Seconds(
+        tissue=1.0,
+        read=9.0,
+        waiting=0.5,
+        stitching=math.nan,
+        networks={"patch": 4.0, "refinement": 1.0},
+        writing=1.0,
+        total=8.0,
+    )
+    found = phases(seconds)
+    assert tuple(found) == timed(FIRST).phases == PHASES
+    # NaN is what an engine does not tell.
+    assert tuple(found.values()) == (9.0, 1.0, 0.5, 4.0, 1.0, None, 1.0, 8.0)
+
+
+def test_the_networks_that_were_timed(timed: Callable[..., RowResult], skipped: RowResult) -> None:
+    assert timed(FIRST, SECOND).networks == ("patch", "refinement")
+    assert skipped.networks == ()
+
+
+def test_phases_of_a_repeat_are_added_up(timed: Callable[..., RowResult]) -> None:
     row = timed(FIRST, SECOND)
     assert row.each(*PATCHWISE) == [6.0, 8.0]
     assert row.each(*PATCHWISE, "refinement", "write") == row.each("total")

@@ -7,10 +7,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from h2g.benchmarking import benchmark
-from h2g.benchmarking.rows import PHASES, RowResult, RowSettings
+from h2g.benchmarking.rows import RowResult, RowSettings, phases
 from h2g.cli.main import main
+from h2g.results.slide_state import Seconds
 
-SECONDS = {**dict.fromkeys(PHASES, 1.0), "total": 6.0}
+SECONDS = Seconds(
+    tissue=1.0,
+    read=1.0,
+    waiting=1.0,
+    stitching=1.0,
+    networks={"patch": 1.0, "refinement": 1.0},
+    writing=1.0,
+    total=6.0,
+)
 
 
 @pytest.fixture
@@ -20,13 +29,17 @@ def bundle(tmp_path: Path) -> Path:
     from h2g.recipes.preprocessing import Preprocessing
 
     exports = [
-        Export(format=format, precision="float32", networks={}, files={})
+        Export(format=format, precision="float32", h2g_version="0", networks={}, files={})
         for format in ("onnx", "openvino")
     ]
     card = Card(
-        name="tiny", description="", h2g_version="0", class_names=("background", "tumour"),
-        preprocessing=Preprocessing(), refinement_px=32, networks={}, exports=tuple(exports),
-    )  # fmt: skip
+        name="tiny",
+        description="",
+        class_names=("background", "tumour"),
+        preprocessing=Preprocessing(),
+        networks={},
+        exports=tuple(exports),
+    )
     write_card(tmp_path / "bundle", card)
     return tmp_path / "bundle"
 
@@ -47,7 +60,11 @@ def times(monkeypatch: pytest.MonkeyPatch, **status_of_engine: str) -> list[RowS
         if status != "ok":
             return RowResult(settings=settings, status=status, reason="no abacus here.")
         return RowResult(
-            settings=settings, status="ok", patches=10, peak_memory_mib=100, seconds=(SECONDS,) * 2
+            settings=settings,
+            status="ok",
+            patches=10,
+            peak_memory_mib=100,
+            seconds=(phases(SECONDS),) * 2,
         )
 
     monkeypatch.setattr(benchmark, "time_row", row)

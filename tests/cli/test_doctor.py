@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from h2g.cli.main import main
-from h2g.engines.status import PROBES
+from h2g.engines import fast_process
+from h2g.engines.engine import Probe
 from h2g.hardware import package_version
 
 ENGINES = ["keras", "onnxruntime", "openvino", "tflite", "fast"]
@@ -38,7 +39,7 @@ def test_every_engine_is_a_row(report: dict[str, Any]) -> None:
 # -- FAST, of which several may be here
 
 
-def look_at_fast(folder: Path, monkeypatch: pytest.MonkeyPatch, *versions: str) -> dict[str, Any]:
+def look_at_fast(folder: Path, monkeypatch: pytest.MonkeyPatch, *versions: str) -> Probe:
     """What doctor finds in a folder .fast with programs that tell these versions."""
     monkeypatch.delenv("H2G_FAST", raising=False)
     monkeypatch.setattr(sys, "prefix", str(folder / ".venv"))
@@ -48,15 +49,15 @@ def look_at_fast(folder: Path, monkeypatch: pytest.MonkeyPatch, *versions: str) 
         runner.parent.mkdir(parents=True)
         runner.write_text(f"#!/bin/sh\necho v{number}\n")
         runner.chmod(0o755)
-    return PROBES["fast"].look()
+    return fast_process.probe()
 
 
 def test_every_fast_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = look_at_fast(tmp_path, monkeypatch, "4.9.2", "4.12.0", "4.15.0", "4.15.1")
-    assert answer["versions"] == {"FAST": "4.9.2, 4.15.1"}
-    assert "status" not in answer
+    assert answer.versions == {"FAST": "4.9.2, 4.15.1"}
+    assert answer.status == "ok"
     runners = [f"{tmp_path}/.fast/{each}/bin/runPipeline" for each in ("4.15.1", "4.15.0")]
-    lines = answer["note"].splitlines()
+    lines = answer.note.splitlines()
     assert lines[:2] == [
         f"4.15.1, tested, for bundles of FAST 4.15: {runners[0]}",
         f"4.15.0, for bundles of FAST 4.15 (tested is 4.15.1): {runners[1]}",
@@ -64,23 +65,23 @@ def test_every_fast_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert lines[2].startswith("4.12.0, not tested with h2g (tested are 4.9.2 and 4.15.1): ")
     assert lines[3].startswith("4.9.2, tested, for bundles of FAST 4.9: ")
     monkeypatch.setenv("H2G_FAST", runners[1])
-    answer = PROBES["fast"].look()
-    assert answer["versions"] == {"FAST": "4.15.0"}
-    assert answer["note"].startswith("$H2G_FAST is set, so only the FAST that it names is used.")
+    answer = fast_process.probe()
+    assert answer.versions == {"FAST": "4.15.0"}
+    assert answer.note.startswith("$H2G_FAST is set, so only the FAST that it names is used.")
 
 
 def test_no_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = look_at_fast(tmp_path, monkeypatch)
-    assert answer["status"] == "missing"
-    assert "pip install pyfast==4.9.2" in answer["note"]
-    assert "pip install pyfast==4.15.1" in answer["note"]
+    assert answer.status == "missing"
+    assert "pip install pyfast==4.9.2" in answer.note
+    assert "pip install pyfast==4.15.1" in answer.note
 
 
 def test_only_a_fast_that_runs_no_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = look_at_fast(tmp_path, monkeypatch, "4.5.0", "4.12.0")
-    assert answer["status"] == "failed"
-    assert "4.12.0, not tested with h2g" in answer["note"]
-    assert "4.5.0, too old for h2g" in answer["note"]
+    assert answer.status == "failed"
+    assert "4.12.0, not tested with h2g" in answer.note
+    assert "4.5.0, too old for h2g" in answer.note
 
 
 def test_the_machine(report: dict[str, Any]) -> None:

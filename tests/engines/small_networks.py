@@ -11,15 +11,22 @@ import keras
 import numpy as np
 
 from h2g import __version__
-from h2g.engines.engine import NetworkFiles
-from h2g.engines.keras_engine import KerasEngine
+from h2g.engines.engine import (
+    HEATMAP_INPUT,
+    IMAGE_INPUT,
+    PATCH_INPUT,
+    Feed,
+    Network,
+    Shape,
+    open_network,
+)
 from h2g.exporters.fast_graphs import fast_graphs
-from h2g.exporters.source import ExportSource, deployed_patch, deployed_refinement_of
+from h2g.exporters.source import ExportSource, deployed_graph
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
 from h2g.exporters.to_tflite import write_tflite
 from h2g.files import file_sha256
-from h2g.folders.bundle import Card, Export, Format, Network, Stage, write_card
+from h2g.folders.bundle import Card, Export, Format, NetworkCard, write_card
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 from tests.engines.varied_networks import vary
@@ -32,24 +39,30 @@ PREPROCESSING = Preprocessing(
     low_resolution=LowResolutionSettings(min_side_px=256),
 )
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
-Field = tuple[np.ndarray, np.ndarray]
+NAMES = ("patch", "refinement")
+INPUTS: dict[str, dict[str, Shape]] = {
+    "patch": {PATCH_INPUT: (None, PATCH_PX, PATCH_PX, 3)},
+    "refinement": {
+        IMAGE_INPUT: (1, None, None, 3),
+        HEATMAP_INPUT: (1, None, None, len(CLASSES) - 1),
+    },
+}
+OUTPUTS: dict[str, Shape] = {
+    "patch": (None, len(CLASSES)),
+    "refinement": (1, FIELD_PX, FIELD_PX, len(CLASSES)),
+}
 
 
 @dataclass(frozen=True)
 class SmallNetworks:
     """A folder of patch.* and refinement.* with suffixes .keras, .onnx, .xml and .tflite; as FAST
-    needs them, in fast/ as .onnx and .xml: one patch, an input for each class, and a frame."""
+    needs them, in fast/ as .onnx: one patch, an input for each class, and a frame."""
 
     folder: Path
 
-    def files(self, suffix: str, *, fast: bool = False) -> NetworkFiles:
+    def file(self, name: str, suffix: str, *, fast: bool = False) -> Path:
         folder = self.folder / "fast" if fast else self.folder
-        return NetworkFiles(
-            patch=folder / f"patch{suffix}",
-            refinement=folder / f"refinement{suffix}",
-            input_px=FIELD_PX,
-            class_count=len(CLASSES),
-        )
+        return folder / f"{name}{suffix}"
 
     @cached_property
     def patches(self) -> np.ndarray:
@@ -60,29 +73,29 @@ class SmallNetworks:
         return (colours + noise).astype(np.uint8)
 
     @cached_property
-    def fields(self) -> list[Field]:
-        """Images (H, W, 3) uint8 and heatmaps (h, w, C - 1) float32 of several sizes."""
+    def fields(self) -> list[Feed]:
+        """Images (1, H, W, 3) uint8 and heatmaps (1, h, w, C - 1) float32 of several sizes."""
         rng = np.random.default_rng(1)
         return [
-            (
-                rng.integers(0, 256, (*size, 3), dtype=np.uint8),
-                rng.random((*grid, len(CLASSES) - 1), np.float32),
-            )
+            {
+                IMAGE_INPUT: rng.integers(0, 256, (1, *size, 3), dtype=np.uint8),
+                HEATMAP_INPUT: rng.random((1, *grid, len(CLASSES) - 1), np.float32),
+            }
             for size, grid in (((60, 70), (5, 6)), ((200, 90), (13, 6)), ((33, 31), (1, 2)))
         ]
 
     @cached_property
     def expected(self) -> np.ndarray:
         """(21, C) float32, of ``patches``."""
-        return self._reference.classify(self.patches)
+        return self._in_keras("patch").run({PATCH_INPUT: self.patches})
 
     @cached_property
     def expected_fields(self) -> list[np.ndarray]:
-        return [self._reference.refine(*field) for field in self.fields]
+        network = self._in_keras("refinement")
+        return [network.run(field) for field in self.fields]
 
-    @cached_property
-    def _reference(self) -> KerasEngine:
-        return KerasEngine(self.files(".keras"))
+    def _in_keras(self, name: str) -> Network:
+        return open_network(self.file(name, ".keras"), engine="keras", many=name == "patch")
 
 
 def write_networks(folder: Path) -> None:
@@ -94,18 +107,17 @@ def write_networks(folder: Path) -> None:
     rng = np.random.default_rng(2)
     image = rng.random((4, FIELD_PX, FIELD_PX, 3), np.float32)
     _vary(refinement, [image, rng.random((4, FIELD_PX, FIELD_PX, 2), np.float32)])
-    patch.save(folder / "patch.keras")
-    refinement.save(folder / "refinement.keras")
-    source = ExportSource(
-        _card(networks, ("patch", "refinement"), ()), networks.files(".keras"), None
-    )
-    graphs = {"patch": deployed_patch(source), "refinement": deployed_refinement_of(source)}
-    graphs |= {f"fast/{stage}": graph for stage, graph in fast_graphs(source).items()}
-    for name, graph in graphs.items():
-        write_onnx(graph, folder / f"{name}.onnx")
-        write_openvino(folder / f"{name}.onnx", folder / f"{name}.xml")
-        if not name.startswith("fast"):
-            write_tflite(graph, folder / f"{name}.tflite")
+    files = {name: networks.file(name, ".keras") for name in NAMES}
+    patch.save(files["patch"])
+    refinement.save(files["refinement"])
+    source = ExportSource(_card(networks, NAMES, ()), files, run=None)
+    for name in NAMES:
+        graph = deployed_graph(source, name)
+        write_onnx(graph, networks.file(name, ".onnx"))
+        write_openvino(networks.file(name, ".onnx"), networks.file(name, ".xml"))
+        write_tflite(graph, networks.file(name, ".tflite"))
+    for name, graph in fast_graphs(source).items():
+        write_onnx(graph, networks.file(name, ".onnx", fast=True))
 
 
 def write_bundle(
@@ -113,7 +125,7 @@ def write_bundle(
     networks: SmallNetworks,
     *,
     formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "fast"),
-    stages: tuple[Stage, ...] = ("patch", "refinement"),
+    stages: tuple[str, ...] = NAMES,
 ) -> Path:
     """A bundle in float32, as 'h2g export' lays it out."""
     (folder / "fast").mkdir(parents=True)
@@ -123,19 +135,21 @@ def write_bundle(
     return folder
 
 
-def _card(networks: SmallNetworks, stages: tuple[Stage, ...], exports: tuple[Export, ...]) -> Card:
+def _card(networks: SmallNetworks, stages: tuple[str, ...], exports: tuple[Export, ...]) -> Card:
     return Card(
         name="small",
         description="Random weights.",
-        h2g_version=__version__,
         class_names=CLASSES,
         preprocessing=PREPROCESSING,
-        refinement_px=FIELD_PX if "refinement" in stages else None,
         networks={
-            stage: Network(
+            stage: NetworkCard(
                 architecture="small",
                 parameters=1,
-                sha256=file_sha256(networks.folder / f"{stage}.keras"),
+                sha256=file_sha256(networks.file(stage, ".keras")),
+                inputs=INPUTS[stage],
+                output=OUTPUTS[stage],
+                many=stage == "patch",
+                sees="pixels",
             )
             for stage in stages
         },
@@ -144,7 +158,7 @@ def _card(networks: SmallNetworks, stages: tuple[Stage, ...], exports: tuple[Exp
 
 
 def _export(
-    folder: Path, networks: SmallNetworks, format: Format, stages: tuple[Stage, ...]
+    folder: Path, networks: SmallNetworks, format: Format, stages: tuple[str, ...]
 ) -> Export:
     if format == "fast":
         opened = {stage: f"fast/{stage}.onnx" for stage in stages}
@@ -156,6 +170,7 @@ def _export(
     return Export(
         format=format,
         precision="float32",
+        h2g_version=__version__,
         networks=opened,
         files={name: file_sha256(folder / name) for name in sorted(set(names))},
     )
@@ -172,12 +187,12 @@ def _vary(network: keras.Model, inputs: list[np.ndarray]) -> None:
 
 def _patch_network() -> keras.Model:
     """One convolution; more would only take longer to convert."""
-    image = keras.Input((PATCH_PX, PATCH_PX, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(image)
+    patch = keras.Input((PATCH_PX, PATCH_PX, 3), name="patch")
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(patch)
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     output = keras.layers.Dense(len(CLASSES), activation="softmax", name="output_0_probabilities")
-    return keras.Model(image, output(x))
+    return keras.Model(patch, output(x))
 
 
 def _refinement_network() -> keras.Model:

@@ -8,10 +8,22 @@ import openvino
 import pytest
 from openvino import opset13
 
-from h2g.engines.engine import PATCH_INPUT, NetworkFiles
-from h2g.engines.openvino_engine import OpenVinoEngine, has_bfloat16
+from h2g.engines.engine import (
+    HEATMAP_INPUT,
+    IMAGE_INPUT,
+    PATCH_INPUT,
+    Network,
+    open_network,
+)
+from h2g.engines.openvino_engine import has_bfloat16
 from h2g.errors import ModelError, WrongUseError
-from tests.engines.engine_contract import FIELD_TOLERANCE, PATCH_TOLERANCE, FastGraphsContract
+from tests.engines.engine_contract import (
+    FIELD_TOLERANCE,
+    PATCH_TOLERANCE,
+    ExportedContract,
+    FastGraphsContract,
+    patch_feed,
+)
 from tests.engines.small_networks import CLASSES, PATCH_PX, SmallNetworks
 
 needs_bfloat16 = pytest.mark.skipif(
@@ -19,49 +31,56 @@ needs_bfloat16 = pytest.mark.skipif(
 )
 
 
-class TestOpenVinoEngine(FastGraphsContract):
-    engine = OpenVinoEngine
-    name = "openvino"
+class TestOpenVinoEngine(ExportedContract):
+    engine = "openvino"
     suffix = ".xml"
     ahead = 2
 
 
 class TestOpenVinoEngineOnOnnx(FastGraphsContract):
-    engine = OpenVinoEngine
-    name = "openvino"
+    engine = "openvino"
     suffix = ".onnx"
     ahead = 2
 
 
-@pytest.mark.parametrize(("streams", "request_patches"), [(1, None), (2, 4), (1, 30)])
+def open_patch(networks: SmallNetworks, **options: object) -> Network:
+    file = networks.file("patch", ".xml")
+    return open_network(file, engine="openvino", many=True, **options)
+
+
+def open_refinement(networks: SmallNetworks, **options: object) -> Network:
+    return open_network(networks.file("refinement", ".xml"), engine="openvino", **options)
+
+
+@pytest.mark.parametrize(("streams", "request_rows"), [(1, None), (2, 4), (1, 30)])
 def test_any_number_of_streams_and_patches_a_request(
-    small_networks: SmallNetworks, streams: int, request_patches: int | None
+    small_networks: SmallNetworks, streams: int, request_rows: int | None
 ) -> None:
-    engine = OpenVinoEngine(
-        small_networks.files(".xml"), streams=streams, request_patches=request_patches
-    )
+    network = open_patch(small_networks, streams=streams, request_rows=request_rows)
     patches = small_networks.patches
     bounds = [(0, 7), (7, 8), (8, 21), (0, 21)]
-    found = dict(engine.classify_each(((a, b), patches[a:b]) for a, b in bounds))
+    found = dict(network.run_each(((a, b), patch_feed(patches[a:b])) for a, b in bounds))
+    assert sorted(found) == sorted(bounds)
     for (first, last), probabilities in found.items():
         expected = small_networks.expected[first:last]
         np.testing.assert_allclose(probabilities, expected, atol=PATCH_TOLERANCE)
 
 
-def test_classifying_while_batches_are_underway(small_networks: SmallNetworks) -> None:
-    engine = OpenVinoEngine(small_networks.files(".xml"), streams=1)
+def test_running_while_batches_are_underway(small_networks: SmallNetworks) -> None:
+    network = open_patch(small_networks, streams=1)
     patches, expected = small_networks.patches, small_networks.expected
-    for number, probabilities in engine.classify_each((n, patches[n:]) for n in range(5)):
-        np.testing.assert_allclose(engine.classify(patches), expected, atol=PATCH_TOLERANCE)
+    for number, probabilities in network.run_each((n, patch_feed(patches[n:])) for n in range(5)):
+        found = network.run(patch_feed(patches))
+        np.testing.assert_allclose(found, expected, atol=PATCH_TOLERANCE)
         np.testing.assert_allclose(probabilities, expected[number:], atol=PATCH_TOLERANCE)
 
 
 def test_a_level_is_not_copied_as_floats(small_networks: SmallNetworks) -> None:
-    engine = OpenVinoEngine(small_networks.files(".xml"))
-    image, heatmap = np.zeros((3000, 2000, 3), np.uint8), np.zeros((4, 4, 2), np.float32)
+    network = open_refinement(small_networks)
+    image, heatmap = np.zeros((1, 3000, 2000, 3), np.uint8), np.zeros((1, 4, 4, 2), np.float32)
     tracemalloc.start()
     try:
-        engine.refine(image, heatmap)
+        network.run({IMAGE_INPUT: image, HEATMAP_INPUT: heatmap})
         assert tracemalloc.get_traced_memory()[1] < image.nbytes
     finally:
         tracemalloc.stop()
@@ -69,50 +88,48 @@ def test_a_level_is_not_copied_as_floats(small_networks: SmallNetworks) -> None:
 
 @needs_bfloat16
 def test_bfloat16_is_computed_where_it_is_asked_for(small_networks: SmallNetworks) -> None:
-    files = small_networks.files(".xml")
-    engine = OpenVinoEngine(files, precision="bfloat16")
-    assert engine.precision == "bfloat16"
-    found = engine.classify(small_networks.patches)
+    patch = open_patch(small_networks, precision="bfloat16")
+    refinement = open_refinement(small_networks, precision="bfloat16")
+    assert patch.precision == refinement.precision == "bfloat16"
+    found = patch.run(patch_feed(small_networks.patches))
     difference = np.abs(found - small_networks.expected).max()
     assert PATCH_TOLERANCE < difference < 0.1
-    refined = engine.refine(*small_networks.fields[0])
+    refined = refinement.run(small_networks.fields[0])
     difference = np.abs(refined - small_networks.expected_fields[0]).max()
     assert FIELD_TOLERANCE < difference < 0.3
-    assert OpenVinoEngine(files).precision == "float32"
+    assert open_patch(small_networks).precision == "float32"
 
 
 @pytest.mark.skipif(has_bfloat16("CPU"), reason="this CPU computes in bfloat16")
 def test_bfloat16_that_the_cpu_lacks(small_networks: SmallNetworks) -> None:
     with pytest.raises(WrongUseError, match="does not compute in bfloat16"):
-        OpenVinoEngine(small_networks.files(".xml"), precision="bfloat16")
+        open_patch(small_networks, precision="bfloat16")
 
 
 def test_float16_files_are_computed_in_float32(
     small_networks: SmallNetworks, tmp_path: Path
 ) -> None:
-    network = openvino.Core().read_model(small_networks.files(".xml").patch)
-    openvino.save_model(network, tmp_path / "patch.xml", compress_to_fp16=True)
-    engine = OpenVinoEngine(
-        NetworkFiles(tmp_path / "patch.xml", None, None, 3), precision="float16"
-    )
-    assert engine.precision == "float32"
-    found = engine.classify(small_networks.patches)
+    file = tmp_path / "patch.xml"
+    model = openvino.Core().read_model(small_networks.file("patch", ".xml"))
+    openvino.save_model(model, file, compress_to_fp16=True)
+    network = open_network(file, engine="openvino", precision="float16", many=True)
+    assert network.precision == "float32"
+    found = network.run(patch_feed(small_networks.patches))
     np.testing.assert_allclose(found, small_networks.expected, atol=0.02)
 
 
 def test_int8_is_told_from_the_layers(tmp_path: Path) -> None:
-    openvino.save_model(_quantised(), tmp_path / "patch.int8.xml", compress_to_fp16=False)
-    files = NetworkFiles(tmp_path / "patch.int8.xml", None, None, len(CLASSES))
-    engine = OpenVinoEngine(files, precision="int8")
-    assert engine.precision == "int8"
-    assert engine.classify(np.zeros((2, PATCH_PX, PATCH_PX, 3), np.uint8)).shape == (2, 3)
+    file = tmp_path / "patch.int8.xml"
+    openvino.save_model(_quantised(), file, compress_to_fp16=False)
+    network = open_network(file, engine="openvino", precision="int8", many=True)
+    assert network.precision == "int8"
+    assert network.run(patch_feed(np.zeros((2, PATCH_PX, PATCH_PX, 3), np.uint8))).shape == (2, 3)
 
 
 def test_weights_that_are_missing(small_networks: SmallNetworks, tmp_path: Path) -> None:
-    (tmp_path / "patch.xml").write_bytes(small_networks.files(".xml").patch.read_bytes())
-    engine = OpenVinoEngine(NetworkFiles(tmp_path / "patch.xml", None, None, 3))
+    (tmp_path / "patch.xml").write_bytes(small_networks.file("patch", ".xml").read_bytes())
     with pytest.raises(ModelError, match="patch.xml: OpenVINO cannot load it"):
-        engine.classify(small_networks.patches)
+        open_network(tmp_path / "patch.xml", engine="openvino")
 
 
 def _quantised() -> openvino.Model:

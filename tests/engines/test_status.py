@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from h2g.engines import status as engine_status
-from h2g.engines.status import Probe
+from h2g.engines.specs import EngineSpec
 from h2g.hardware import package_version
 
 
@@ -30,10 +30,18 @@ def test_an_engine_that_fails_is_a_row(code: str, note: str) -> None:
 def test_an_engine_whose_package_is_missing_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    probe = Probe((("numpy",), ("no-such-package", "nor-this")), "pip install it", dict)
-    monkeypatch.setitem(engine_status.PROBES, "abacus", probe)
+    spec = EngineSpec(
+        name="abacus",
+        module="h2g.engines.abacus",
+        formats=("onnx",),
+        precisions=("float32",),
+        packages=(("numpy",), ("no-such-package", "nor-this")),
+        install="pip install it",
+    )
+    monkeypatch.setitem(engine_status.ENGINES, "abacus", spec)
     status = engine_status.engine_status("abacus")
     assert (status.status, status.note) == ("missing", "pip install it")
+    assert status.versions == {"numpy": package_version("numpy")}
 
 
 def test_the_child_answers_in_one_line() -> None:

@@ -5,38 +5,37 @@ import sys
 
 import numpy as np
 
-from h2g.engines.tflite_engine import TfliteEngine
-from tests.engines.engine_contract import PATCH_TOLERANCE, EngineContract
+from h2g.engines.engine import open_network
+from tests.engines.engine_contract import PATCH_TOLERANCE, ExportedContract, patch_feed
 from tests.engines.small_networks import SmallNetworks
 
 
-class TestTfliteEngine(EngineContract):
-    engine = TfliteEngine
-    name = "tflite"
+class TestTfliteEngine(ExportedContract):
+    engine = "tflite"
     suffix = ".tflite"
     ahead = 1
 
 
 def test_several_patches_a_call(small_networks: SmallNetworks) -> None:
-    engine = TfliteEngine(small_networks.files(".tflite"), call_patches=8)
-    found = engine.classify(small_networks.patches)
+    file = small_networks.file("patch", ".tflite")
+    network = open_network(file, engine="tflite", many=True, call_rows=8)
+    found = network.run(patch_feed(small_networks.patches))
     np.testing.assert_allclose(found, small_networks.expected, atol=PATCH_TOLERANCE)
 
 
 def test_float16_files_are_computed_in_float32(small_networks: SmallNetworks) -> None:
-    files = small_networks.files(".tflite")
-    assert TfliteEngine(files, precision="float16").precision == "float32"
-    assert TfliteEngine(files, precision="int8").precision == "int8"
+    file = small_networks.file("patch", ".tflite")
+    for asked, computed in (("float16", "float32"), ("int8", "int8")):
+        assert open_network(file, engine="tflite", precision=asked).precision == computed
 
 
 def test_the_library_says_nothing_on_the_terminal(small_networks: SmallNetworks) -> None:
-    file = str(small_networks.files(".tflite").patch)
+    file = str(small_networks.file("patch", ".tflite"))
     code = (
-        "import sys, numpy\nfrom pathlib import Path\n"
-        "from h2g.engines.engine import NetworkFiles\n"
-        "from h2g.engines.tflite_engine import TfliteEngine\n"
-        f"files = NetworkFiles(Path({file!r}), None, None, 3)\n"
-        "print(TfliteEngine(files).classify(numpy.zeros((2, 32, 32, 3), 'uint8')).shape)\n"
+        "import numpy\nfrom pathlib import Path\n"
+        "from h2g.engines.engine import PATCH_INPUT, open_network\n"
+        f"network = open_network(Path({file!r}), engine='tflite', many=True)\n"
+        "print(network.run({PATCH_INPUT: numpy.zeros((2, 32, 32, 3), 'uint8')}).shape)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("(2, 3)\n", "")

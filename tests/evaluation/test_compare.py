@@ -15,7 +15,7 @@ from h2g.cli.main import main
 from h2g.errors import RunError, WrongUseError
 from h2g.evaluation.compare import compare_runs
 from h2g.stages.evaluate_run import evaluate_run
-from tests.stages.drawn_run import ColourEngine, draw_run
+from tests.stages.drawn_run import ColourNetworks, draw_run
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
     for name, refines in (("two", True), ("one", False)):
         run = draw_run(folder / name, refines=refines)
-        evaluate_run(run, "test", lambda refines=refines: ColourEngine(refines=refines))
+        evaluate_run(run, "test", open_network=ColourNetworks())
         made[name] = run.path
     return made
 
@@ -63,7 +63,7 @@ def test_other_slides_and_other_annotations_are_refused(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
     other = draw_run(tmp_path / "other", tumour_px=300)
-    evaluate_run(other, "test", ColourEngine)
+    evaluate_run(other, "test", open_network=ColourNetworks())
     with pytest.raises(RunError, match="other annotations of slides of test"):
         compare_runs([runs["two"], other.path], tmp_path / "out")
     fewer = tmp_path / "fewer"

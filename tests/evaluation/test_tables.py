@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from markdown_text import narrow
 
 from h2g.evaluation.boundaries import BoundaryScore
 from h2g.evaluation.scores import Counts, Evaluation, FailedSlide, SlideScores, Variant
 from h2g.evaluation.tables import evaluation_document, markdown, score_table, write_tables
+from tests.markdown_text import narrow
 
 
 def slide(name: str, grade: str, both: int, variants: tuple[Variant, ...]) -> SlideScores:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from h2g.models.blocks import batch_norms
-from h2g.models.deployment import deployed_patch_classifier, deployed_refinement
+from h2g.models.deployment import deployed
 from h2g.models.registry import REFINEMENT_MODELS, build_patch_model, build_refinement_model
 
 CLASSES = 3
@@ -51,7 +51,7 @@ def patch_graph(
     keras.utils.set_random_seed(0)
     network = build_patch_model(name, size_px=size_px, num_classes=CLASSES, options=options)
     draw_statistics(network)
-    model = deployed_patch_classifier(network, batch_size=batch_size)
+    model = deployed(network, batch_size=batch_size)
     return drawn(model, [((number, size_px, size_px),) for number in batches])
 
 
@@ -83,7 +83,7 @@ def refinement_graph(
     network = build_refinement_model(name, input_px=input_px, num_classes=classes, options=options)
     if trained:
         draw_statistics(network)
-    model = deployed_refinement(network, input_px, spacing_frame=spacing_frame)
+    model = deployed(network, spacing_frame=spacing_frame)
     drawn_sizes = []
     for image, heatmap in sizes:
         shapes = {"input_0_image": image, "input_1_heatmap": heatmap}

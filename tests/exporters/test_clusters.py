@@ -20,7 +20,7 @@ from h2g.folders.run import Run
 from h2g.models.deployment import load_network
 from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
-from h2g.stages.clusters.find_clusters import find_clusters
+from h2g.stages.clusters.find_clusters import cluster_run
 from tests.exporters.bare_runtimes import run_file
 from tests.exporters.random_run import PATCH_PX, prepare, write_run
 
@@ -35,7 +35,7 @@ def run(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     keras.utils.set_random_seed(2)
     features = folder / "features.keras"
     build_patch_model("mobilenet_v2", size_px=PATCH_PX, options={"alpha": 0.35}).save(features)
-    find_clusters(run, ClusteringSettings(features=str(features), batches=6, clusters=4))
+    cluster_run(run, ClusteringSettings(features=str(features), batches=6, clusters=4))
     return run
 
 
@@ -80,10 +80,10 @@ def test_away_from_its_run_it_is_checked_on_noise(graph: Path, tmp_path: Path) -
 def test_another_graph_is_refused(graph: Path, tmp_path: Path) -> None:
     assert export(graph, "--format", "onnx", "--no-check", "--out", tmp_path).exit_code == 0
     patches = clear_patches(graph, load_network(graph))
-    refuse_other_clusters(tmp_path / "clusters.onnx", patches)
+    refuse_other_clusters(tmp_path / "clusters.onnx", patches, format="onnx")
     wrong = dataclasses.replace(patches, clusters=np.roll(patches.clusters, 1))
     with pytest.raises(ModelError, match=r"\d+ of \d+ patches fall into another cluster"):
-        refuse_other_clusters(tmp_path / "clusters.onnx", wrong)
+        refuse_other_clusters(tmp_path / "clusters.onnx", wrong, format="onnx")
 
 
 def test_patches_between_two_centres_are_left_out(graph: Path) -> None:

@@ -15,18 +15,18 @@ import onnx
 import pytest
 
 from h2g.errors import ModelError, RunError, WrongUseError
-from h2g.exporters import formats, making, source
+from h2g.exporters import bundle_folder, export_format, formats
 from h2g.exporters.export import export_model
 from h2g.exporters.export_request import ExportRequest, wanted_formats
 from h2g.exporters.fast_limits import with_fast_preprocessing
 from h2g.exporters.model_card import MODEL_CARD_FILE
-from h2g.exporters.parity import LIMITS
 from h2g.exporters.quantization_cost import MeasuredCost
 from h2g.exporters.source import open_source
 from h2g.files import file_sha256
 from h2g.folders.bundle import CARD_FILE, Bundle, open_bundle, verify_export
 from h2g.folders.run import Run, open_run
 from h2g.recipes.preprocessing import PROFILES
+from h2g.stages.chain import NETWORKS
 from tests.exporters.random_run import prepare, write_networks, write_run
 
 ONNX = ExportRequest(("onnx",))
@@ -81,10 +81,8 @@ def test_every_format_is_there_whole_and_like_keras(exported: Bundle, shared: Ru
         check = export.check
         assert check is not None
         assert (check.pixels, check.reference.split()[0]) == ("slides", "keras")
-        assert {stage: value <= LIMITS[stage] for stage, value in check.max_difference.items()} == {
-            "patch": True,
-            "refinement": True,
-        }
+        assert set(check.max_difference) == {"patch", "refinement"}
+        assert all(each <= NETWORKS[name].limit for name, each in check.max_difference.items())
     assert [e.opset for e in card.exports] == [17, None, None]
     names = {name for export in card.exports for name in export.files}
     assert set(hashes(exported.path)) == {*names, CARD_FILE, MODEL_CARD_FILE}
@@ -247,7 +245,7 @@ def test_what_is_there_is_made_again_where_it_would_be_another(
     assert is_made(ExportRequest(("onnx",), opset=14))  # now checked
     (bundle.path / "patch.onnx").write_bytes(b"damaged")
     assert is_made(ExportRequest(("onnx",), opset=14))
-    monkeypatch.setattr(source, "__version__", "99")
+    monkeypatch.setattr(bundle_folder, "__version__", "99")
     assert is_made(ExportRequest(("onnx",), opset=14))
 
 
@@ -281,7 +279,7 @@ def test_a_single_file_is_checked_on_noise(shared: Run, tmp_path: Path) -> None:
     bundle, (done,) = export_model(shared.model_file("refinement"), tmp_path / "out", ONNX)
     assert set(hashes(bundle.path)) == {"refinement.onnx", CARD_FILE, MODEL_CARD_FILE}
     assert done.export.check.pixels == "noise"
-    assert done.export.check.max_difference["refinement"] <= LIMITS["refinement"]
+    assert done.export.check.max_difference["refinement"] <= NETWORKS["refinement"].limit
     assert "noise, not slides" in (bundle.path / MODEL_CARD_FILE).read_text("utf-8")
 
 
@@ -334,8 +332,8 @@ def test_of_a_bundle_nothing_else_is_made(bundle: Bundle, tmp_path: Path) -> Non
 def test_int8_that_costs_too_much_is_refused_unless_forced(
     shared: Run, tmp_path: Path, monkeypatch, caplog, force: bool
 ) -> None:
-    lost = MeasuredCost({"float32": 0.9, "int8": 0.8}, {"float32": 0.9, "int8": 0.88})
-    monkeypatch.setattr(making, "measure_cost", lambda run, **engines: lost)
+    lost = MeasuredCost({"patch": {"float32": 0.9, "int8": 0.8}}, {"float32": 0.9, "int8": 0.88})
+    monkeypatch.setattr(export_format, "measure_cost", lambda run, networks: lost)
     request = ExportRequest(("onnx",), precision="int8", force=force)
     out = tmp_path / "out"
     if not force:
@@ -350,7 +348,8 @@ def test_int8_that_costs_too_much_is_refused_unless_forced(
     with pytest.raises(ModelError, match="--force"):
         export_model(shared.path, out, dataclasses.replace(request, force=False))
     assert done.export.cost.dice == lost.dice
-    assert done.export.cost.calibration_patches > 100
+    # The split has no more slides than two.
+    assert done.export.cost.calibration == {"patch": 256, "refinement": 2}
     # Only int8 is in the bundle, not the float32 that it was made from.
     assert set(done.export.files) == {"patch.int8.onnx", "refinement.int8.onnx"}
     assert set(hashes(bundle.path)) == {*done.export.files, CARD_FILE, MODEL_CARD_FILE}
@@ -361,7 +360,8 @@ def test_what_int8_costs_is_measured_on_validation_slides(shared: Run, tmp_path:
     request = ExportRequest(("onnx",), precision="int8", force=True)
     bundle, (done,) = export_model(shared.path, tmp_path / "out", request)
     cost = done.export.cost
-    for measured in (cost.dice, cost.patch_accuracy):
+    assert set(cost.accuracy) == {"patch"}
+    for measured in (cost.dice, cost.accuracy["patch"]):
         assert set(measured) == {"float32", "int8"}
         assert all(0 <= value <= 1 for value in measured.values())
     assert "Dice of slides" in (bundle.path / MODEL_CARD_FILE).read_text("utf-8")
@@ -422,12 +422,12 @@ def test_fast_pipelines(shared: Run, tmp_path: Path) -> None:
     request = ExportRequest(("onnx", "fast"), accept_preprocessing_change=True)
     bundle, (_, fast) = export_model(shared.path, tmp_path / "out", request)
     assert bundle.card.preprocessing.profile == "fast"
-    assert fast.export.check.max_difference["refinement"] <= LIMITS["refinement"]
+    assert fast.export.check.max_difference["refinement"] <= NETWORKS["refinement"].limit
     verify_export(bundle, fast.export)
     assert any(name.endswith(".fpl") for name in fast.export.files)
     text = (bundle.path / MODEL_CARD_FILE).read_text("utf-8")
     assert "Other than in training" in text
     assert "scores do not hold" in text
     # A single refinement network has no heatmap to start from.
-    with pytest.raises(WrongUseError, match="no patch network"):
+    with pytest.raises(WrongUseError, match="takes a heatmap, and no network makes one"):
         export_model(shared.model_file("refinement"), tmp_path / "other", request)

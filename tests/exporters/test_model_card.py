@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from markdown_text import narrow
 
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT
 from h2g.exporters.licences import licence_url
 from h2g.exporters.model_card import model_card
-from h2g.folders.bundle import Card, Check, Export, Network, QuantisationCost, TrainingData
+from h2g.folders.bundle import Card, Check, Export, QuantisationCost, TrainingData
 from h2g.recipes.preprocessing import PROFILES, PatchSettings
+from tests.markdown_text import narrow
+from tests.network_cards import patch_card, refinement_card
 
 CHECK = Check(
     engine="onnxruntime 1.31.1",
@@ -21,6 +23,7 @@ CHECK = Check(
 ONNX = Export(
     format="onnx",
     precision="float32",
+    h2g_version="0.1.0",
     networks={"patch": "patch.onnx", "refinement": "refinement.onnx"},
     files={"patch.onnx": "a", "refinement.onnx": "b"},
     opset=17,
@@ -30,16 +33,14 @@ ONNX = Export(
 
 def card(**changes: Any) -> Card:
     networks = {
-        "patch": Network(architecture="mobilenet_v2", parameters=2_385_102, sha256="a"),
-        "refinement": Network(architecture="unet", parameters=11_569_186, sha256="b"),
+        "patch": patch_card(classes=3, parameters=2_385_102, sees="a patch -> its classes"),
+        "refinement": refinement_card(classes=3, parameters=11_569_186, sees="a slide -> a map"),
     }
     values: dict[str, Any] = {
         "name": "breast",
         "description": "tumour in two stages",
-        "h2g_version": "0.1.0",
         "class_names": ("background", "tumour", "in situ"),
         "preprocessing": PROFILES["paper"],
-        "refinement_px": 1024,
         "networks": networks,
         "training": TrainingData(
             slides={"train": 40, "val": 8, "test": 30},
@@ -64,8 +65,9 @@ def test_what_it_is_and_what_it_is_for() -> None:
     assert text.startswith("# breast\n\nTumour in two stages.\n")
     assert "Finds tumour and in situ" in section(text, "Use")
     assert "not for diagnosis" in section(text, "Use")
-    assert "2,385,102" in section(text, "Networks")
-    assert "256 x 256 px at 1 um/px" in section(text, "Networks")
+    networks = narrow(section(text, "Networks"))
+    assert "| patch | a patch -> its classes | mobilenet_v2 | 2,385,102 |" in networks
+    assert "| refinement | a slide -> a map | unet | 11,569,186 |" in networks
     assert "research use only" in section(text, "Licence").lower()
 
 
@@ -95,30 +97,34 @@ def test_training_data_and_scores() -> None:
     # Columns are dice, recall, precision.
     assert "| patchwise | 0.801 | 0.702 | 0.903 |" in section(text, "Scores")
     assert "test split (30)" in section(text, "Scores")
-    assert "puts out `refined`" in section(text, "Scores")
+    assert "Prediction outputs `refined`" in section(text, "Scores")
 
 
 def test_formats_with_their_differences() -> None:
     int8 = Export(
         format="openvino",
         precision="int8",
+        h2g_version="0.1.0",
         networks={"patch": "patch.int8.xml"},
         files={},
         check=CHECK.model_copy(update={"pixels": "noise"}),
         cost=QuantisationCost(
-            calibration_patches=256,
-            patch_accuracy={"float32": 0.91, "int8": 0.9},
+            calibration={"patch": 256, "refinement": 4},
+            accuracy={"patch": {"float32": 0.91, "int8": 0.9}},
             dice={"float32": 0.904, "int8": 0.899},
         ),
     )
-    unchecked = Export(format="tflite", precision="float16", networks={}, files={})
+    unchecked = Export(
+        format="tflite", precision="float16", h2g_version="0.1.0", networks={}, files={}
+    )
     text = narrow(model_card(card(exports=(ONNX, int8, unchecked))))
     files = section(text, "Files")
     assert "| onnx | float32 | `patch.onnx`, `refinement.onnx` | onnxruntime 1.31.1 |" in files
     assert "patch 1.2e-06, refinement 3.0e-05 to keras 3.15.1, on the run's slides" in files
     assert "noise, not slides" in files
     assert "| tflite | float16 | | not checked | |" in files
-    assert "Dice of slides 0.904 -> 0.899; calibrated on 256 patches" in files
+    assert "accuracy of the patch network 0.910 -> 0.900 and Dice of slides" in files
+    assert "0.904 -> 0.899; calibrated on 256 inputs of patch and 4 inputs of refinement" in files
     limits = section(text, "Limitations")
     assert "Exported without a check: tflite float16." in limits
     assert "Checked on noise, not on slides: openvino int8." in limits
@@ -193,8 +199,19 @@ def test_what_does_not_hold_is_not_said() -> None:
 
 
 def test_one_stage_without_scores() -> None:
-    networks = {"patch": Network(architecture="mobilenet_v2", parameters=5, sha256="a")}
-    text = model_card(card(networks=networks, refinement_px=None, scores={}, training=None))
+    networks = {"patch": patch_card()}
+    text = model_card(card(networks=networks, scores={}, training=None))
     assert "Not evaluated" in section(text, "Scores")
     assert "Unknown" in section(text, "Training data")
     assert "refinement network sees" not in text
+
+
+@pytest.mark.parametrize("inputs", [(IMAGE_INPUT,), (IMAGE_INPUT, HEATMAP_INPUT)])
+def test_patches_are_told_of_where_a_network_takes_them(inputs: tuple[str, ...]) -> None:
+    networks = {"refinement": refinement_card(takes=inputs)}
+    text = model_card(card(networks=networks))
+    assert "Patches of" not in section(text, "From slide to networks")
+    assert "no cell is told from another" in section(text, "Limitations")
+    text = model_card(card(networks={"patch": patch_card(), **networks}))
+    assert "Patches of 256 x 256 px" in section(text, "From slide to networks")
+    assert "may be missed" in section(text, "Limitations")

@@ -16,19 +16,18 @@ import openvino
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT, Feed
 from h2g.exporters.quantization import quantise_onnx, quantise_openvino, quantise_tflite
-from h2g.exporters.samples import Field, Samples
 from h2g.exporters.to_onnx import write_onnx
 from h2g.exporters.to_openvino import write_openvino
-from h2g.folders.bundle import Stage
 from h2g.models.blocks import classifier_head, conv_bn_relu
-from h2g.models.deployment import deployed_patch_classifier, deployed_refinement
+from h2g.models.deployment import deployed
 from h2g.models.registry import build_refinement_model
 from tests.exporters.bare_runtimes import run_file
 from tests.exporters.drawn_graphs import CLASSES, DrawnGraph, draw_statistics, keras_outputs
 
 PX = 32
-CONVOLUTIONS: dict[Stage, int] = {"patch": 4, "refinement": 7}
+CONVOLUTIONS = {"patch": 4, "refinement": 7}
 # A step is 0.4 % of a range, and twice that for 7-bit weights: rounding some eight times in a row
 # adds up to 2 % of the range of logits of 4, and a probability changes a quarter as much. This
 # head, whose features hardly differ between patches, makes three times that of it; were it in int8,
@@ -40,31 +39,26 @@ ABOUT = {"name": "drawn", "stage": "any"}
 
 @dataclass(frozen=True)
 class Quantised:
-    stage: Stage
+    name: str
     graph: DrawnGraph
     float32: Path | None
     int8: Path
 
 
 @pytest.fixture(scope="module")
-def patch() -> tuple[DrawnGraph, Samples]:
+def patch() -> tuple[DrawnGraph, list[Feed]]:
     rng = np.random.default_rng(0)
     keras.utils.set_random_seed(0)
     network = small_classifier()
     draw_statistics(network)
     seen = draw_patches(rng, 24)
     draw_head(network, seen, rng)
-    return (
-        graph_on(
-            deployed_patch_classifier(network),
-            [{"input_0_patch": draw_patches(rng, count)} for count in (1, 12)],
-        ),
-        Samples(seen, (), "noise"),
-    )
+    others = [{PATCH_INPUT: draw_patches(rng, count)} for count in (1, 12)]
+    return graph_on(deployed(network), others), [{PATCH_INPUT: each[np.newaxis]} for each in seen]
 
 
 @pytest.fixture(scope="module")
-def refinement() -> tuple[DrawnGraph, Samples]:
+def refinement() -> tuple[DrawnGraph, list[Feed]]:
     rng = np.random.default_rng(0)
     keras.utils.set_random_seed(0)
     network = build_refinement_model(
@@ -73,18 +67,9 @@ def refinement() -> tuple[DrawnGraph, Samples]:
     draw_statistics(network)
     last = network.layers[-1]
     last.kernel.assign(4 * last.kernel)
-    fields = [draw_field(rng, *sizes) for sizes in ((37, 53, 5, 7), (64, 40, 9, 6))]
-    others = [draw_field(rng, *sizes) for sizes in ((50, 41, 7, 5), (30, 75, 4, 11))]
-    return (
-        graph_on(
-            deployed_refinement(network, PX),
-            [
-                {"input_0_image": image[np.newaxis], "input_1_heatmap": heatmap[np.newaxis]}
-                for image, heatmap in others
-            ],
-        ),
-        Samples(np.empty((0, PX, PX, 3), np.uint8), tuple(fields), "noise"),
-    )
+    seen = [draw_slide(rng, *sizes) for sizes in ((37, 53, 5, 7), (64, 40, 9, 6))]
+    others = [draw_slide(rng, *sizes) for sizes in ((50, 41, 7, 5), (30, 75, 4, 11))]
+    return graph_on(deployed(network), others), seen
 
 
 @pytest.fixture(scope="module", params=["onnx", "xml", "tflite"])
@@ -96,20 +81,20 @@ def suffix(request: pytest.FixtureRequest) -> str:
 def quantised(
     request: pytest.FixtureRequest, suffix: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Quantised:
-    graph, samples = request.getfixturevalue(request.param)
-    folder, stage = tmp_path_factory.mktemp("int8"), request.param
-    int8 = folder / "new" / f"{stage}.int8.{suffix}"
+    graph, feeds = request.getfixturevalue(request.param)
+    folder, name = tmp_path_factory.mktemp("int8"), request.param
+    int8 = folder / "new" / f"{name}.int8.{suffix}"
     if suffix == "tflite":
-        quantise_tflite(graph.model, int8, samples, stage=stage)
-        return Quantised(stage, graph, None, int8)
-    float32 = folder / f"{stage}.{suffix}"
+        quantise_tflite(graph.model, int8, feeds)
+        return Quantised(name, graph, None, int8)
+    float32 = folder / f"{name}.{suffix}"
     if suffix == "onnx":
         write_onnx(graph.model, float32, opset=OPSET, metadata=ABOUT)
-        quantise_onnx(float32, int8, samples, stage=stage)
+        quantise_onnx(float32, int8, feeds)
     else:
         write_openvino(graph.model, float32, info=ABOUT)
-        quantise_openvino(float32, int8, samples, stage=stage)
-    return Quantised(stage, graph, float32, int8)
+        quantise_openvino(float32, int8, feeds)
+    return Quantised(name, graph, float32, int8)
 
 
 def test_runs_at_other_sizes_under_the_same_names_and_near_float32(quantised: Quantised) -> None:
@@ -129,14 +114,14 @@ def test_convolutions_are_in_int8_with_a_scale_a_channel(quantised: Quantised) -
         ".tflite": tflite_int8_convolutions,
     }[quantised.int8.suffix]
     # Of an ONNX network the last layer is in float32; a classifier's is dense.
-    last_is_float = quantised.int8.suffix == ".onnx" and quantised.stage == "refinement"
-    assert count(quantised.int8) == CONVOLUTIONS[quantised.stage] - last_is_float
+    last_is_float = quantised.int8.suffix == ".onnx" and quantised.name == "refinement"
+    assert count(quantised.int8) == CONVOLUTIONS[quantised.name] - last_is_float
 
 
 def test_files_are_what_was_asked_for_and_no_more(quantised: Quantised) -> None:
     names = [quantised.int8.name]
     if quantised.int8.suffix == ".xml":
-        names.insert(0, f"{quantised.stage}.int8.bin")
+        names.insert(0, f"{quantised.name}.int8.bin")
     assert sorted(path.name for path in quantised.int8.parent.iterdir()) == names
 
 
@@ -151,7 +136,7 @@ def test_inputs_names_and_notes_are_those_of_the_float32_file(quantised: Quantis
             == {
                 "patch": {(-1, PX, PX, 3)},
                 "refinement": {(1, -1, -1, 3), (1, -1, -1, CLASSES - 1)},
-            }[quantised.stage]
+            }[quantised.name]
         )
         return
     describe = describe_onnx if quantised.int8.suffix == ".onnx" else describe_openvino
@@ -160,35 +145,26 @@ def test_inputs_names_and_notes_are_those_of_the_float32_file(quantised: Quantis
     assert described["notes"] == ABOUT
 
 
-def test_without_samples_there_is_nothing_to_calibrate_on(
-    patch: tuple[DrawnGraph, Samples], tmp_path: Path
-) -> None:
-    graph, samples = patch
-    with pytest.raises(ValueError, match="no samples for the refinement network"):
-        quantise_tflite(graph.model, tmp_path / "none.tflite", samples, stage="refinement")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_nothing_is_printed_and_nothing_reported(
-    patch: tuple[DrawnGraph, Samples], tmp_path: Path
+    patch: tuple[DrawnGraph, list[Feed]], tmp_path: Path
 ) -> None:
     """In a process of its own: nncf reports nothing where pytest is loaded."""
-    graph, samples = patch
+    graph, feeds = patch
     write_onnx(graph.model, tmp_path / "patch.onnx")
     write_openvino(graph.model, tmp_path / "patch.xml")
-    np.save(tmp_path / "patches.npy", samples.patches)
+    np.save(tmp_path / "patches.npy", np.stack([feed[PATCH_INPUT] for feed in feeds]))
     code = f"""
 import json
 from pathlib import Path
 from h2g.models.startup import start_keras
 start_keras()
 import numpy as np
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT, Feed
 from h2g.exporters.quantization import quantise_onnx, quantise_openvino
-from h2g.exporters.samples import Samples
 folder = Path({json.dumps(str(tmp_path))})
-samples = Samples(np.load(folder / "patches.npy"), (), "noise")
-quantise_onnx(folder / "patch.onnx", folder / "int8.onnx", samples, stage="patch")
-quantise_openvino(folder / "patch.xml", folder / "int8.xml", samples, stage="patch")
+feeds = [{{"{PATCH_INPUT}": patch}} for patch in np.load(folder / "patches.npy")]
+quantise_onnx(folder / "patch.onnx", folder / "int8.onnx", feeds)
+quantise_openvino(folder / "patch.xml", folder / "int8.xml", feeds)
 from nncf.telemetry import telemetry
 print(type(telemetry).__name__)
 """
@@ -233,13 +209,13 @@ def draw_patches(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.clip(colours + noise, 0, 255).astype(np.uint8)
 
 
-def draw_field(rng: np.random.Generator, height: int, width: int, rows: int, cols: int) -> Field:
-    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    heatmap = rng.dirichlet(np.full(CLASSES, 0.3), (rows, cols))[..., 1:]
-    return image, heatmap.astype(np.float32)
+def draw_slide(rng: np.random.Generator, height: int, width: int, rows: int, cols: int) -> Feed:
+    image = rng.integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    heatmap = rng.dirichlet(np.full(CLASSES, 0.3), (1, rows, cols))[..., 1:]
+    return {IMAGE_INPUT: image, HEATMAP_INPUT: heatmap.astype(np.float32)}
 
 
-def graph_on(model: keras.Model, inputs: list[dict[str, np.ndarray]]) -> DrawnGraph:
+def graph_on(model: keras.Model, inputs: list[Feed]) -> DrawnGraph:
     feeds = [{name: values.astype(np.float32) for name, values in each.items()} for each in inputs]
     return DrawnGraph(model, feeds, [keras_outputs(model, feed) for feed in feeds])
 

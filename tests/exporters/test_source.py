@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -11,8 +10,9 @@ from pathlib import Path
 import keras
 import pytest
 
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 from h2g.errors import ModelError, RecipeError, RunError, WrongUseError
-from h2g.exporters.source import deployed_patch, deployed_refinement_of, open_source
+from h2g.exporters.source import deployed_graph, deployed_graphs, open_source
 from h2g.files import file_sha256
 from h2g.folders.run import Run, open_run
 from tests.exporters.random_run import INPUT_PX, PATCH_PX, write_run
@@ -37,11 +37,10 @@ def test_a_run_with_two_stages(shared: Run) -> None:
     card = source.card
     assert (card.name, card.class_names) == ("random", ("background", "tumour"))
     assert card.preprocessing == shared.recipe.preprocessing
-    assert card.refinement_px == source.files.input_px == INPUT_PX
-    assert source.files.class_count == 2
     assert source.run is not None
     assert source.run.path == shared.path
-    for stage, file in (("patch", source.files.patch), ("refinement", source.files.refinement)):
+    assert list(source.files) == list(card.networks) == ["patch", "refinement"]
+    for stage, file in source.files.items():
         assert file == shared.model_file(stage)
         assert card.networks[stage].sha256 == file_sha256(file)
     assert card.networks["refinement"].architecture == "unet"
@@ -55,27 +54,42 @@ def test_a_run_with_two_stages(shared: Run) -> None:
     assert card.exports == ()
 
 
+def test_the_card_says_how_networks_are_run(shared: Run) -> None:
+    networks = open_source(shared.path).card.networks
+    patch, refinement = networks["patch"], networks["refinement"]
+    assert (patch.many, refinement.many) == (True, False)
+    assert patch.inputs == {PATCH_INPUT: (None, PATCH_PX, PATCH_PX, 3)}
+    assert patch.output == (None, 2)
+    assert patch.sees == "patch of 32 x 32 px at 2 um/px -> probability of each class"
+    assert refinement.inputs == {IMAGE_INPUT: (1, None, None, 3), HEATMAP_INPUT: (1, None, None, 1)}
+    assert refinement.output == (1, INPUT_PX, INPUT_PX, 2)
+    assert refinement.sees == (
+        "low-resolution slide and heatmap -> 64 x 64 class probabilities of the whole slide"
+    )
+
+
 def test_the_deployed_graphs(shared: Run) -> None:
     source = open_source(shared.path)
-    patch, patch_of_one = deployed_patch(source), deployed_patch(source, batch_size=1)
+    patch, patch_of_one = (deployed_graph(source, "patch", batch_size=size) for size in (None, 1))
     assert patch.input_shape == (None, PATCH_PX, PATCH_PX, 3)
     assert patch_of_one.input_shape == (1, PATCH_PX, PATCH_PX, 3)
     assert [tensor.name for tensor in patch_of_one.inputs] == ["input_0_patch"]
-    refinement = deployed_refinement_of(source, spacing_frame=True)
+    refinement = deployed_graph(source, "refinement", spacing_frame=True)
     assert [tensor.name for tensor in refinement.inputs] == [
         "input_0_image",
         "input_1_heatmap",
         "input_2_frame",
     ]
-    assert len(deployed_refinement_of(source).inputs) == 2
+    graphs = deployed_graphs(source)
+    assert list(graphs) == ["patch", "refinement"]
+    assert [len(graph.inputs) for graph in graphs.values()] == [1, 2]
 
 
 def test_a_run_with_one_stage(phantom_cohort: Path, tmp_path: Path) -> None:
     source = open_source(write_run(tmp_path / "one", phantom_cohort, refines=False).path)
     assert set(source.card.networks) == {"patch"}
-    assert source.card.refinement_px is None
     with pytest.raises(ModelError, match="no refinement network"):
-        deployed_refinement_of(source)
+        deployed_graph(source, "refinement")
 
 
 def test_slides_need_not_be_there(run: Run, tmp_path: Path) -> None:
@@ -101,16 +115,13 @@ def test_scores_of_the_run_and_none_that_are_older(run: Run, caplog) -> None:
         open_source(run.path)
 
 
-@pytest.mark.parametrize(("stage", "refinement_px"), [("patch", None), ("refinement", INPUT_PX)])
-def test_a_single_file_in_a_run_folder(shared: Run, stage: str, refinement_px: int | None) -> None:
+@pytest.mark.parametrize("stage", ["patch", "refinement"])
+def test_a_single_file_in_a_run_folder(shared: Run, stage: str) -> None:
     source = open_source(shared.model_file(stage))
-    assert set(source.card.networks) == {stage}
-    assert source.card.refinement_px == refinement_px
+    assert source.card.networks == {stage: open_source(shared.path).card.networks[stage]}
     assert source.card.name == "random"
     assert (source.run, source.card.training) == (None, None)
-    files = dataclasses.asdict(source.files)
-    assert files.pop(stage) == shared.model_file(stage)
-    assert files["patch" if stage == "refinement" else "refinement"] is None
+    assert source.files == {stage: shared.model_file(stage)}
 
 
 def test_a_single_file_elsewhere_needs_its_recipe(shared: Run, tmp_path: Path) -> None:
@@ -120,12 +131,12 @@ def test_a_single_file_elsewhere_needs_its_recipe(shared: Run, tmp_path: Path) -
         open_source(file)
     recipe = str(shared.path / "recipe.yaml")
     assert open_source(file, recipe=recipe, name="mine").card.name == "mine"
-    with pytest.raises(ModelError, match=r"not a patch network of recipe 'mob-pw'.*32 x 32 x 3"):
+    with pytest.raises(ModelError, match=r"no network of recipe 'mob-pw'.*32 x 32 x 3.*patch: 256"):
         open_source(file, recipe="mob-pw")
     with pytest.raises(RecipeError, match="No recipe 'nosuch'"):
         open_source(file, recipe="nosuch")
     shutil.copy(shared.model_file("refinement"), file)
-    with pytest.raises(ModelError, match="'mob-pw' has no refinement stage"):
+    with pytest.raises(ModelError, match=r"no network of recipe 'mob-pw'.*64 x 64 x 1.*patch: 256"):
         open_source(file, recipe="mob-pw")
 
 

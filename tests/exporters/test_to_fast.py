@@ -12,18 +12,19 @@ import onnx
 import onnxruntime
 import pytest
 
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
 from h2g.exporters.fast_install import install
 from h2g.exporters.fast_limits import refuse_unsuited
 from h2g.exporters.fast_text import gui_pipeline, headless_pipeline, pipeline_name, slug
 from h2g.fast_versions import FAST_VERSIONS, FastName
-from h2g.folders.bundle import Bundle, Card, Network, open_bundle, write_card
-from h2g.models.deployment import deployed_patch_classifier, deployed_refinement, load_network
+from h2g.folders.bundle import Bundle, Card, open_bundle, write_card
+from h2g.models.deployment import deployed, load_network
 from tests.fast_bundles import FIELD_PX, PATCH_PX, onnx_model, preprocessing, write_bundle
+from tests.network_cards import patch_card, refinement_card
 
 MODELS = {"patch": "p.onnx", "refinement": "r.onnx"}
-NETWORK = Network(architecture="a", parameters=1, sha256="0")
 
 
 def card_of(
@@ -45,14 +46,12 @@ def card_of(
             "low_resolution": base.low_resolution.model_copy(update={"level": level}),
         }
     )
-    networks = {"patch": NETWORK, **({"refinement": NETWORK} if refines else {})}
+    networks = {"patch": patch_card(), **({"refinement": refinement_card()} if refines else {})}
     values = {
         "name": "A model",
         "description": "Finds tumour",
-        "h2g_version": "0",
         "class_names": classes,
         "preprocessing": changed,
-        "refinement_px": 64 if refines else None,
         "networks": networks,
     }
     return Card(**{**values, **more})
@@ -211,8 +210,9 @@ def test_what_fastpathology_saves_can_be_opened_again() -> None:
         ("refinement",): {"segmentation": "SegmentationRenderer"},
     }
     for stages, outputs in wanted.items():
-        image = {} if "patch" in stages else {"refinement_inputs": "image"}
-        card = card_of(refines="refinement" in stages, **image)
+        card = card_of(refines="refinement" in stages)
+        if "patch" not in stages:
+            card = card_of(networks={"refinement": refinement_card(takes=(IMAGE_INPUT,))})
         text = gui_pipeline(card, {stage: MODELS[stage] for stage in stages})
         kept = [line.split() for line in text.splitlines() if line.startswith("PipelineOutputData")]
         assert {name for _, name, _, _ in kept} == set(outputs)
@@ -294,7 +294,23 @@ def test_items_of_nobody(tmp_path: Path) -> None:
         ),
         (card_of(level="at-least"), "low_resolution.level 'at-least'"),
         (card_of(classes=("background", "a;b")), "class name 'a;b'"),
-        (card_of(networks={"refinement": NETWORK}), "no patch network"),
+        (
+            card_of(networks={"refinement": refinement_card()}),
+            "refinement network takes a heatmap, and no network makes one",
+        ),
+        (
+            card_of(
+                networks={
+                    "patch": patch_card(),
+                    "refinement": refinement_card(takes=(HEATMAP_INPUT,)),
+                }
+            ),
+            "refinement network sees the heatmap alone",
+        ),
+        (
+            card_of(networks={"patch": patch_card(), "other": refinement_card()}),
+            "has the networks patch and other, and there are pipelines for: patch; patch and ref",
+        ),
     ],
 )
 def test_what_fast_does_in_another_way(card: Card, sentence: str) -> None:
@@ -306,6 +322,7 @@ def test_what_fast_does_alike() -> None:
     refuse_unsuited(card_of())
     refuse_unsuited(card_of(refines=False, level="at-least"))
     refuse_unsuited(card_of(tissue={"closing_px": ()}, patch={"mpp": 0.75}))
+    refuse_unsuited(card_of(networks={"refinement": refinement_card(takes=(IMAGE_INPUT,))}))
 
 
 # -- networks and layouts
@@ -316,9 +333,8 @@ def test_networks_as_fast_wants_them(fast_bundle: Bundle, fast_bundle_of_three: 
         (fast_bundle, ["input_1_heatmap"]),
         (fast_bundle_of_three, ["input_1_heatmap_01", "input_1_heatmap_02"]),
     ):
-        export = bundle.card.exports[0]
         patch, refinement = (
-            onnx.load(bundle.network_file(export, stage)) for stage in ("patch", "refinement")
+            onnx.load(network_file(bundle, name)) for name in ("patch", "refinement")
         )
         assert patch.opset_import[0].version == 13
         sizes = {each.name: _sizes(each) for each in (*patch.graph.input, *patch.graph.output)}
@@ -340,8 +356,8 @@ def test_4_15_needs_no_extent(tmp_path: Path) -> None:
     bundle = write_bundle(
         tmp_path, classes=("glass", "tumour"), refines=True, name="New", version="4.15"
     )
-    file = bundle.network_file(bundle.card.exports[0], "refinement")
-    names = {each.name for each in onnx.load(file).graph.input}
+    network = onnx.load(network_file(bundle, "refinement"))
+    names = {each.name for each in network.graph.input}
     assert names == {"input_0_image", "input_1_heatmap", "input_2_frame"}
 
 
@@ -353,9 +369,7 @@ def test_heatmaps_are_cut_to_the_extent(fast_bundle: Bundle) -> None:
         "input_0_image": rng.integers(1, 256, (1, 90, 70, 3)).astype(np.float32),
         "input_2_frame": np.zeros((1, FIELD_PX, FIELD_PX, 3), np.float32),
     }
-    session = onnxruntime.InferenceSession(
-        fast_bundle.network_file(fast_bundle.card.exports[0], "refinement")
-    )
+    session = onnxruntime.InferenceSession(network_file(fast_bundle, "refinement"))
 
     def refine(heatmap: np.ndarray, extent_px: tuple[int, int]) -> np.ndarray:
         extent = np.ones((1, *extent_px, 1), np.float32)
@@ -371,6 +385,10 @@ def test_heatmaps_are_cut_to_the_extent(fast_bundle: Bundle) -> None:
     assert np.abs(refine(larger, (20 * 32, 28 * 32)) - expected).max() > 1e-3
 
 
+def network_file(bundle: Bundle, name: str) -> Path:
+    return bundle.path / bundle.card.exports[0].networks[name]
+
+
 def _sizes(tensor: onnx.ValueInfoProto) -> list[int | None]:
     return [size.dim_value or None for size in tensor.type.tensor_type.shape.dim]
 
@@ -380,14 +398,16 @@ def test_networks_are_the_deployed_ones(fast_bundle_of_three: Bundle) -> None:
     keras_files = bundle.path.parent / "keras"
     rng = np.random.default_rng(0)
     patches = rng.integers(1, 256, (3, PATCH_PX, PATCH_PX, 3)).astype(np.float32)
-    image = rng.integers(1, 256, (90, 70, 3), np.uint8)
-    heatmap = rng.random((7, 9, 2), np.float32)
-    engine = onnx_model(bundle).open_engine(2)
-    expected = deployed_patch_classifier(load_network(keras_files / "patch.keras"))(patches)
-    np.testing.assert_allclose(engine.classify(patches), expected, atol=1e-5)
-    refinement = deployed_refinement(load_network(keras_files / "refinement.keras"), FIELD_PX)
-    expected = refinement([image[None].astype(np.float32), heatmap[None]])[0]
-    np.testing.assert_allclose(engine.refine(image, heatmap), expected, atol=1e-4)
+    image = rng.integers(1, 256, (1, 90, 70, 3), np.uint8)
+    heatmap = rng.random((1, 7, 9, 2), np.float32)
+    networks = onnx_model(bundle).open_networks(2)
+    found = networks["patch"].run({PATCH_INPUT: patches})
+    expected = deployed(load_network(keras_files / "patch.keras"))(patches)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    found = networks["refinement"].run({IMAGE_INPUT: image, HEATMAP_INPUT: heatmap})
+    refinement = deployed(load_network(keras_files / "refinement.keras"))
+    expected = refinement([image.astype(np.float32), heatmap])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_black_is_white(fast_bundle: Bundle) -> None:
@@ -399,12 +419,13 @@ def test_black_is_white(fast_bundle: Bundle) -> None:
     black[:, :20] = 0
     nearly = white.copy()
     nearly[:, :20] = (0, 0, 1)
-    engine = onnx_model(fast_bundle).open_engine(1)
-    np.testing.assert_array_equal(engine.classify(black), engine.classify(white))
-    assert np.abs(engine.classify(nearly) - engine.classify(white)).max() > 1e-3
-    heatmap = rng.random((4, 4, 1), np.float32)
-    refined = [engine.refine(picture[0], heatmap) for picture in (black, white)]
-    np.testing.assert_array_equal(*refined)
+    networks = onnx_model(fast_bundle).open_networks(1)
+    found = [networks["patch"].run({PATCH_INPUT: each}) for each in (black, white, nearly)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[2] - found[1]).max() > 1e-3
+    heatmap = rng.random((1, 4, 4, 1), np.float32)
+    feeds = [{IMAGE_INPUT: each, HEATMAP_INPUT: heatmap} for each in (black, white)]
+    np.testing.assert_array_equal(*(networks["refinement"].run(feed) for feed in feeds))
 
 
 def test_both_layouts(fast_bundle: Bundle) -> None:

@@ -24,7 +24,7 @@ def test_every_opset_computes_what_keras_does(
 ) -> None:
     refinement = small_refinement_graph()
     for graph, limit in ((patch, 1e-4), (refinement, 1e-3)):
-        file = tmp_path / f"{graph.model.name}.onnx"
+        file = tmp_path / "network.onnx"
         write_onnx(graph.model, file, opset=opset)
         network = onnx.load(file)
         assert {each.domain: each.version for each in network.opset_import}[""] == opset

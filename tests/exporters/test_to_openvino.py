@@ -28,17 +28,18 @@ def refinement() -> DrawnGraph:
 def test_names_sizes_and_values_of_the_graph(
     patch: DrawnGraph, refinement: DrawnGraph, source: str, tmp_path: Path
 ) -> None:
-    for graph, limit in ((patch, 1e-4), (refinement, 1e-3)):
-        file = tmp_path / f"{graph.model.name}.xml"
+    graphs = {"patch": (patch, 1e-4), "refinement": (refinement, 1e-3)}
+    for name, (graph, limit) in graphs.items():
+        file = tmp_path / f"{name}.xml"
         if source == "onnx":
             write_onnx(graph.model, file.with_suffix(".onnx"))
         write_openvino(graph.model if source == "keras" else file.with_suffix(".onnx"), file)
         assert graph.largest_difference(run_openvino(file, graph.feeds)) < limit
-    assert shapes(tmp_path / "deployed_patch_classifier.xml") == (
+    assert shapes(tmp_path / "patch.xml") == (
         {"input_0_patch": "[?,32,32,3]"},
         {"output_0_probabilities": "[?,3]"},
     )
-    inputs, outputs = shapes(tmp_path / "deployed_refinement.xml")
+    inputs, outputs = shapes(tmp_path / "refinement.xml")
     assert inputs == {
         "input_0_image": "[1,?,?,3]",
         "input_1_heatmap": "[1,?,?,2]",

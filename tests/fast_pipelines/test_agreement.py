@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from h2g.prediction.fast_engine import predict_slides_with_fast
 
 from h2g.engines.fast_process import run_pipeline
 from h2g.fast_versions import FAST_VERSIONS, FastName
@@ -84,7 +83,7 @@ def both(
 def predict_both(bundle: Bundle, slides: list[SlideRequest], folder: Path) -> tuple[Path, Path]:
     fast, ours = folder / "fast", folder / "h2g"
     for summary in (
-        predict_slides_with_fast(fast_model(bundle), slides, fast),
+        predict_slides(fast_model(bundle), slides, fast),
         predict_slides(onnx_model(bundle), slides, ours),
     ):
         assert [row["status"] for row in summary] == ["ok"] * len(slides), summary

@@ -15,7 +15,6 @@ from h2g.folders.bundle import (
     Card,
     Check,
     Export,
-    Network,
     QuantisationCost,
     TrainingData,
     is_bundle,
@@ -24,6 +23,7 @@ from h2g.folders.bundle import (
     write_card,
 )
 from h2g.recipes.preprocessing import PROFILES
+from tests.network_cards import patch_card, refinement_card
 
 
 @pytest.fixture
@@ -40,17 +40,16 @@ def bundle(tmp_path: Path) -> Bundle:
     card = Card(
         name="Mamma größer",
         description="one stage",
-        h2g_version="0.1.0",
         class_names=("background", "tumour"),
         preprocessing=PROFILES["fast"],
-        refinement_px=None,
-        networks={"patch": Network(architecture="mobilenet_v2", parameters=7, sha256="ab")},
+        networks={"patch": patch_card()},
         training=TrainingData(slides={"train": 3}, patients={"train": 2}, grades={"1": 3}),
         scores={"patchwise": {"dice": 0.8, "recall": 0.7, "precision": 0.9}},
         exports=(
             Export(
                 format="onnx",
                 precision="float32",
+                h2g_version="0.1.0",
                 networks={"patch": "patch.onnx"},
                 files=hashes("patch.onnx"),
                 opset=17,
@@ -64,9 +63,10 @@ def bundle(tmp_path: Path) -> Bundle:
             Export(
                 format="openvino",
                 precision="int8",
+                h2g_version="0.1.0",
                 networks={"patch": "patch.xml"},
                 files=hashes("patch.xml", "patch.bin"),
-                cost=QuantisationCost(calibration_patches=9, patch_accuracy=None, dice=None),
+                cost=QuantisationCost(calibration={"patch": 9}, accuracy={}, dice=None),
             ),
         ),
     )
@@ -88,10 +88,18 @@ def test_a_card_is_read_as_it_was_written(bundle: Bundle) -> None:
 def test_exports_are_found_by_format_and_precision(bundle: Bundle) -> None:
     export = bundle.card.find_export("openvino", "int8")
     assert export is not None
-    assert bundle.network_file(export, "patch") == bundle.path / "patch.xml"
-    assert bundle.network_file(export, "refinement") is None
+    assert export.networks == {"patch": "patch.xml"}
     assert bundle.card.find_export("openvino") is None
     assert bundle.card.find_export("onnx").opset == 17
+
+
+def test_what_networks_run_on(bundle: Bundle) -> None:
+    card = bundle.card
+    assert (card.takes_patches, card.slide_networks) == (True, ())
+    both = card.model_copy(update={"networks": {**card.networks, "refinement": refinement_card()}})
+    assert (both.takes_patches, both.slide_networks) == (True, ("refinement",))
+    alone = card.model_copy(update={"networks": {"refinement": refinement_card()}})
+    assert (alone.takes_patches, alone.slide_networks) == (False, ("refinement",))
 
 
 def test_whole_exports_are_verified(bundle: Bundle) -> None:
@@ -122,11 +130,11 @@ def test_a_network_without_sha256_is_a_sentence(bundle: Bundle) -> None:
         verify_export(bundle, export)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [1, 3, "2", None])
 def test_another_card_version_is_a_sentence(bundle: Bundle, version: object) -> None:
     # A later card may hold what this h2g does not know: the version is what is told.
     change_card(bundle, card_version=version, later="field")
-    with pytest.raises(ModelError, match=f"card version {version}; this h2g reads version 1"):
+    with pytest.raises(ModelError, match=f"card version {version}; this h2g reads version 2"):
         open_bundle(bundle.path)
 
 
@@ -146,7 +154,7 @@ def test_a_card_that_does_not_validate_is_a_sentence(
         open_bundle(bundle.path)
 
 
-@pytest.mark.parametrize("content", [b'{"card_version": 1', b"\xff\xfe", b"[]", b"3"])
+@pytest.mark.parametrize("content", [b'{"card_version": 2', b"\xff\xfe", b"[]", b"3"])
 def test_what_is_no_card_is_a_sentence(bundle: Bundle, content: bytes) -> None:
     (bundle.path / CARD_FILE).write_bytes(content)
     with pytest.raises(ModelError, match="model.json: "):

@@ -9,8 +9,7 @@ import pytest
 
 from h2g.errors import ModelError
 from h2g.models.deployment import (
-    deployed_patch_classifier,
-    deployed_refinement,
+    deployed,
     load_network,
     resize_bilinear,
     scale_image,
@@ -60,7 +59,7 @@ def test_scaling_divides_bytes_by_255() -> None:
 def test_patch_graph_takes_raw_pixels() -> None:
     keras.utils.set_random_seed(0)
     network = build_patch_model("mobilenet_v2", size_px=32, num_classes=3, options={"alpha": 0.35})
-    graph = deployed_patch_classifier(network)
+    graph = deployed(network)
     assert [tensor.name for tensor in graph.inputs] == ["input_0_patch"]
     assert graph.inputs[0].dtype == "float32"
     assert graph.output_names == ["output_0_probabilities"]
@@ -74,9 +73,9 @@ def test_patch_graph_takes_raw_pixels() -> None:
 
 def test_patch_graph_can_be_fixed_to_one_batch_size() -> None:
     network = build_patch_model("mobilenet_v2", size_px=32, num_classes=3, options={"alpha": 0.35})
-    graph = deployed_patch_classifier(network, batch_size=1)
+    graph = deployed(network, batch_size=1)
     assert [tensor.shape for tensor in graph.inputs + graph.outputs] == [(1, 32, 32, 3), (1, 3)]
-    free = deployed_patch_classifier(network)
+    free = deployed(network)
     assert [tensor.shape[0] for tensor in free.inputs + free.outputs] == [None, None]
     patch = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
     np.testing.assert_array_equal(graph.predict_on_batch(patch), free.predict_on_batch(patch))
@@ -86,7 +85,7 @@ def test_refinement_graph_scales_and_stretches(
     refinement: keras.Model, slide: tuple[np.ndarray, np.ndarray]
 ) -> None:
     image, heatmap = slide
-    graph = deployed_refinement(refinement, PX)
+    graph = deployed(refinement)
     assert [tensor.name for tensor in graph.inputs] == ["input_0_image", "input_1_heatmap"]
     assert [tensor.shape for tensor in graph.inputs] == [(1, None, None, 3), (1, None, None, 2)]
     assert graph.output_names == ["output_0_segmentation"]
@@ -99,15 +98,35 @@ def test_refinement_graph_scales_and_stretches(
     np.testing.assert_allclose(found, refinement.predict_on_batch(small), atol=1e-5)
 
 
+def test_a_network_of_any_size_gets_the_picture_as_it_is() -> None:
+    image = keras.Input((None, None, 3), name="image")
+    heatmap = keras.Input((None, None, 1), name="heatmap")
+    joined = keras.layers.Concatenate(name="output_0_joined")([image, heatmap])
+    graph = deployed(keras.Model([image, heatmap], joined))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (1, 6, 9, 3)).astype(np.float32)
+    values = rng.random((1, 6, 9, 1), np.float32)
+    found = graph.predict_on_batch([pixels, values])
+    np.testing.assert_allclose(found[..., :3], pixels / 255, atol=1e-6)
+    np.testing.assert_array_equal(found[..., 3:], values)
+
+
+def test_inputs_of_other_names_are_a_sentence() -> None:
+    picture = keras.Input((PX, PX, 3), name="picture")
+    network = keras.Model(picture, keras.layers.Flatten()(picture))
+    with pytest.raises(ModelError, match="inputs are named picture.* patch, image, heatmap"):
+        deployed(network)
+
+
 def test_spacing_frame_is_last_by_name_and_changes_nothing(
     refinement: keras.Model, slide: tuple[np.ndarray, np.ndarray]
 ) -> None:
     image, heatmap = slide
-    graph = deployed_refinement(refinement, PX, spacing_frame=True)
+    graph = deployed(refinement, spacing_frame=True)
     names = [tensor.name for tensor in graph.inputs]
     assert names == sorted(names) == ["input_0_image", "input_1_heatmap", "input_2_frame"]
     frame = np.full((1, PX, PX, 3), 255, np.float32)
-    without = deployed_refinement(refinement, PX).predict_on_batch([image, heatmap])
+    without = deployed(refinement).predict_on_batch([image, heatmap])
     np.testing.assert_array_equal(graph.predict_on_batch([image, heatmap, frame]), without)
 
 
@@ -116,7 +135,7 @@ def test_graphs_survive_saving(
 ) -> None:
     image, heatmap = slide
     inputs = [image, heatmap, np.zeros((1, PX, PX, 3), np.float32)]
-    graph = deployed_refinement(refinement, PX, spacing_frame=True)
+    graph = deployed(refinement, spacing_frame=True)
     graph.save(tmp_path / "graph.keras")
     again = keras.saving.load_model(tmp_path / "graph.keras", compile=False)
     assert again.to_json() == graph.to_json()

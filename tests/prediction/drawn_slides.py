@@ -1,15 +1,26 @@
-"""Slides drawn by the tests, and an engine that tells tumour by its colour."""
+"""Slides drawn by the tests, and networks that tell tumour by its colour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
 import tifffile
 
-from h2g.engines.engine import Engine, Key, one_by_one
+from h2g.engines.engine import (
+    HEATMAP_INPUT,
+    IMAGE_INPUT,
+    PATCH_INPUT,
+    Feed,
+    Key,
+    Network,
+    Shape,
+    one_by_one,
+)
 from h2g.prediction.loaded_model import LoadedModel
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 from h2g.slides.writing import write_pyramid
@@ -25,55 +36,106 @@ PREPROCESSING = Preprocessing(
 )
 
 
-class ColourEngine:
-    """Probability of tumour: the share of pixels, or the pixel, in its colour; the same for a
-    third class."""
+class ColourNetwork:
+    """What the two networks share; a colour stands for each class but background."""
 
-    name = "colour"
+    engine = "colour"
     device = "CPU"
     precision = "float32"
+    inputs: ClassVar[dict[str, Shape]]
 
-    def __init__(self, *, classes: int = 2, refines: bool = False, input_px: int = 768) -> None:
-        self.has_refinement = refines
-        self.classified: list[int] = []  # sizes of the batches
-        self._classes = classes
-        self._input_px = input_px
+    def __init__(self, *, classes: int = 2) -> None:
+        self.classes = classes
 
-    def load(self) -> None:
-        """Has no files."""
+    def run(self, inputs: Feed) -> np.ndarray:
+        raise NotImplementedError
 
-    def classify(self, patches: np.ndarray) -> np.ndarray:
-        self.classified.append(len(patches))
-        return self._probabilities(patches).mean(axis=(1, 2), dtype=np.float32)
+    def run_each(
+        self, batches: Iterable[tuple[Key, Feed]]
+    ) -> Generator[tuple[Key, np.ndarray], None, None]:
+        return one_by_one(self.run, batches)
 
-    def classify_each(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator:
-        return one_by_one(self.classify, batches)
-
-    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-        assert heatmap.shape[2] == self._classes - 1
-        size_px = (self._input_px, self._input_px)
-        resized = cv2.resize(image.astype(np.float32), size_px, interpolation=cv2.INTER_LINEAR)
-        return self._probabilities(resized)
-
-    def _probabilities(self, rgb: np.ndarray) -> np.ndarray:
+    def probabilities(self, rgb: np.ndarray) -> np.ndarray:
+        """Of each pixel: 1 for the class in whose colour it is."""
         near = [
             np.abs(rgb.astype(np.int16) - colour).max(axis=-1) < 50 for colour in (TUMOUR, IMMUNE)
         ]
-        tumour = near[: self._classes - 1]
+        tumour = near[: self.classes - 1]
         background = ~np.logical_or.reduce(tumour)
         return np.stack([background, *tumour], axis=-1).astype(np.float32)
 
 
-def colour_model(engine: Engine, *, preprocessing: Preprocessing = PREPROCESSING) -> LoadedModel:
-    """A model whose networks are the colour rule."""
-    classes = ("background", "tumour", "immune") if _has_three(engine) else ("background", "tumour")
-    return LoadedModel(
+class ColourClassifier(ColourNetwork):
+    """Probability of a class: the share of a patch's pixels in its colour."""
+
+    inputs: ClassVar[dict[str, Shape]] = {PATCH_INPUT: (None, None, None, 3)}
+
+    def __init__(self, *, classes: int = 2) -> None:
+        super().__init__(classes=classes)
+        self.classified: list[int] = []  # sizes of the batches
+
+    def run(self, inputs: Feed) -> np.ndarray:
+        patches = inputs[PATCH_INPUT]
+        self.classified.append(len(patches))
+        return self.probabilities(patches).mean(axis=(1, 2), dtype=np.float32)
+
+
+class ColourRefinement(ColourNetwork):
+    """Probability of a class: whether a pixel has its colour, whatever the heatmap says."""
+
+    inputs: ClassVar[dict[str, Shape]] = {
+        IMAGE_INPUT: (1, None, None, 3),
+        HEATMAP_INPUT: (1, None, None, None),
+    }
+
+    def __init__(self, *, classes: int = 2, side_px: int = 768) -> None:
+        super().__init__(classes=classes)
+        self._size_px = (side_px, side_px)
+
+    def run(self, inputs: Feed) -> np.ndarray:
+        (image,), (heatmap,) = inputs[IMAGE_INPUT], inputs[HEATMAP_INPUT]
+        assert heatmap.shape[2] == self.classes - 1
+        resized = cv2.resize(
+            image.astype(np.float32), self._size_px, interpolation=cv2.INTER_LINEAR
+        )
+        return self.probabilities(resized)[np.newaxis]
+
+
+@dataclass(frozen=True)
+class ColourModel(LoadedModel):
+    """A model whose networks are open already.
+
+    Attributes:
+        opened: by the names of their stages.
+    """
+
+    opened: tuple[tuple[str, Network], ...] = ()
+
+    def open_networks(self, batch_size: int) -> dict[str, Network]:
+        return dict(self.opened)
+
+
+def colour_model(
+    classifier: ColourClassifier | None = None,
+    refinement: ColourRefinement | None = None,
+    *,
+    preprocessing: Preprocessing = PREPROCESSING,
+) -> ColourModel:
+    """A model whose networks are the colour rule; without ``refinement`` it has a classifier
+    alone."""
+    classifier = classifier or ColourClassifier()
+    opened: list[tuple[str, Network]] = [("patch", classifier)]
+    if refinement is not None:
+        opened.append(("refinement", refinement))
+    return ColourModel(
         path=Path("colour-rule"),
         recipe="colour",
-        class_names=classes,
+        class_names=("background", "tumour", "immune")[: classifier.classes],
         preprocessing=preprocessing,
         sha256={"patch/model.keras": "0" * 64},
-        open_engine=lambda batch_size: engine,
+        networks={},
+        takes_patches=True,
+        opened=tuple(opened),
     )
 
 
@@ -136,7 +198,3 @@ def save_scn(path: Path, image: np.ndarray, mpp: float, *, corner_level0: tuple[
                 resolutionunit="CENTIMETER",
             )
     return path
-
-
-def _has_three(engine: Engine) -> bool:
-    return engine.classify(np.zeros((1, 8, 8, 3), np.uint8)).shape[1] == 3

@@ -17,7 +17,7 @@ from h2g.slides.heatmap import draw_heatmap
 from h2g.slides.writing import read_heatmap
 from tests.prediction.drawn_slides import (
     TUMOUR,
-    ColourEngine,
+    ColourRefinement,
     colour_model,
     draw,
     save_scn,
@@ -44,7 +44,7 @@ def predicted(tmp_path: Path, mpp: float, *, bounds: bool, refines: bool) -> tup
     else:
         slide = save_tiff(tmp_path / "drawn.tiff", image, mpp)
     out = tmp_path / "out"
-    model = colour_model(ColourEngine(refines=refines))
+    model = colour_model(refinement=ColourRefinement() if refines else None)
     (row,) = predict_slides(model, [SlideRequest(slide)], out, threads=2)
     assert row["status"] == "ok", row["reason"]
     assert row["mpp"] == pytest.approx(mpp)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from h2g.engines.engine import PATCH_INPUT
 from h2g.engines.openvino_engine import has_bfloat16
 from h2g.errors import H2GError, ModelError, RunError, WrongUseError
 from h2g.folders.bundle import CARD_FILE
@@ -14,6 +15,7 @@ from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
 from h2g.hardware import has_onnxruntime_gpu
 from h2g.prediction.load_model import load_model
+from h2g.prediction.loaded_model import NetworkFile
 from h2g.recipes.reading import validate_recipe
 from tests.engines.small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 
@@ -40,12 +42,14 @@ def test_a_bundle_by_each_engine(
     assert (model.recipe, model.class_names) == ("small", CLASSES)
     assert model.preprocessing == PREPROCESSING
     assert (model.engine, model.precision) == (engine, "float32")
-    opened = model.open_engine(4)
-    assert (opened.name, opened.device, opened.precision) == (engine, "CPU", "float32")
-    assert opened.has_refinement
-    found = opened.classify(small_networks.patches)
+    assert model.takes_patches
+    opened = model.open_networks(4)
+    assert list(opened) == ["patch", "refinement"]
+    for network in opened.values():
+        assert (network.engine, network.device, network.precision) == (engine, "CPU", "float32")
+    found = opened["patch"].run({PATCH_INPUT: small_networks.patches})
     np.testing.assert_allclose(found, small_networks.expected, atol=1e-4)
-    refined = opened.refine(*small_networks.fields[0])
+    refined = opened["refinement"].run(small_networks.fields[0])
     np.testing.assert_allclose(refined, small_networks.expected_fields[0], atol=1e-3)
 
 
@@ -65,8 +69,9 @@ def test_the_fastest_engine_that_there_are_files_for(
     model = load_model(bundle)
     assert model.engine == engine
     assert sorted(model.sha256) == files
-    opened = model.open_engine(16)
-    assert (opened.name, opened.device, opened.has_refinement) == (engine, "CPU", False)
+    opened = model.open_networks(16)
+    assert list(opened) == ["patch"]
+    assert (opened["patch"].engine, opened["patch"].device) == (engine, "CPU")
 
 
 @pytest.mark.parametrize("engine", sorted(FORMAT_OF_ENGINE))
@@ -100,19 +105,20 @@ def test_what_a_bundle_cannot_do(small_bundle: Path, options: dict, sentence: st
         load_model(small_bundle, **options)
 
 
-def test_fast_is_known_but_runs_no_patches(small_bundle: Path) -> None:
+def test_fast_segments_whole_slides(small_bundle: Path) -> None:
     model = load_model(small_bundle, engine="fast")
     assert model.engine == "fast"
     assert sorted(model.sha256) == ["fast/patch.onnx", "fast/refinement.onnx"]
-    with pytest.raises(WrongUseError, match="whole slides"):
-        model.open_engine(16)
+    assert model.runs_whole_slides
+    assert not model.networks
+    assert not load_model(small_bundle, engine="openvino").runs_whole_slides
 
 
 @pytest.mark.skipif(not has_bfloat16("CPU"), reason="this CPU does not compute in bfloat16")
 def test_predictions_of_two_precisions_do_not_mix(small_bundle: Path) -> None:
     exact, rounded = load_model(small_bundle), load_model(small_bundle, precision="bfloat16")
     assert rounded.engine == "openvino"
-    assert rounded.open_engine(16).precision == "bfloat16"
+    assert {each.precision for each in rounded.open_networks(16).values()} == {"bfloat16"}
     assert exact.sha256 == rounded.sha256
     assert exact.identity != rounded.identity
     assert exact.identity == load_model(small_bundle).identity
@@ -130,9 +136,9 @@ def test_files_that_changed_or_are_missing(small_networks: SmallNetworks, tmp_pa
         load_model(bundle, engine="tflite")
 
 
-def test_a_bundle_without_patch_network(small_networks: SmallNetworks, tmp_path: Path) -> None:
+def test_a_network_whose_heatmap_none_makes(small_networks: SmallNetworks, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", small_networks, stages=("refinement",))
-    with pytest.raises(ModelError, match="holds no patch network, so it cannot segment slides"):
+    with pytest.raises(ModelError, match="no network that makes the heatmap for its refinement"):
         load_model(bundle)
 
 
@@ -153,7 +159,16 @@ def test_a_run_without_its_slides(tmp_path: Path) -> None:
     model = load_model(run.path)
     assert (model.recipe, model.engine, model.precision) == ("named", "keras", "float32")
     assert sorted(model.sha256) == ["patch/model.keras"]
+    assert model.networks == {"patch": NetworkFile(run.model_file("patch"))}
+    assert model.takes_patches
     assert model.identity == load_model(run.path, engine="keras", device="CPU").identity
+
+
+def test_a_run_that_is_not_trained(tmp_path: Path) -> None:
+    run = run_folder(tmp_path)
+    run.model_file("patch").unlink()
+    with pytest.raises(RunError, match="the patch network is not trained yet. .*h2g train"):
+        load_model(run.path)
 
 
 @pytest.mark.parametrize(

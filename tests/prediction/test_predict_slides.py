@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 import tifffile
 
+from h2g.engines.engine import Feed, Network
 from h2g.errors import ModelError, RunError, SlideError
 from h2g.folders.predictions import COLUMNS, SlideRequest
 from h2g.prediction import predict_slides as predict_module
 from h2g.prediction.predict_slides import predict_slides
-from h2g.slides import tissue_patches as patchwise
+from h2g.results.outputs import OUTPUTS, SlideFiles
+from h2g.slides import tissue_patches
 from h2g.slides.reading import describe_slide
 from h2g.slides.writing import read_heatmap
 from tests.prediction.drawn_slides import (
@@ -24,19 +26,14 @@ from tests.prediction.drawn_slides import (
     IMMUNE,
     PREPROCESSING,
     TUMOUR,
-    ColourEngine,
+    ColourClassifier,
+    ColourModel,
+    ColourRefinement,
     colour_model,
     draw,
     save_tiff,
 )
 
-OUTPUTS = (
-    "heatmaps/{}.tiff",
-    "segmentations/{}.tiff",
-    "geojson/{}.geojson",
-    "patches/{}.csv",
-    "overlays/{}.png",
-)
 TISSUE = np.array([[64, 64], [575, 64], [575, 511], [64, 511]])
 SQUARE = np.array([[128, 128], [383, 128], [383, 255], [128, 255]])
 
@@ -59,20 +56,27 @@ def requests(folder: Path, *names: str) -> list[SlideRequest]:
     return [SlideRequest(folder / name) for name in names]
 
 
-def predict(slides: list[SlideRequest], out: Path, engine: ColourEngine) -> pd.DataFrame:
-    return pd.DataFrame(predict_slides(colour_model(engine), slides, out, threads=2))
+def predict(
+    slides: list[SlideRequest],
+    out: Path,
+    classifier: ColourClassifier | None = None,
+    refinement: ColourRefinement | None = None,
+) -> pd.DataFrame:
+    model = colour_model(classifier, refinement)
+    return pd.DataFrame(predict_slides(model, slides, out, threads=2))
 
 
 def files_of(out: Path, name: str) -> list[Path]:
-    return [path for pattern in OUTPUTS if (path := out / pattern.format(name)).exists()]
+    files = SlideFiles(out, name)
+    return [files[output] for output in OUTPUTS if files[output].exists()]
 
 
 def test_all_outputs_of_a_slide_and_its_row(slides: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
-    summary = predict(requests(slides, "a.tiff"), out, ColourEngine())
+    summary = predict(requests(slides, "a.tiff"), out)
     assert len(files_of(out, "a")) == len(OUTPUTS)
     written = pd.read_csv(out / "summary.csv")
-    assert tuple(written.columns) == tuple(summary.columns) == COLUMNS
+    assert tuple(written.columns) == tuple(summary.columns) == (*COLUMNS, "seconds_patch")
     row = written.loc[0]
     assert (row["slide"], row["status"], row["mpp"]) == ("a", "ok", 1.0)
     assert row["mpp_source"] == "TIFF resolution tags"
@@ -82,11 +86,19 @@ def test_all_outputs_of_a_slide_and_its_row(slides: Path, tmp_path: Path) -> Non
     percent = 100 * (256 * 128) / (512 * 448)
     assert row["tumour_percent"] == pytest.approx(percent, rel=0.02)
     assert row["patches"] == 16 * 14
-    parts = ("tissue", "inference", "writing")
+    parts = ("tissue", "patch", "writing")
     assert all(row[f"seconds_{part}"] > 0 for part in (*parts, "read"))
     assert row["seconds_total"] >= sum(row[f"seconds_{part}"] for part in parts)
-    assert row["seconds_refinement"] == 0
     assert row["file"] == str((slides / "a.tiff").resolve())
+    files = [path.relative_to(out).as_posix() for path in files_of(out, "a")]
+    assert row["outputs"] == ";".join(files)
+    assert files == [
+        "geojson/a.geojson",
+        "heatmaps/a.tiff",
+        "patches/a.csv",
+        "segmentations/a.tiff",
+        "overlays/a.png",
+    ]
     labels = tifffile.imread(out / "segmentations" / "a.tiff")
     assert labels.shape == (576, 640)  # no level but this has 512 px a side
     assert (labels[130:254, 130:382] == 1).all()
@@ -101,8 +113,8 @@ def test_all_outputs_of_a_slide_and_its_row(slides: Path, tmp_path: Path) -> Non
 
 
 def test_run_json_says_what_was_run(slides: Path, tmp_path: Path) -> None:
-    predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
-    predict(requests(slides, "a.tiff", "b b.tiff"), tmp_path, ColourEngine())
+    predict(requests(slides, "a.tiff"), tmp_path)
+    predict(requests(slides, "a.tiff", "b b.tiff"), tmp_path)
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["recipe"] == "colour"
     assert record["classes"] == ["background", "tumour"]
@@ -115,11 +127,11 @@ def test_run_json_says_what_was_run(slides: Path, tmp_path: Path) -> None:
 
 
 def test_refined_labels_are_the_refinement_networks(slides: Path, tmp_path: Path) -> None:
-    class Everywhere(ColourEngine):
-        def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-            return np.broadcast_to(np.float32([0.1, 0.9]), (64, 64, 2)).copy()
+    class Everywhere(ColourRefinement):
+        def run(self, inputs: Feed) -> np.ndarray:
+            return np.broadcast_to(np.float32([0.1, 0.9]), (1, 64, 64, 2)).copy()
 
-    summary = predict(requests(slides, "a.tiff"), tmp_path, Everywhere(refines=True))
+    summary = predict(requests(slides, "a.tiff"), tmp_path, refinement=Everywhere())
     assert (tifffile.imread(tmp_path / "segmentations" / "a.tiff") == 1).all()
     assert summary["tumour_mm2"][0] == pytest.approx(0.64 * 0.576, rel=1e-3)
     assert summary["tumour_percent"][0] == 100  # of the tissue, not of the glass around it
@@ -131,7 +143,7 @@ def test_several_classes(slides: Path, tmp_path: Path) -> None:
     image = draw((640, 576), tissue=TISSUE, shapes={TUMOUR: [SQUARE], IMMUNE: [second]})
     save_tiff(tmp_path / "two.tiff", image, 1.0)
     out = tmp_path / "out"
-    summary = predict(requests(tmp_path, "two.tiff"), out, ColourEngine(classes=3))
+    summary = predict(requests(tmp_path, "two.tiff"), out, ColourClassifier(classes=3))
     assert summary["tumour_mm2"][0] == pytest.approx(2 * 0.256 * 0.128, rel=0.001)
     assert summary["mm2_tumour"][0] == pytest.approx(0.256 * 0.128, rel=0.001)
     assert summary["mm2_immune"][0] == pytest.approx(0.256 * 0.128, rel=0.001)
@@ -142,7 +154,7 @@ def test_several_classes(slides: Path, tmp_path: Path) -> None:
     assert sorted(names) == ["immune", "tumour"]
     assert "prob_immune" in pd.read_csv(out / "patches" / "two.csv")
     # And read back: a folder with these columns goes on.
-    again = predict(requests(tmp_path, "two.tiff"), out, ColourEngine(classes=3))
+    again = predict(requests(tmp_path, "two.tiff"), out, ColourClassifier(classes=3))
     assert again["mm2_immune"].tolist() == summary["mm2_immune"].tolist()
 
 
@@ -150,7 +162,7 @@ def test_slides_that_fail_are_rows_and_the_others_go_on(
     slides: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["text.svs", "a.tiff", "blank.tiff", "gone.svs", "no-mpp.tif", "coarse.tiff"]
-    summary = predict([*requests(slides, *names, "b b.tiff")], tmp_path, ColourEngine())
+    summary = predict([*requests(slides, *names, "b b.tiff")], tmp_path)
     rows = summary.set_index("slide")
     assert list(rows.index) == ["text", "a", "blank", "gone", "no-mpp", "coarse", "b b"]
     failed = {"text", "blank", "gone", "no-mpp", "coarse"}
@@ -166,6 +178,7 @@ def test_slides_that_fail_are_rows_and_the_others_go_on(
     assert np.isnan(rows["mpp"]["gone"])
     for name in failed:
         assert not files_of(tmp_path, name)
+        assert not rows["outputs"][name]
         assert rows["reason"][name] in caplog.text
     for name in ("a", "b b"):
         assert len(files_of(tmp_path, name)) == len(OUTPUTS)
@@ -174,45 +187,62 @@ def test_slides_that_fail_are_rows_and_the_others_go_on(
 def test_a_slide_that_breaks_off_while_it_is_read(
     slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = patchwise.read_cell
+    plain = tissue_patches.read_cell
 
     def breaking(slide, grid, cell):
         if slide.info.path.stem == "a" and tuple(cell) == (10, 10):
             raise SlideError("a.tiff: level 0 cannot be read.")
         return plain(slide, grid, cell)
 
-    monkeypatch.setattr(patchwise, "read_cell", breaking)
-    summary = predict(requests(slides, "a.tiff", "b b.tiff"), tmp_path, ColourEngine())
+    monkeypatch.setattr(tissue_patches, "read_cell", breaking)
+    summary = predict(requests(slides, "a.tiff", "b b.tiff"), tmp_path)
     assert summary["status"].tolist() == ["failed", "ok"]
     assert summary["reason"][0] == "a.tiff: level 0 cannot be read."
     assert not files_of(tmp_path, "a")
 
 
+def test_a_slide_that_fails_keeps_no_file_of_an_interrupted_run(
+    slides: Path, tmp_path: Path
+) -> None:
+    left = SlideFiles(tmp_path, "blank")["overlay"]
+    other = SlideFiles(tmp_path, "a")["overlay"]
+    predict(requests(slides, "a.tiff"), tmp_path)
+    left.touch()
+    predict(requests(slides, "blank.tiff"), tmp_path)
+    assert not left.exists()
+    assert other.exists()
+
+
 def test_a_rerun_does_what_is_not_done(slides: Path, tmp_path: Path) -> None:
     wanted = requests(slides, "a.tiff", "b b.tiff", "blank.tiff")
-    first = predict(wanted, tmp_path, ColourEngine())
+    first = predict(wanted, tmp_path)
     made = {path: path.stat().st_mtime_ns for path in files_of(tmp_path, "b b")}
     (tmp_path / "overlays" / "a.png").unlink()
-    engine = ColourEngine()
-    second = predict(wanted, tmp_path, engine)
+    classifier = ColourClassifier()
+    second = predict(wanted, tmp_path, classifier)
     assert (tmp_path / "overlays" / "a.png").exists()
     assert {path: path.stat().st_mtime_ns for path in files_of(tmp_path, "b b")} == made
     columns = ["slide", "status", "reason", "tumour_mm2", "patches", "file"]
     pd.testing.assert_frame_equal(first[columns], second[columns])
-    # The two empty batches are the ones that ask the engine's classes and open it.
-    assert sum(engine.classified) - 2 == 16 * 14
+    assert sum(classifier.classified) == 16 * 14
 
 
-def test_all_done_opens_no_engine(slides: Path, tmp_path: Path) -> None:
-    predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
+@dataclasses.dataclass(frozen=True)
+class BrokenModel(ColourModel):
+    def open_networks(self, batch_size: int) -> dict[str, Network]:
+        raise ModelError("its file is broken")
 
-    def fail(batch_size: int) -> ColourEngine:
-        raise AssertionError("the engine was opened")
 
-    model = dataclasses.replace(colour_model(ColourEngine()), open_engine=fail)
+def broken_model() -> BrokenModel:
+    return BrokenModel(**vars(colour_model()))
+
+
+def test_all_done_opens_no_network(slides: Path, tmp_path: Path) -> None:
+    predict(requests(slides, "a.tiff"), tmp_path)
+    model = broken_model()
     summary = pd.DataFrame(predict_slides(model, requests(slides, "a.tiff"), tmp_path))
     assert summary["status"].tolist() == ["ok"]
-    with pytest.raises(AssertionError, match="engine was opened"):
+    with pytest.raises(ModelError, match="broken"):
         predict_slides(model, requests(slides, "b b.tiff"), tmp_path)
 
 
@@ -223,11 +253,11 @@ def test_files_are_written_while_the_next_slide_is_classified(
     at_b = threading.Event()
     plain = predict_module.write_slide
 
-    class Announcing(ColourEngine):
-        def classify(self, patches: np.ndarray) -> np.ndarray:
+    class Announcing(ColourClassifier):
+        def run(self, inputs: Feed) -> np.ndarray:
             if sum(self.classified) > 16 * 14 + 10:
                 at_b.set()
-            return super().classify(patches)
+            return super().run(inputs)
 
     def waiting(*arguments):
         assert at_b.wait(timeout=20)
@@ -239,14 +269,14 @@ def test_files_are_written_while_the_next_slide_is_classified(
 
 
 def test_another_mpp_is_another_prediction(slides: Path, tmp_path: Path) -> None:
-    predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
+    predict(requests(slides, "a.tiff"), tmp_path)
     given = [SlideRequest(slides / "a.tiff", 0.5)]
-    summary = predict(given, tmp_path, ColourEngine())
+    summary = predict(given, tmp_path)
     assert (summary["mpp"][0], summary["mpp_source"][0]) == (0.5, "given")
-    engine = ColourEngine()
-    predict(given, tmp_path, engine)
-    assert len(engine.classified) == 1, "done: only the classes were asked for"
-    summary = predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
+    classifier = ColourClassifier()
+    predict(given, tmp_path, classifier)
+    assert not classifier.classified, "it was done"
+    summary = predict(requests(slides, "a.tiff"), tmp_path)
     assert summary["mpp"][0] == 1.0
 
 
@@ -259,48 +289,43 @@ def test_another_mpp_is_another_prediction(slides: Path, tmp_path: Path) -> None
     ],
 )
 def test_models_never_mix(slides: Path, tmp_path: Path, change: dict, named: str) -> None:
-    predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
+    predict(requests(slides, "a.tiff"), tmp_path)
     before = (tmp_path / "run.json").read_bytes()
-    other = dataclasses.replace(colour_model(ColourEngine()), **change)
+    other = dataclasses.replace(colour_model(), **change)
     with pytest.raises(RunError, match=rf"another model \(other {named}\)"):
         predict_slides(other, requests(slides, "b b.tiff"), tmp_path)
     assert (tmp_path / "run.json").read_bytes() == before
 
 
 def test_a_model_that_cannot_be_opened_takes_no_folder(slides: Path, tmp_path: Path) -> None:
-    def fail(batch_size: int) -> ColourEngine:
-        raise ModelError("its file is broken")
-
-    broken = dataclasses.replace(
-        colour_model(ColourEngine()), open_engine=fail, sha256={"patch/model.keras": "1" * 64}
-    )
+    broken = dataclasses.replace(broken_model(), sha256={"patch/model.keras": "1" * 64})
     with pytest.raises(ModelError, match="broken"):
         predict_slides(broken, requests(slides, "a.tiff"), tmp_path)
-    summary = predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
+    summary = predict(requests(slides, "a.tiff"), tmp_path)
     assert summary["status"].tolist() == ["ok"]
 
 
 def test_a_run_folder_is_not_written_into(slides: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("name: some")
     with pytest.raises(RunError, match="this is a run folder"):
-        predict(requests(slides, "a.tiff"), tmp_path, ColourEngine())
+        predict(requests(slides, "a.tiff"), tmp_path)
 
 
 def test_another_slide_of_the_same_name_is_not_replaced(slides: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    predict(requests(slides, "a.tiff"), out, ColourEngine())
+    predict(requests(slides, "a.tiff"), out)
     other = tmp_path / "a.tiff"
     other.write_bytes((slides / "a.tiff").read_bytes())
     with pytest.raises(RunError, match="another slide named 'a'"):
-        predict(requests(tmp_path, "a.tiff"), out, ColourEngine())
+        predict(requests(tmp_path, "a.tiff"), out)
 
 
 def test_ctrl_c_leaves_what_is_done(slides: Path, tmp_path: Path) -> None:
-    class Interrupted(ColourEngine):
-        def classify(self, patches: np.ndarray) -> np.ndarray:
+    class Interrupted(ColourClassifier):
+        def run(self, inputs: Feed) -> np.ndarray:
             if sum(self.classified) > 16 * 14 + 30:  # in the second slide
                 raise KeyboardInterrupt
-            return super().classify(patches)
+            return super().run(inputs)
 
     wanted = requests(slides, "a.tiff", "b b.tiff")
     with pytest.raises(KeyboardInterrupt):
@@ -309,17 +334,17 @@ def test_ctrl_c_leaves_what_is_done(slides: Path, tmp_path: Path) -> None:
     assert len(files_of(tmp_path, "a")) == len(OUTPUTS)
     assert not files_of(tmp_path, "b b")
     assert not list(tmp_path.rglob(".*"))
-    assert predict(wanted, tmp_path, ColourEngine())["status"].tolist() == ["ok", "ok"]
+    assert predict(wanted, tmp_path)["status"].tolist() == ["ok", "ok"]
 
 
 def test_a_disk_that_cannot_be_written_stops_and_keeps_what_is_done(
     slides: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    predict(requests(slides, "a.tiff"), out, ColourEngine())
+    predict(requests(slides, "a.tiff"), out)
     (out / "overlays" / "b b.png").mkdir()  # the rename onto it fails, as any write may
     with pytest.raises(OSError, match="b b.png"):
-        predict(requests(slides, "b b.tiff"), out, ColourEngine())
+        predict(requests(slides, "b b.tiff"), out)
     assert pd.read_csv(out / "summary.csv")["slide"].tolist() == ["a"]
     assert len(files_of(out, "a")) == len(OUTPUTS)
 
@@ -332,7 +357,8 @@ def test_the_first_patches_are_read_before_pandas_is_there() -> None:
 
 def test_prediction_loads_no_deep_learning_library() -> None:
     code = (
-        "import sys, h2g.prediction.predict_slides, h2g.prediction.load_model, h2g.slides.find_slides\n"
+        "import sys, h2g.prediction.predict_slides, h2g.prediction.load_model\n"
+        "import h2g.slides.find_slides\n"
         "print([m for m in ('tensorflow', 'keras', 'torch', 'matplotlib', 'sklearn', 'scipy')"
         " if m in sys.modules])"
     )

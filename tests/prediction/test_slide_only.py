@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -11,10 +12,8 @@ import pandas as pd
 import pytest
 import tifffile
 from click.testing import CliRunner
-from h2g.prediction.fast_engine import predict_slides_with_fast
 
 from h2g.cli.main import main
-from h2g.engines.keras_engine import open_keras_engine
 from h2g.exporters.export import export_model
 from h2g.exporters.export_request import ExportRequest
 from h2g.folders.bundle import open_bundle
@@ -47,7 +46,7 @@ def slide(run: Run) -> SlideRequest:
 
 
 def test_it_is_scored_without_a_heatmap(run: Run) -> None:
-    evaluation = evaluate_run(run, "test", lambda: open_keras_engine(run))
+    evaluation = evaluate_run(run, "test")
     assert evaluation.variants == ("refined",)
     assert not (run.path / "heatmaps").exists()
     for scores in evaluation.slides:
@@ -59,7 +58,7 @@ def test_it_is_scored_without_a_heatmap(run: Run) -> None:
     document = json.loads((run.path / "evaluation/test/scores.json").read_text())
     assert document["patchwise"] is None
     # Once more: nothing is computed again.
-    again = evaluate_run(run, "test", lambda: pytest.fail("an engine was opened"))
+    again = evaluate_run(run, "test", open_network=no_network)
     assert again.slides == evaluation.slides
 
 
@@ -85,7 +84,7 @@ def test_fast_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Pa
     predict_slides(load_model(run.path), [slide], tmp_path / "keras")
     export_model(run.path, tmp_path / "bundle", ExportRequest(("fast",)))
     model = load_model(tmp_path / "bundle", engine="fast")
-    predict_slides_with_fast(model, [slide], tmp_path / "fast")
+    predict_slides(model, [slide], tmp_path / "fast")
     expected = segmentation(tmp_path / "keras", slide)
     np.testing.assert_array_equal(segmentation(tmp_path / "fast", slide), expected)
     files = open_bundle(tmp_path / "bundle").card.exports[0].files
@@ -99,6 +98,10 @@ def test_it_is_benchmarked(run: Run, slide: SlideRequest, tmp_path: Path) -> Non
     (row,) = json.loads(result.stdout)["rows"]
     assert (row["status"], row["engine"], row["patches"]) == ("ok", "keras", 0), row["reason"]
     assert row["mean_s"]["refinement"] > 0
+
+
+def no_network(run: Run, name: str) -> NoReturn:
+    pytest.fail("a network was opened")
 
 
 def segmentation(folder: Path, slide: SlideRequest) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +12,22 @@ import pytest
 import tifffile
 
 from h2g.benchmarking.parity import compare_files
-from h2g.engines.engine import Engine, NetworkFiles
-from h2g.engines.onnx_engine import OnnxEngine
-from h2g.engines.openvino_engine import OpenVinoEngine
-from h2g.engines.tflite_engine import TfliteEngine
-from h2g.exporters.to_onnx import write_onnx
-from h2g.exporters.to_openvino import write_openvino
-from h2g.exporters.to_tflite import write_tflite
+from h2g.engines.engine import PATCH_INPUT
+from h2g.exporters.formats import DEFAULT_OPSET, SUFFIXES, write_network
+from h2g.folders.bundle import Format
 from h2g.folders.cohort import read_cohort
-from h2g.folders.predictions import SlideFiles, SlideRequest, open_folder
+from h2g.folders.predictions import SlideRequest
 from h2g.folders.run import start_run
-from h2g.models.deployment import deployed_patch_classifier, deployed_refinement
+from h2g.models.deployment import deployed
 from h2g.models.registry import build_patch_model, build_refinement_model
 from h2g.prediction.load_model import load_model
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.loaded_model import LoadedModel, NetworkFile
 from h2g.prediction.predict_slides import predict_slides
 from h2g.recipes.patch import PatchStage
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
+from h2g.results.outputs import SlideFiles
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.tissue_patches import locate_patches, read_cell
 from tests.engines.varied_networks import vary
@@ -45,6 +41,7 @@ RECIPE = Recipe(
     refinement=RefinementStage(options={"filters": [4, 8]}, input_px=INPUT_PX),
 )
 LEAST_EQUAL = 0.999
+FORMATS: dict[str, Format] = {"onnxruntime": "onnx", "openvino": "openvino", "tflite": "tflite"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,7 @@ class Reference:
     model: LoadedModel
     slide: Path
     files: SlideFiles
-    patch: keras.Model
-    refinement: keras.Model
+    graphs: dict[str, keras.Model]
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +59,9 @@ def reference(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("parity")
     cohort = read_cohort(phantom_cohort)
     slide = cohort.split("test")[0].slide
-    patch, refinement = _networks(slide)
+    networks = _networks(slide)
     run = start_run(folder / "run", cohort, RECIPE)
-    for stage, network in {"patch": patch, "refinement": refinement}.items():
+    for stage, network in networks.items():
         run.stage_folder(stage).mkdir()
         network.save(run.model_file(stage))
     model = load_model(run.path, engine="keras")
@@ -73,26 +69,23 @@ def reference(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) ->
         model=model,
         slide=slide,
         files=_predict(model, slide, folder / "keras"),
-        patch=deployed_patch_classifier(patch),
-        refinement=deployed_refinement(refinement, INPUT_PX),
+        graphs={stage: deployed(network) for stage, network in networks.items()},
     )
 
 
 def test_the_networks_tell_places_apart(reference: Reference) -> None:
     """Else any engine would agree with any other."""
-    labels = tifffile.imread(reference.files.segmentation, key=0)
+    labels = tifffile.imread(reference.files["segmentation"], key=0)
     assert 0.1 < (labels > 0).mean() < 0.9
     # Not two halves: the border between the labels is long.
     assert (labels[:, 1:] != labels[:, :-1]).sum() > 2 * labels.shape[0]
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "tflite"])
+@pytest.mark.parametrize("engine", list(FORMATS))
 def test_float32_engines_segment_as_keras_does(
     reference: Reference, tmp_path: Path, engine: str
 ) -> None:
-    model = dataclasses.replace(
-        reference.model, open_engine=lambda batch_size: ENGINES[engine](reference, tmp_path)
-    )
+    model = _exported(reference.model, reference.graphs, tmp_path, engine=engine)
     found = compare_files(_predict(model, reference.slide, tmp_path / "out"), reference.files)
     # These networks magnify what differs more than trained ones do.
     assert found.heatmap_difference < 1e-3
@@ -103,18 +96,16 @@ def test_float32_engines_segment_as_keras_does(
 def test_another_network_is_told(reference: Reference, tmp_path: Path) -> None:
     """A heatmap that is a little off is no parity: the comparison can fail."""
 
-    class Off(OnnxEngine):
-        def classify(self, patches: np.ndarray) -> np.ndarray:
-            return super().classify(255 - patches)
-
-    files = _onnx_files(reference, tmp_path)
-    model = dataclasses.replace(reference.model, open_engine=lambda batch_size: Off(files))
+    patch = keras.Input((32, 32, 3), name=PATCH_INPUT)
+    inverted = keras.Model(patch, reference.graphs["patch"](255.0 - patch))
+    graphs = {**reference.graphs, "patch": inverted}
+    model = _exported(reference.model, graphs, tmp_path, engine="onnxruntime")
     found = compare_files(_predict(model, reference.slide, tmp_path / "out"), reference.files)
     assert found.heatmap_difference > 0.1
     assert found.equal_pixels < LEAST_EQUAL
 
 
-def _networks(slide: Path) -> tuple[keras.Model, keras.Model]:
+def _networks(slide: Path) -> dict[str, keras.Model]:
     keras.utils.set_random_seed(3)
     patch = build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35})
     refinement = build_refinement_model("unet", input_px=INPUT_PX, options={"filters": [4, 8]})
@@ -128,44 +119,22 @@ def _networks(slide: Path) -> tuple[keras.Model, keras.Model]:
     small = keras.ops.image.resize(plane.rgb.astype(np.float32) / 255, (INPUT_PX, INPUT_PX))
     heatmap = rng.random((1, INPUT_PX, INPUT_PX, 1), np.float32)
     vary(refinement, [np.asarray(small)[np.newaxis], heatmap])
-    return patch, refinement
+    return {"patch": patch, "refinement": refinement}
 
 
 def _predict(model: LoadedModel, slide: Path, out: Path) -> SlideFiles:
     (row,) = predict_slides(model, [SlideRequest(slide)], out, threads=2)
     assert row["status"] == "ok", row["reason"]
-    return open_folder(out, model).files(slide.stem)
+    return SlideFiles(out, slide.stem)
 
 
-def _onnx_files(reference: Reference, folder: Path) -> NetworkFiles:
-    for name in ("patch", "refinement"):
-        write_onnx(getattr(reference, name), folder / f"{name}.onnx")
-    return _files(folder, "onnx")
-
-
-def _onnx(reference: Reference, folder: Path) -> Engine:
-    return OnnxEngine(_onnx_files(reference, folder))
-
-
-def _openvino(reference: Reference, folder: Path) -> Engine:
-    for name in ("patch", "refinement"):
-        write_openvino(getattr(reference, name), folder / f"{name}.xml")
-    return OpenVinoEngine(_files(folder, "xml"))
-
-
-def _tflite(reference: Reference, folder: Path) -> Engine:
-    for name in ("patch", "refinement"):
-        write_tflite(getattr(reference, name), folder / f"{name}.tflite")
-    return TfliteEngine(_files(folder, "tflite"))
-
-
-def _files(folder: Path, suffix: str) -> NetworkFiles:
-    paths = [folder / f"{name}.{suffix}" for name in ("patch", "refinement")]
-    return NetworkFiles(*paths, input_px=INPUT_PX, class_count=2)
-
-
-ENGINES: dict[str, Callable[[Reference, Path], Engine]] = {
-    "onnxruntime": _onnx,
-    "openvino": _openvino,
-    "tflite": _tflite,
-}
+def _exported(
+    model: LoadedModel, graphs: dict[str, keras.Model], folder: Path, *, engine: str
+) -> LoadedModel:
+    """The model with other networks, run by another engine."""
+    networks = {}
+    for name, graph in graphs.items():
+        file = folder / f"{name}{SUFFIXES[FORMATS[engine]]}"
+        write_network(graph, file, format=FORMATS[engine], opset=DEFAULT_OPSET)
+        networks[name] = NetworkFile(file)
+    return dataclasses.replace(model, engine=engine, device="CPU", networks=networks)

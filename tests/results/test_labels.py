@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,11 +9,8 @@ from h2g.results.labels import (
     labels_at,
     labels_of,
     patchwise_labels,
-    refine_slide,
 )
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.reading import open_slide, read_low_resolution
-from tests.prediction.drawn_slides import PREPROCESSING, TUMOUR, ColourEngine, draw, save_tiff
 
 
 @pytest.mark.parametrize(
@@ -68,29 +63,3 @@ def test_a_patchwise_mask_is_drawn_not_stretched() -> None:
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels[:, :20], 0)
     np.testing.assert_array_equal(labels[:, 20:], 1)
-
-
-def test_the_network_gets_the_raw_level_and_the_whole_grid(tmp_path: Path) -> None:
-    image = draw((900, 700), shapes={TUMOUR: [np.array([[100, 100], [500, 120], [300, 500]])]})
-    path = save_tiff(tmp_path / "slide.tiff", image, 1.0)
-    heatmap = Heatmap(
-        np.random.default_rng(0).dirichlet([1, 1], (22, 29)).astype(np.float32),
-        step_level0=32,
-        slide_mpp=1.0,
-        field_level0=(900, 700),
-    )
-    seen = []
-
-    class Watching(ColourEngine):
-        def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-            seen.append((image, heatmap))
-            return super().refine(image, heatmap)
-
-    with open_slide(path) as slide:
-        found = refine_slide(slide, heatmap, Watching(refines=True), PREPROCESSING)
-        expected = read_low_resolution(slide, PREPROCESSING.low_resolution).rgb
-    assert found.shape == (768, 768, 2)
-    (given_image, given_heatmap) = seen[0]
-    np.testing.assert_array_equal(given_image, expected)
-    assert given_image.dtype == np.uint8
-    np.testing.assert_array_equal(given_heatmap, heatmap.values[..., 1:])

@@ -1,15 +1,24 @@
-"""A run folder on drawn slides, and an engine that tells tumour by its colour."""
+"""A run folder on drawn slides, and networks that tell tumour by its colour."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from h2g.engines.engine import Key, one_by_one
+from h2g.concurrency import Key
+from h2g.engines.engine import (
+    HEATMAP_INPUT,
+    IMAGE_INPUT,
+    PATCH_INPUT,
+    Feed,
+    Network,
+    Shape,
+    one_by_one,
+)
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
@@ -18,7 +27,8 @@ from h2g.recipes.refinement import RefinementStage
 from h2g.slides.writing import write_pyramid
 
 STROMA, TUMOUR = (225, 160, 200), (120, 60, 150)
-# Not whole numbers of 64-px patches: 16 columns cover 1024 px, 10 rows 640 px.
+PATCH_PX = 64
+# Not whole numbers of patches: 16 columns cover 1024 px, 10 rows 640 px.
 FIELD = (1000, 620)
 SIDE_PX = 250  # of the refinement: 4 and 2.48 level-0 pixels a raster pixel
 SLIDES = [
@@ -29,30 +39,43 @@ SLIDES = [
 ]
 
 
-class ColourEngine:
-    """The share of a patch, or the pixel, in the tumour's colour; counts its calls."""
+class ColourNetwork:
+    """The share of a patch, or the pixel, in the tumour's colour; counts what it has seen."""
 
-    name, device, precision = "colour", "CPU", "float32"
+    engine, device, precision = "colour", "CPU", "float32"
 
-    def __init__(self, *, refines: bool = True) -> None:
-        self.has_refinement = refines
-        self.classified = self.refined = 0
+    def __init__(self, inputs: dict[str, Shape]) -> None:
+        self.inputs = inputs
+        self.seen = 0
 
-    def load(self) -> None:
-        """Has no files."""
-
-    def classify(self, patches: np.ndarray) -> np.ndarray:
-        self.classified += len(patches)
-        return _probabilities(patches).mean(axis=(1, 2), dtype=np.float32)
-
-    def classify_each(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator:
-        return one_by_one(self.classify, batches)
-
-    def refine(self, image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-        self.refined += 1
-        assert heatmap.shape == (10, 16, 1)
+    def run(self, inputs: Feed) -> np.ndarray:
+        assert inputs.keys() == self.inputs.keys()
+        self.seen += len(next(iter(inputs.values())))
+        if PATCH_INPUT in inputs:
+            return _probabilities(inputs[PATCH_INPUT]).mean(axis=(1, 2), dtype=np.float32)
+        assert inputs[HEATMAP_INPUT].shape == (1, 10, 16, 1)
         size_px = (SIDE_PX, SIDE_PX)
-        return _probabilities(cv2.resize(image, size_px, interpolation=cv2.INTER_NEAREST_EXACT))
+        (image,) = inputs[IMAGE_INPUT]
+        stretched = cv2.resize(image, size_px, interpolation=cv2.INTER_NEAREST_EXACT)
+        return _probabilities(stretched)[np.newaxis]
+
+    def run_each(
+        self, batches: Iterable[tuple[Key, Feed]]
+    ) -> Generator[tuple[Key, np.ndarray], None, None]:
+        return one_by_one(self.run, batches)
+
+
+class ColourNetworks:
+    """Opens a run's networks as the colour rule, each once."""
+
+    def __init__(self) -> None:
+        self.patch = ColourNetwork({PATCH_INPUT: (None, PATCH_PX, PATCH_PX, 3)})
+        self.refinement = ColourNetwork(
+            {IMAGE_INPUT: (1, None, None, 3), HEATMAP_INPUT: (1, None, None, 1)}
+        )
+
+    def __call__(self, run: Run, name: str) -> Network:
+        return {"patch": self.patch, "refinement": self.refinement}[name]
 
 
 def recipe(*, refines: bool = True) -> Recipe:
@@ -60,7 +83,7 @@ def recipe(*, refines: bool = True) -> Recipe:
         name="colour",
         description="Tumour by colour.",
         preprocessing=Preprocessing(
-            patch=PatchSettings(mpp=1.0, size_px=64),
+            patch=PatchSettings(mpp=1.0, size_px=PATCH_PX),
             low_resolution=LowResolutionSettings(min_side_px=500),
         ),
         refinement=RefinementStage(input_px=SIDE_PX) if refines else None,

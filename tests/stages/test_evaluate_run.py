@@ -16,7 +16,7 @@ from h2g.folders.run import Run
 from h2g.slides.heatmap import draw_heatmap
 from h2g.slides.writing import read_heatmap
 from h2g.stages.evaluate_run import evaluate_run
-from tests.stages.drawn_run import SIDE_PX, ColourEngine, draw_run, draw_slide, write_annotation
+from tests.stages.drawn_run import SIDE_PX, ColourNetworks, draw_run, draw_slide, write_annotation
 
 PATCHES = 16 * 10
 
@@ -26,9 +26,8 @@ def run(tmp_path: Path) -> Run:
     return draw_run(tmp_path)
 
 
-def evaluate(run: Run, engine: ColourEngine | None = None) -> Evaluation:
-    found = engine or ColourEngine()
-    return evaluate_run(run, "test", lambda: found)
+def evaluate(run: Run, networks: ColourNetworks | None = None) -> Evaluation:
+    return evaluate_run(run, "test", open_network=networks or ColourNetworks())
 
 
 def test_a_patchwise_mask_is_drawn_not_stretched(run: Run) -> None:
@@ -68,6 +67,7 @@ def test_outputs(run: Run) -> None:
     assert document["n"] == 2
     assert list(document["grades"]) == ["1", "2"]
     assert document["size_px"] == [SIDE_PX, SIDE_PX]
+    assert document["result"] == "refined"
     # Equal slides: best and worst differ all the same, and two have no median of their own.
     overlays = sorted(path.name for path in (folder / "overlays").iterdir())
     assert overlays == ["best-test_b.png", "worst-test_a.png"]
@@ -84,45 +84,46 @@ def test_outputs(run: Run) -> None:
 
 def test_a_second_evaluation_counts_nothing_again(run: Run) -> None:
     first = evaluate(run)
-    engine = ColourEngine()
-    assert evaluate(run, engine) == first
-    assert (engine.classified, engine.refined) == (0, 0)
+    networks = ColourNetworks()
+    assert evaluate(run, networks) == first
+    assert (networks.patch.seen, networks.refinement.seen) == (0, 0)
 
 
 def test_what_changed_is_scored_again(run: Run) -> None:
     evaluate(run)
     write_annotation(run.cohort.path.parent.parent / "test_b.geojson", 256)
-    engine = ColourEngine()
-    second = evaluate(run, engine)
-    assert (engine.classified, engine.refined) == (0, 1)
+    networks = ColourNetworks()
+    second = evaluate(run, networks)
+    assert (networks.patch.seen, networks.refinement.seen) == (0, 1)
     # 64 columns of truth now, 128 found.
     assert second.slides[1].score("refined").precision == 0.5
     run.model_file("refinement").write_text("another network")
-    evaluate(run, engine)
-    assert (engine.classified, engine.refined) == (0, 3)
+    evaluate(run, networks)
+    assert (networks.patch.seen, networks.refinement.seen) == (0, 3)
 
 
 def test_heatmaps_of_the_run_are_used_and_stale_or_broken_ones_are_not(run: Run) -> None:
-    engine = ColourEngine()
-    evaluate(run, engine)
-    assert engine.classified == 3 * PATCHES
+    networks = ColourNetworks()
+    evaluate(run, networks)
+    assert networks.patch.seen == 3 * PATCHES
     run.heatmap_file("test_a").write_bytes(run.heatmap_file("test_a").read_bytes()[:100])
     later = time.time() + 10
     for name in ("test_a", "val_a"):
         os.utime(run.heatmap_file(name), (later, later))
     os.utime(run.model_file("patch"), (later, later))
-    evaluate(run, engine)
+    evaluate(run, networks)
     # test_a is broken, test_b older than the network, val_a neither.
-    assert engine.classified == 5 * PATCHES
+    assert networks.patch.seen == 5 * PATCHES
     assert read_heatmap(run.heatmap_file("test_a")).values.shape == (10, 16, 2)
 
 
 def test_without_refinement(tmp_path: Path) -> None:
-    evaluation = evaluate(draw_run(tmp_path, refines=False), ColourEngine(refines=False))
+    evaluation = evaluate(draw_run(tmp_path, refines=False))
     assert evaluation.size_px == (1024, 1024)
     document = evaluation_document(evaluation)
     assert document["refined"] is None
     assert document["patchwise"]["dice"]["mean"] == 1.0
+    assert document["result"] == "patchwise"
 
 
 def test_a_slide_that_fails_is_listed_and_the_others_are_scored(run: Run) -> None:

@@ -1,3 +1,5 @@
+"""A run's stages: their order, going on, and taking them over."""
+
 import json
 import shutil
 
@@ -6,7 +8,9 @@ import pytest
 from h2g.errors import RunError, WrongUseError
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
-from h2g.stages.run_chain import recipe_stages, reuse_stage, train_run, training_summary
+from h2g.stages.chain import chain
+from h2g.stages.run_chain import reuse_stage, train_run, training_summary
+from h2g.training.resources import Resources
 
 ALL = ("prepare", "patch", "heatmaps", "refinement")
 
@@ -35,14 +39,14 @@ def test_all_stages_are_done_and_summed_up(trained_run):
 def test_a_rerun_does_nothing(trained_run):
     files = [file for file in trained_run.path.rglob("*") if file.is_file()]
     before = {file: file.stat().st_mtime_ns for file in files}
-    train_run(trained_run, jobs=1)
+    train_run(trained_run)
     assert {file: file.stat().st_mtime_ns for file in files} == before
 
 
 def test_without_refinement_there_are_two_stages(trained_run, tmp_path):
     run = fresh(trained_run, tmp_path / "run", refinement=None)
-    assert recipe_stages(run.recipe) == ("prepare", "patch")
-    with pytest.raises(RunError, match="'small' has no heatmaps stage, only prepare, patch"):
+    assert [kind.name for kind in chain(run.recipe)] == ["prepare", "patch"]
+    with pytest.raises(WrongUseError, match="'small' has no heatmaps stage, only prepare, patch"):
         train_run(run, ("heatmaps",))
 
 
@@ -65,7 +69,7 @@ def test_heatmaps_that_are_gone_are_made_again(own_run):
     files = {file.name for file in (own_run.path / "heatmaps").iterdir()}
     shutil.rmtree(own_run.path / "heatmaps")
     own_run.model_file("refinement").unlink()
-    train_run(own_run, jobs=1)
+    train_run(own_run)
     assert {file.name for file in (own_run.path / "heatmaps").iterdir()} == files
     assert own_run.model_file("refinement").is_file()
 
@@ -80,7 +84,7 @@ def test_mirrored_is_refused_before_any_work(trained_run, tmp_path):
     refinement = trained_run.recipe.refinement.model_copy(update={"accumulation_steps": 6})
     run = fresh(trained_run, tmp_path / "run", refinement=refinement)
     with pytest.raises(WrongUseError, match="--strategy mirrored cannot accumulate"):
-        train_run(run, strategy="mirrored")
+        train_run(run, resources=Resources("mirrored"))
     assert not (run.path / "index").exists()
 
 

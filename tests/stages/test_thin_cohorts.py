@@ -32,7 +32,7 @@ def test_one_slide_a_grade_and_grades_that_validation_lacks_train(trained_run, o
     forget_all(own_run)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            train_run(own_run, ("prepare",), jobs=1)
+            train_run(own_run, ("prepare",))
     told = [r.message for r in caplog.records if "no slide of grade" in r.message]
     assert len(told) == 1
     assert "no slide of grade 'grade 2', 'grade 3' in split 'val'" in told[0]
@@ -42,7 +42,7 @@ def test_a_class_of_three_patches_is_told_and_drawn_again_and_again(own_run, cap
     keep_tumour_patches(own_run, 3)
     forget_all(own_run)
     with caplog.at_level(logging.WARNING):
-        train_run(own_run, ("prepare",), jobs=1)
+        train_run(own_run, ("prepare",))
     assert "split 'train' has only 3 patches of class 'tumour'" in caplog.text
     # One slide of three has tumour, and half of its draws are: 1/6 of 96.
     with training_batches(own_run, labelled_slides(own_run, "train"), 0) as batches:
@@ -61,7 +61,7 @@ def test_more_clusters_than_patches_are_told(trained_run, tmp_path):
     shutil.copytree(trained_run.path / "tissue", run.path / "tissue")
     sentence = r"Only \d of the drawn patches differ.*wanted: 5.*clustering.batches"
     with pytest.raises(TrainingError, match=sentence) as told:
-        train_run(run, ("prepare", "cluster"), jobs=1)
+        train_run(run, ("prepare", "cluster"))
     assert told.value.exit_code == 1
     assert not run.is_done("cluster")
 

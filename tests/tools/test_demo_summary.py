@@ -6,23 +6,33 @@ import cv2
 import demo_summary
 import pytest
 
+from h2g.engines.engine import Network
+from h2g.folders.predictions import SlideRequest
 from h2g.prediction.loaded_model import LoadedModel
 from h2g.prediction.predict_slides import predict_slides
-from h2g.slides.find_slides import SlideRequest
 from h2g.stages.evaluate_run import evaluate_run
-from tests.stages.drawn_run import ColourEngine, draw_run
+from tests.stages.drawn_run import ColourNetworks, draw_run
+
+
+class ColourModel(LoadedModel):
+    """A model whose networks are the colour rule."""
+
+    def open_networks(self, batch_size: int) -> dict[str, Network]:
+        networks = ColourNetworks()
+        return {"patch": networks.patch, "refinement": networks.refinement}
 
 
 def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = draw_run(tmp_path)
-    evaluate_run(run, "test", ColourEngine)
-    model = LoadedModel(
+    evaluate_run(run, "test", open_network=ColourNetworks())
+    model = ColourModel(
         path=run.path,
         recipe=run.recipe.name,
         class_names=run.recipe.class_names,
         preprocessing=run.recipe.preprocessing,
         sha256={},
-        open_engine=lambda batch_size: ColourEngine(),
+        networks={},
+        takes_patches=True,
     )
     requests = [SlideRequest(row.slide, row.mpp) for row in run.cohort.split("test")]
     for name in ("predictions", "predictions_openvino"):

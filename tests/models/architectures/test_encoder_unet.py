@@ -3,8 +3,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from h2g.models.backbones import BACKBONES
 from h2g.models.architectures.encoder_unet import encoder_unet
+from h2g.models.backbones import BACKBONES
 
 
 def test_skips_are_the_encoders_pyramid() -> None:

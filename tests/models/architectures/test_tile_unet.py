@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from h2g.models.registry import build_tile_model
 from h2g.models.architectures.tile_unet import tile_unet
+from h2g.models.registry import build_tile_model
 
 
 def test_every_pixel_has_its_classes_and_filters_set_the_depth() -> None:

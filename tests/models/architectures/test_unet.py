@@ -3,9 +3,9 @@ from __future__ import annotations
 import keras
 import pytest
 
+from h2g.models.architectures.unet import unet
 from h2g.models.blocks import batch_norms
 from h2g.models.registry import build_refinement_model
-from h2g.models.architectures.unet import unet
 
 
 def small_unet(inputs: str = "both", num_classes: int = 2) -> keras.Model:

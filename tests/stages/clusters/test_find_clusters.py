@@ -23,10 +23,11 @@ from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.reading import validate_recipe
 from h2g.recipes.recipe import Recipe
 from h2g.slides.reading import open_slide, read_patch
+from h2g.stages.chain import chain
 from h2g.stages.clusters.find_clusters import clustering_settings, find_clusters, read_clusters
 from h2g.stages.patch.cluster_weights import cluster_weights, open_weigher
 from h2g.stages.patch.train_patch import train_patch
-from h2g.stages.run_chain import recipe_stages, reuse_stage, train_run, training_summary
+from h2g.stages.run_chain import reuse_stage, train_run, training_summary
 
 BATCHES, BATCH_SIZE, CLUSTERS = 6, 16, 4
 
@@ -66,7 +67,7 @@ def guided_run(trained_run, features, tmp_path_factory) -> Run:
     """All stages of the small design V; read only."""
     recipe = guided_recipe(trained_run, features)
     run = prepared(trained_run, tmp_path_factory.mktemp("guided") / "run", recipe)
-    train_run(run, jobs=1)
+    train_run(run)
     return run
 
 
@@ -144,11 +145,11 @@ def test_a_stopped_stage_goes_on(trained_run, features, tmp_path, monkeypatch):
 
     monkeypatch.setattr(features_module.np, "savez", stops_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        train_run(run, ("prepare", "cluster"), jobs=1)
+        train_run(run, ("prepare", "cluster"))
     kept = list((run.path / "clusters" / "features").glob("batch_*.npz"))
     assert len(kept) == 3
     assert not run.is_done("cluster")
-    train_run(run, ("prepare", "cluster"), jobs=1)
+    train_run(run, ("prepare", "cluster"))
     assert run.is_done("cluster")
     # The three that were kept were not made again.
     assert len(calls) == 4 + BATCHES - 3
@@ -209,7 +210,7 @@ def test_the_runs_own_classifier_is_clustered_after_its_training(own_run, featur
     shutil.copy(features, own_run.model_file("patch"))
     clustering = ClusteringSettings(features="patch", batches=4, batch_size=8, clusters=2)
     recipe = own_run.recipe.model_copy(update={"clustering": clustering})
-    assert recipe_stages(recipe)[:3] == ("prepare", "patch", "cluster")
+    assert [kind.name for kind in chain(recipe)][:3] == ["prepare", "patch", "cluster"]
     # A run that was trained without clusters: the paper's settings but for what is given.
     settings = clustering_settings(own_run, features="patch")
     assert settings == ClusteringSettings(features="patch")
@@ -226,9 +227,9 @@ def test_training_without_its_clusters_is_told(trained_run, features, tmp_path):
         train_patch(run)
     with pytest.raises(RunError, match="no clusters there"):
         read_clusters(run)
-    train_run(run, ("prepare",), jobs=1)
+    train_run(run, ("prepare",))
     with pytest.raises(RunError, match="the patch stage needs the cluster stage"):
-        train_run(run, ("patch",), jobs=1)
+        train_run(run, ("patch",))
 
 
 @pytest.mark.parametrize(

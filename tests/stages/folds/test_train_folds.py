@@ -14,32 +14,24 @@ import pytest
 import h2g.stages.folds.train_folds as folds_module
 from h2g.data.patch_index import read_patch_index, write_patch_index
 from h2g.data.patch_source import labelled_slides
-from h2g.engines.engine import NetworkFiles
-from h2g.engines.keras_engine import KerasEngine
+from h2g.engines.engine import open_network
 from h2g.errors import CohortError, RunError, TrainingError
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
 from h2g.models.registry import MODELS, PATCH_MODELS, Architecture
 from h2g.recipes.reading import load_recipe
-from h2g.slides.tissue_patches import classify_slide
+from h2g.recipes.recipe import Recipe
 from h2g.slides.writing import read_heatmap
-from h2g.stages.folds.train_folds import (
-    check_folds,
-    fold_folder,
-    fold_models,
-    fold_of_slides,
-    train_folds,
-)
+from h2g.stages.chain import STAGES, chain
+from h2g.stages.folds.fold_models import fold_models, fold_of_slides
+from h2g.stages.folds.train_folds import check_folds, train_folds
 from h2g.stages.heatmaps.make_heatmaps import make_heatmaps, seen_heatmap
+from h2g.stages.patch import train_patch
+from h2g.stages.patch.classify import classify_slide
 from h2g.stages.refinement.train_refinement import _examples
-from h2g.stages.run_chain import (
-    is_finished,
-    recipe_stages,
-    reuse_stage,
-    train_run,
-    training_summary,
-)
+from h2g.stages.run_chain import is_finished, reuse_stage, train_run, training_summary
 from h2g.training.callbacks import KeepState
+from h2g.training.resources import Resources
 
 # Three slides of train. Both stages are small enough for a test.
 SMALL = (
@@ -61,7 +53,7 @@ SMALL = (
 
 def tiny(input_shape, num_classes) -> keras.Model:
     """A patch classifier whose training steps are compiled in a second instead of twenty."""
-    patch = keras.Input(input_shape)
+    patch = keras.Input(input_shape, name="patch")
     x = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(patch)
     x = keras.layers.GlobalAveragePooling2D()(x)
     name = "output_0_probabilities"
@@ -86,7 +78,7 @@ def cross_fitted(phantom_cohort, tmp_path_factory) -> Run:
     """All stages done; read only."""
     folder = tmp_path_factory.mktemp("folds") / "run"
     run = start(phantom_cohort, folder, "refinement.cross_fit=3")
-    train_run(run, jobs=1)
+    train_run(run)
     return run
 
 
@@ -96,14 +88,18 @@ def own_folds(cross_fitted, tmp_path) -> Run:
     return open_run(tmp_path / "own")
 
 
+def stage_names(recipe: Recipe) -> tuple[str, ...]:
+    return tuple(kind.name for kind in chain(recipe))
+
+
 def names(run: Run, split: str) -> set[str]:
     return {row.name for row in run.cohort.split(split)}
 
 
 def test_the_stage_stands_between_classifier_and_heatmaps(cross_fitted):
     stages = ("prepare", "patch", "folds", "heatmaps", "refinement")
-    assert recipe_stages(cross_fitted.recipe) == stages
-    assert "folds" not in recipe_stages(load_recipe("demo"))
+    assert stage_names(cross_fitted.recipe) == stages
+    assert "folds" not in stage_names(load_recipe("demo"))
     rows = {row["stage"]: row for row in training_summary(cross_fitted)}
     assert tuple(rows) == stages
     assert all(row["done"] for row in rows.values())
@@ -115,8 +111,8 @@ def test_the_stage_stands_between_classifier_and_heatmaps(cross_fitted):
 
 
 def test_files_lie_where_they_are_said_to(cross_fitted):
-    for fold in (1, 2, 3):
-        files = {file.name for file in fold_folder(cross_fitted, fold).iterdir()}
+    for file in fold_models(cross_fitted):
+        files = {file.name for file in file.parent.iterdir()}
         assert files == {"model.keras", "history.csv", "history.png"}
     folder = cross_fitted.path / "heatmaps"
     assert {file.stem for file in (folder / "cross_fit").iterdir()} == names(cross_fitted, "train")
@@ -128,9 +124,9 @@ def test_every_training_heatmap_is_of_the_classifier_that_never_saw_the_slide(cr
     assert sorted(fold_of.values()) == [1, 2, 3]
     recipe = cross_fitted.recipe
     for fold, file in enumerate(fold_models(cross_fitted), start=1):
-        engine = KerasEngine(NetworkFiles(file, None, None, 2))
+        network = open_network(file, engine="keras", many=True)
         for row in cross_fitted.cohort.split("train"):
-            found = classify_slide(row.slide, row.mpp, engine, recipe.preprocessing, 2, threads=1)
+            found = classify_slide(row.slide, row.mpp, network, recipe.preprocessing, 2, threads=1)
             kept = read_heatmap(seen_heatmap(cross_fitted, row)).values
             same = np.allclose(found.heatmap.values, kept, atol=1e-5)
             assert same == (fold == fold_of[row.name])
@@ -159,7 +155,7 @@ def test_each_classifier_trains_without_its_fold_on_the_same_validation(own_fold
     fold_of = fold_of_slides(own_folds)
     for fold in (1, 2, 3):
         with pytest.raises(TrainingError, match=f"noted fold {fold} of 3"):
-            train_folds(own_folds)
+            train_folds(own_folds, Resources())
         fold_models(own_folds)[fold - 1].parent.mkdir(parents=True)
         fold_models(own_folds)[fold - 1].touch()
     assert [train for train, _ in trained] == [
@@ -181,11 +177,11 @@ def test_it_goes_on_between_folds_and_within_one(own_folds, monkeypatch):
 
     monkeypatch.setattr(KeepState, "on_epoch_end", stopped)
     with pytest.raises(TrainingError, match="stopped"):
-        train_folds(own_folds)
+        train_folds(own_folds, Resources())
     assert not lost.exists()
     assert (lost.parent / "checkpoints" / "last.npz").is_file()
     monkeypatch.setattr(KeepState, "on_epoch_end", original)
-    train_folds(own_folds)
+    train_folds(own_folds, Resources())
     assert {file: file.stat().st_mtime_ns for file in before} == before
     found = pd.read_csv(lost.parent / "history.csv").drop(columns="seconds")
     # Threads add up in any order: close, not equal.
@@ -195,7 +191,7 @@ def test_it_goes_on_between_folds_and_within_one(own_folds, monkeypatch):
 
 def test_a_fold_that_is_gone_under_done_stages_is_told(own_folds):
     fold_models(own_folds)[0].unlink()
-    assert not is_finished(own_folds, "folds")
+    assert not is_finished(own_folds, STAGES["folds"])
     with pytest.raises(RunError, match="was made from a folds stage that is gone"):
         train_run(own_folds)
 
@@ -222,7 +218,7 @@ def test_folds_and_heatmaps_are_reused_with_the_same_folds_only(
         reuse_stage(same, cross_fitted.path / "heatmaps")
     reuse_stage(same, cross_fitted.path / "patch" / "folds")
     reuse_stage(same, cross_fitted.path / "heatmaps")
-    assert all(is_finished(same, stage) for stage in ("patch", "folds", "heatmaps"))
+    assert all(is_finished(same, STAGES[stage]) for stage in ("patch", "folds", "heatmaps"))
     assert not (same.path / "patch" / "folds" / "folds").exists()
     copied = [seen_heatmap(same, row) for row in same.cohort.split("train")]
     assert all(file.is_file() for file in copied)
@@ -271,7 +267,7 @@ def test_a_fold_that_holds_all_of_a_class_is_told_before_the_classifier_trains(
     record["stages"] = {}
     (own_folds.path / "run.json").write_text(json.dumps(record))
     fold = fold_of_slides(own_folds)[keeper]
-    monkeypatch.setattr("h2g.stages.run_chain.train_patch", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(train_patch, "train_patch", lambda *_: pytest.fail("trained"))
     sentence = rf"fold {fold} of 3 \({keeper}\) holds all training patches of class 'tumour'"
     with pytest.raises(CohortError, match=sentence):
-        train_run(own_folds, jobs=1)
+        train_run(own_folds)

@@ -17,7 +17,7 @@ from h2g.evaluation.patches import (
 from h2g.slides.heatmap import Heatmap
 from h2g.stages.evaluate_run import evaluate_run
 from h2g.stages.prepare.prepare_run import index_cohort
-from tests.stages.drawn_run import ColourEngine, draw_run
+from tests.stages.drawn_run import ColourNetworks, draw_run
 
 
 def patches(tumour: list[float], labels: list[int], slide: str = "a") -> LabelledPatches:
@@ -61,7 +61,7 @@ def test_dice_by_threshold_by_hand() -> None:
 def test_a_run_gets_the_report_once(tmp_path: Path) -> None:
     run = draw_run(tmp_path)
     index_cohort(run, jobs=1)
-    evaluate_run(run, "test", ColourEngine)
+    evaluate_run(run, "test", open_network=ColourNetworks())
     folder = run.path / "evaluation" / "test"
     document = json.loads((folder / "classifier.json").read_text())
     # The colour rule is right on every labelled patch.
@@ -75,5 +75,5 @@ def test_a_run_gets_the_report_once(tmp_path: Path) -> None:
     )
     assert cv2.imread(str(folder / "classifier.png")).std() > 5
     made = (folder / "classifier.json").stat().st_mtime_ns
-    evaluate_run(run, "test", ColourEngine)
+    evaluate_run(run, "test", open_network=ColourNetworks())
     assert (folder / "classifier.json").stat().st_mtime_ns == made

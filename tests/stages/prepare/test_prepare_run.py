@@ -10,7 +10,7 @@ from h2g.slides.grid import PatchGrid
 from PIL import Image
 
 from h2g.annotations.regions import AnnotatedRegions, Region
-from h2g.data import labelling, patch_index
+from h2g.data import labelling
 from h2g.data.labelling import DISCARDED, class_shares, label_cells
 from h2g.data.patch_index import read_patch_index, write_patch_index
 from h2g.errors import CohortError, RunError, SlideError
@@ -21,6 +21,7 @@ from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
 from h2g.slides.reading import PatchPlan
+from h2g.stages.prepare import prepare_run as prepare_module
 from h2g.stages.prepare.prepare_run import (
     count_patches,
     index_cohort,
@@ -197,9 +198,10 @@ def test_a_rerun_does_what_is_missing_or_damaged(
 ) -> None:
     prepare_run(two_slides, jobs=1)
     done: list[str] = []
-    original = patch_index.index_slide
     monkeypatch.setattr(
-        patch_index, "index_slide", lambda slide, r: done.append(slide.name) or original(slide, r)
+        prepare_module,
+        "index_slide",
+        lambda slide, r: done.append(slide.name) or index_slide(slide, r),
     )
     prepare_run(two_slides, jobs=1)
     assert done == []

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from h2g.errors import TrainingError
-from h2g.models.deployment import deployed_refinement, load_network
+from h2g.models.deployment import deployed, load_network
 from h2g.stages.refinement.train_refinement import train_refinement
 from h2g.training.checkpoint import TrainingState
 
@@ -39,10 +39,10 @@ def test_an_epoch_passes_every_slide_once(trained_run):
 def test_controls_are_deployed_with_one_input(own_run, inputs, name, shape):
     own_run.model_file("refinement").unlink()
     train_refinement(with_settings(own_run, inputs=inputs, epochs=1))
-    deployed = deployed_refinement(load_network(own_run.model_file("refinement")), 64)
-    assert [tensor.name for tensor in deployed.inputs] == [name]
+    graph = deployed(load_network(own_run.model_file("refinement")))
+    assert [tensor.name for tensor in graph.inputs] == [name]
     values = np.random.default_rng(0).uniform(0, 255 if shape[-1] == 3 else 1, shape)
-    found = [deployed.predict(each, verbose=0) for each in (values, values[:, ::-1])]
+    found = [graph.predict(each, verbose=0) for each in (values, values[:, ::-1])]
     assert found[0].shape == (1, 64, 64, 2)
     assert np.abs(found[0] - found[1]).max() > 0
 

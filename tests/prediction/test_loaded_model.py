@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import pytest
+
+from h2g.errors import ModelError
+from h2g.prediction.load_model import load_model
+from h2g.prediction.loaded_model import LoadedModel, NetworkFile
+
+
+@pytest.fixture
+def model(small_bundle: Path) -> LoadedModel:
+    return load_model(small_bundle, engine="onnxruntime", device="CPU")
+
+
+@pytest.mark.parametrize("name", ["patch", "refinement"])
+def test_opening_finds_what_is_wrong_with_any_network(
+    model: LoadedModel, tmp_path: Path, name: str
+) -> None:
+    gone = NetworkFile(tmp_path / f"gone_{name}.onnx", model.networks[name].inputs)
+    broken = dataclasses.replace(model, networks={**model.networks, name: gone})
+    with pytest.raises(ModelError, match=f"gone_{name}.onnx: there is no such model file"):
+        broken.open_networks(16)
+
+
+@pytest.mark.parametrize("name", ["patch", "refinement"])
+def test_a_network_of_another_stage_is_refused(model: LoadedModel, name: str) -> None:
+    (other,) = set(model.networks) - {name}
+    file = dataclasses.replace(model.networks[name], path=model.networks[other].path)
+    swapped = dataclasses.replace(model, networks={**model.networks, name: file})
+    with pytest.raises(ModelError, match=f"{other}.onnx: not the network that its card describes"):
+        swapped.open_networks(16)
+
+
+def test_it_can_be_sent_to_a_process(model: LoadedModel) -> None:
+    assert pickle.loads(pickle.dumps(model)) == model

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, Feed
+from h2g.errors import RunError
+from h2g.results.slide_state import SlideState
+from h2g.slides.heatmap import Heatmap
+from h2g.slides.reading import Plane, open_slide, read_low_resolution
+from h2g.stages.refinement.refinement_stage import refine, refinement_feed
+from tests.prediction.drawn_slides import PREPROCESSING, TUMOUR, ColourRefinement, draw, save_tiff
+
+
+def test_the_network_gets_the_raw_level_and_the_whole_grid(tmp_path: Path) -> None:
+    image = draw((900, 700), shapes={TUMOUR: [np.array([[100, 100], [500, 120], [300, 500]])]})
+    path = save_tiff(tmp_path / "slide.tiff", image, 1.0)
+    heatmap = Heatmap(
+        np.random.default_rng(0).dirichlet([1, 1], (22, 29)).astype(np.float32),
+        step_level0=32,
+        slide_mpp=1.0,
+        field_level0=(900, 700),
+    )
+    seen = []
+
+    class Watching(ColourRefinement):
+        def run(self, inputs: Feed) -> np.ndarray:
+            seen.append(inputs)
+            return super().run(inputs)
+
+    with open_slide(path) as slide:
+        plane = read_low_resolution(slide, PREPROCESSING.low_resolution)
+    state = SlideState(plane, ("background", "tumour"), heatmap=heatmap)
+    refined = refine(state, Watching())
+    assert refined.field is not None
+    assert refined.field.shape == (768, 768, 2)
+    (given,) = seen
+    np.testing.assert_array_equal(given[IMAGE_INPUT], plane.rgb[np.newaxis])
+    assert given[IMAGE_INPUT].dtype == np.uint8
+    np.testing.assert_array_equal(given[HEATMAP_INPUT], heatmap.values[np.newaxis, ..., 1:])
+
+
+@pytest.mark.parametrize("names", [[IMAGE_INPUT], [HEATMAP_INPUT], [IMAGE_INPUT, HEATMAP_INPUT]])
+def test_a_network_gets_what_it_takes(names: list[str]) -> None:
+    plane = Plane(np.zeros((40, 30, 3), np.uint8), (480, 640), 1.0)
+    heatmap = Heatmap(np.ones((3, 2, 2), np.float32), 32, 1.0, (64, 96))
+    state = SlideState(plane, ("background", "tumour"), heatmap=heatmap)
+    assert list(refinement_feed(state, names)) == names
+
+
+def test_a_heatmap_that_nothing_made_is_told() -> None:
+    plane = Plane(np.zeros((40, 30, 3), np.uint8), (480, 640), 1.0)
+    state = SlideState(plane, ("background", "tumour"))
+    with pytest.raises(RunError, match="takes a heatmap, and nothing makes one"):
+        refine(state, ColourRefinement())
