@@ -45,7 +45,7 @@ def test_designs_that_fail_are_rows_and_exit_code_1(
         ("IV", "mob-pw", "failed"),
     ]
     assert rows[1]["remark"] == "failed: Not enough memory."
-    assert rows[1]["paper_dice_mean"] == load_recipe("mob-pw").paper.dice[0]
+    assert rows[1]["paper_dice_mean"] == load_recipe("mob-pw").paper.metrics["dice"][0]
     assert (attempts[1].recipe.seed, attempts[1].recipe.patch.epochs, attempts[1].jobs) == (3, 2, 2)
     assert "scale paper, seed 3" in (out / "ablation.md").read_text("utf-8").lower()
 

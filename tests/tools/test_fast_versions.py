@@ -9,11 +9,11 @@ import fast_versions
 import numpy as np
 import pytest
 from fast_versions_table import Comparison, Outcome, table, title, with_section
-from markdown_text import narrow
 
 from h2g.errors import H2GError
 from h2g.fast_versions import FAST_VERSIONS
 from h2g.slides.info import Level, SlideInfo
+from tests.markdown_text import narrow
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
 README = """# Pipelines

@@ -3,13 +3,13 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
-from region_areas import area_level0
 
 from h2g.annotations.reading import read_annotations
 from h2g.data.refinement_dataset import read_png
 from h2g.errors import TrainingError
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
+from tests.region_areas import area_level0
 
 
 def test_image_is_what_deployment_makes_of_the_slide(trained_run):
