@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -14,12 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from fast_crashes import retry_crashes
 
 from h2g.engines.fast_process import failed_fasts, installed_fasts
 from h2g.fast_versions import FAST_VERSIONS, FastName
-
-# A segmentation fault, of the process itself and through xvfb-run.
-CRASHED = (-signal.SIGSEGV, 128 + signal.SIGSEGV)
 
 
 def need_fast(name: FastName = "4.15") -> Path:
@@ -49,11 +46,12 @@ def run_in_fast(
         if xvfb is None:
             give_up("no xvfb-run, which gives FAST a display")
         command = [xvfb, "-a", *command]
-    # FAST crashes now and then when Python pulls its streams; runPipeline was never seen to.
-    for _ in range(5):
+
+    def run() -> tuple[int, subprocess.CompletedProcess[str]]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-        if done.returncode not in CRASHED:
-            break
+        return done.returncode, done
+
+    _, done = retry_crashes(run)
     if "no Qt platform plugin could be initialized" in done.stderr + done.stdout:
         give_up("FAST finds no display; its Qt needs libxcb-icccm4 and libxcb-keysyms1")
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]

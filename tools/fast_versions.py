@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from fast_crashes import CRASHED, TRIES, retry_crashes
 from fast_versions_table import Comparison, Outcome, table, title, with_section
 
 from h2g.engines.engine import Feed, Key, Network, Shape, open_network
@@ -54,9 +55,6 @@ VERSIONS = (
 )
 ENGINE_OF_FORMAT: dict[Format, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 TIMEOUT_S = 300.0
-# FAST in Python crashes now and then; a segmentation fault, of itself and through xvfb-run.
-TRIES = 5
-CRASHED = (-signal.SIGSEGV, 128 + signal.SIGSEGV)
 # An exception's line; what it says may go on below.
 RAISED = re.compile(r"\w*Error: ")
 
@@ -235,13 +233,8 @@ def draw(fast: Fast, trial: Trial, folder: Path) -> tuple[str, str | None]:
         return "there is no xvfb-run, or no Python beside this FAST", None
     script, png = TOOLS / "fast_gui.py", folder / "drawn.png"
     command = [xvfb, "-a", python, script, pipeline.resolve(), trial.slide, png]
-    said, failure = "", ""
-    for _ in range(TRIES):
-        code, said = run_killable([str(part) for part in command])
-        failure = why_ended(code, said)
-        if code not in CRASHED:
-            break
-    failure = in_short(failure, trial)
+    code, said = retry_crashes(lambda: run_killable([str(part) for part in command]))
+    failure = in_short(why_ended(code, said), trial)
     if "PARSED" not in said:
         return failure, None
     return "", "" if "DRAWN" in said and png.is_file() else failure

@@ -181,9 +181,11 @@ def _statistics(rows: Sequence[dict[str, Any]], comparison: Comparison) -> str:
     """Every design against the one of those done that the paper found best."""
     named = [row for row in rows if _known(row.get("dice_mean"))]
     best = max((row for row in named if _known(row.get("number"))), key=_paper_dice)["design"]
+    # Tukey's test needs two slides; of one slide there is nothing to say about pairs.
+    wilcoxon = [] if comparison.tukey.empty else _rows(comparison.wilcoxon)
     pairs = {
-        frozenset((tukey["first"], tukey["second"])): (tukey, wilcoxon["p_holm"])
-        for tukey, wilcoxon in zip(_rows(comparison.tukey), _rows(comparison.wilcoxon), strict=True)
+        frozenset((tukey["first"], tukey["second"])): (tukey, other["p_holm"])
+        for tukey, other in zip(_rows(comparison.tukey), wilcoxon, strict=True)
     }
     lines = []
     for row in named:

@@ -21,6 +21,7 @@ from h2g.folders.run import is_run
 from h2g.hardware import this_hardware
 from h2g.results.outputs import SlideFiles
 from h2g.slides.writing import read_heatmap
+from h2g.tables import markdown_table
 
 NAMES = ("model", "engine", "device", "precision")
 FIGURES = ("heatmap_difference", "equal_pixels", "dice", "reason")
@@ -101,14 +102,16 @@ def write_parity(table: pd.DataFrame, out: Path) -> None:
     with replacing(out / "parity.csv") as temporary:
         table.to_csv(temporary, index=False)
     columns = [*NAMES, "heatmap, largest difference", "equal pixels", "Dice"]
-    lines = [columns, ["---"] * len(columns)]
-    compared = table[table["reason"] == ""]
-    for row in compared.to_dict("records"):
-        lines.append([*(str(row[name]) for name in NAMES), *figure_cells(row)])
-    text = [f"| {' | '.join(line)} |" for line in lines] + [""]
-    for row in table[table["reason"] != ""].to_dict("records"):
-        text.append(f"- {' '.join(row[name] for name in NAMES)}: {row['reason']}")
-    write_text(out / "parity.md", "\n".join(text).rstrip() + "\n")
+    lines = [
+        [*(str(row[name]) for name in NAMES), *figure_cells(row)]
+        for row in table[table["reason"] == ""].to_dict("records")
+    ]
+    reasons = [
+        f"- {' '.join(row[name] for name in NAMES)}: {row['reason']}"
+        for row in table[table["reason"] != ""].to_dict("records")
+    ]
+    text = "\n".join([markdown_table(columns, lines), "", *reasons])
+    write_text(out / "parity.md", text.rstrip() + "\n")
 
 
 def figure_cells(row: Mapping[Any, Any]) -> list[str]:

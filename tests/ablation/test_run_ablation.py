@@ -141,6 +141,25 @@ def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None
     assert table.loc["mob-pw-agunet", "seconds_here"] == 45
 
 
+def test_one_test_slide_leaves_out_the_tests_of_pairs(tmp_path: Path) -> None:
+    table = draw_run(tmp_path / "drawn").cohort.path
+    slides = pd.read_csv(table)
+    tested = slides.index[slides["split"] == "test"]
+    slides.drop(tested[1:]).to_csv(table, index=False)
+    planned = plan(tmp_path / "out", "inc-pw", "mob-pw", scale="paper", more=DRAWN)
+    for design in planned:
+        start_run(design.folder, read_cohort(table), design.recipe)
+
+    def attempt(design: design_plan.Planned) -> str:
+        imitate(design)
+        return ""
+
+    run_ablation.run_designs(planned, tmp_path / "out", title="drawn", attempt=attempt)
+    text = (tmp_path / "out" / "ablation.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    assert [row[3:] for row in rows if row[1:2] == ["inc-pw"]] == [["", "", "", "", ""]]
+
+
 def imitate(design: design_plan.Planned) -> None:
     """The design's run as it is when done; handing on is in the record, seconds are made up."""
     run = open_run(design.folder)
