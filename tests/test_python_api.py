@@ -110,7 +110,8 @@ def test_importing_h2g_loads_nothing() -> None:
 def test_what_was_found_is_one_value(workplace: Path) -> None:
     found = h2g.load_model("bundle", engine="onnxruntime").predict("slide.tiff")
     assert found.labels.dtype == np.uint8
-    assert found.heatmap is not None and found.heatmap.values.shape[2] == 2
+    assert found.heatmap is not None
+    assert found.heatmap.values.shape[2] == 2
     shown = found.overlay()
     assert (shown.height, shown.width) == found.labels.shape
     assert found._repr_png_().startswith(b"\x89PNG")

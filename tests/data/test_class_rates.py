@@ -5,9 +5,9 @@ import pytest
 
 from h2g.data.class_rates import class_rates
 from h2g.data.sampler import SlidePatches, build_tree, draw
-from h2g.slides.reading import PatchPlan
+from tests.plain_plans import plain_plan
 
-PLAN = PatchPlan(0, 32, 32, mpp=1.0, step_level0=32.0, downsample=1.0)
+PLAN = plain_plan(32)
 
 
 def slide(name: str, grade: str, labels: list[int]) -> SlidePatches:

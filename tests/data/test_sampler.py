@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import chisquare
 
 from h2g.data.sampler import Draw, SlidePatches, build_tree, draw, without_slide
-from h2g.slides.reading import PatchPlan
+from tests.plain_plans import plain_plan
 
-PLAN = PatchPlan(level=0, read_px=64, size_px=64, mpp=1.0, step_level0=64.0, downsample=1.0)
+PLAN = plain_plan(64)
 # Grades of 2, 1 and 3 slides; slides of 1 to 43 patches; slides 1 and 4 lack a class.
 GRADES = ("1", "1", "2", "3", "3", "3")
 LABELS = ([0] * 5 + [1] * 2, [0] * 30, [1] * 40 + [0] * 3, [0, 1], [1] * 7, [0] * 10 + [1] * 4)

@@ -18,8 +18,7 @@ from h2g.folders.predictions import COLUMNS, SlideRequest
 from h2g.prediction import predict_slides as predict_module
 from h2g.prediction.predict_slides import predict_slides
 from h2g.results.outputs import OUTPUTS, SlideFiles
-from h2g.slides import tissue_patches
-from h2g.slides.reading import describe_slide
+from h2g.slides.reading import PatchPlan, describe_slide
 from h2g.slides.writing import read_heatmap
 from tests.prediction.drawn_slides import (
     GLASS,
@@ -187,14 +186,14 @@ def test_slides_that_fail_are_rows_and_the_others_go_on(
 def test_a_slide_that_breaks_off_while_it_is_read(
     slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = tissue_patches.read_cell
+    plain = PatchPlan.read_cell
 
-    def breaking(slide, grid, cell):
+    def breaking(plan, slide, cell):
         if slide.info.path.stem == "a" and tuple(cell) == (10, 10):
             raise SlideError("a.tiff: level 0 cannot be read.")
-        return plain(slide, grid, cell)
+        return plain(plan, slide, cell)
 
-    monkeypatch.setattr(tissue_patches, "read_cell", breaking)
+    monkeypatch.setattr(PatchPlan, "read_cell", breaking)
     summary = predict(requests(slides, "a.tiff", "b b.tiff"), tmp_path)
     assert summary["status"].tolist() == ["failed", "ok"]
     assert summary["reason"][0] == "a.tiff: level 0 cannot be read."

@@ -13,7 +13,7 @@ from h2g.prediction import segment_slide
 from h2g.prediction.segment_slide import ChainSegmenter, predict_slide
 from h2g.results.outputs import OUTPUTS, SlideFiles
 from h2g.results.slide_state import Seconds, Segmented
-from h2g.slides import tissue_patches
+from h2g.slides.reading import PatchPlan
 from tests.prediction.drawn_slides import (
     GLASS,
     TUMOUR,
@@ -83,8 +83,8 @@ def test_without_a_refinement_network_there_is_no_such_time(slide: Path, tmp_pat
 def test_slow_reading_shows_as_waiting(
     slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = tissue_patches.read_cell
-    monkeypatch.setattr(tissue_patches, "read_cell", lambda *a: time.sleep(0.001) or plain(*a))
+    plain = PatchPlan.read_cell
+    monkeypatch.setattr(PatchPlan, "read_cell", lambda *a: time.sleep(0.001) or plain(*a))
     _, seconds = predict(slide, colour_model(), tmp_path / "out")
     # 360 reads of 1 ms and more on two threads; read has both threads' time.
     assert seconds.read >= 0.36

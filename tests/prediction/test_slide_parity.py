@@ -29,7 +29,7 @@ from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
 from h2g.results.outputs import SlideFiles
 from h2g.slides.reading import open_slide, read_low_resolution
-from h2g.slides.tissue_patches import locate_patches, read_cell
+from h2g.slides.tissue_patches import locate_patches
 from tests.engines.varied_networks import vary
 
 INPUT_PX = 64
@@ -113,7 +113,7 @@ def _networks(slide: Path) -> dict[str, keras.Model]:
     with open_slide(slide) as opened:
         located = locate_patches(opened, RECIPE.preprocessing)
         cells = rng.permutation(located.cells)[:64]
-        patches = np.stack([read_cell(opened, located.grid, cell) for cell in cells])
+        patches = np.stack([located.plan.read_cell(opened, cell) for cell in cells])
         plane = read_low_resolution(opened, RECIPE.preprocessing.low_resolution)
     vary(patch, [patches.astype(np.float32) / 255])
     small = keras.ops.image.resize(plane.rgb.astype(np.float32) / 255, (INPUT_PX, INPUT_PX))

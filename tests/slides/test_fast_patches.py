@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from h2g.slides.grid import PatchGrid, patch_grid, tissue_cells
 
 from h2g.errors import SlideError
 from h2g.fast_versions import FastName
 from h2g.recipes.preprocessing import PROFILES, PatchRule, PatchSettings
 from h2g.slides.fast_levels import misplaced_level
+from h2g.slides.fast_patches import FastPatches
 from h2g.slides.info import Level, slide_info
-from h2g.slides.reading import open_slide, plan_patches, read_patch
+from h2g.slides.reading import open_slide, plan_patches
 from h2g.slides.tissue import TissueMask, find_tissue
 from tests.fast_program import run_in_fast
 from tests.odd_slides import write_odd_slide
@@ -22,7 +22,7 @@ def settings(**values: Any) -> PatchSettings:
     return PatchSettings(**{"rule": "fast-4.15", "size_px": 64, "min_tissue": 0.5, **values})
 
 
-def grid_of(
+def plan_of(
     field: tuple[int, int],
     downsamples: tuple[int, ...],
     *,
@@ -30,7 +30,7 @@ def grid_of(
     objective: int | None,
     rule: PatchRule = "fast-4.15",
     wanted_mpp: float = 1.0,
-) -> PatchGrid:
+) -> FastPatches:
     """Levels of sizes rounded down, as scanners write them."""
     levels = [
         Level((field[0] // each, field[1] // each), field[0] / (field[0] // each))
@@ -38,7 +38,9 @@ def grid_of(
     ]
     properties = {"openslide.objective-power": str(objective)} if objective else {}
     info = slide_info(Path("a.svs"), properties, levels, mpp=mpp)
-    return patch_grid(info, settings(rule=rule, mpp=wanted_mpp))
+    plan = plan_patches(info, settings(rule=rule, mpp=wanted_mpp))
+    assert isinstance(plan, FastPatches)
+    return plan
 
 
 # -- which level, 4.15
@@ -46,33 +48,33 @@ def grid_of(
 
 def test_the_objective_chooses_the_level() -> None:
     # 40x / 4 = 10x, whatever the um/px: 0.2208 * 4 = 0.883 is 12 % off 1.0, and taken as it is.
-    grid = grid_of((8003, 6001), (1, 4, 16), mpp=0.2208, objective=40)
-    assert (grid.plan.level, grid.plan.read_px, grid.plan.factor) == (1, 64, 1.0)
-    assert grid.plan.mpp == pytest.approx(0.8832)
+    plan = plan_of((8003, 6001), (1, 4, 16), mpp=0.2208, objective=40)
+    assert (plan.level, plan.read_px, plan.factor) == (1, 64, 1.0)
+    assert plan.mpp == pytest.approx(0.8832)
     # 8003 // 4 = 2000, 2000 / 64 = 31.25; 6001 // 4 = 1500, 1500 / 64 = 23.4.
-    assert (grid.cols, grid.rows) == (32, 24)
+    assert (plan.cols, plan.rows) == (32, 24)
     # Patches start at whole multiples of the rounded downsample.
-    assert grid.xy_level0(2, 3) == (3 * 64 * 4, 2 * 64 * 4)
+    assert plan.xy_level0(2, 3) == (3 * 64 * 4, 2 * 64 * 4)
 
 
 def test_without_a_level_of_that_objective_a_finer_one_is_resampled() -> None:
-    grid = grid_of((8000, 6000), (1, 16), mpp=0.25, objective=40)
-    assert (grid.plan.level, grid.plan.read_px, grid.plan.factor) == (0, 256, 4.0)
+    plan = plan_of((8000, 6000), (1, 16), mpp=0.25, objective=40)
+    assert (plan.level, plan.read_px, plan.factor) == (0, 256, 4.0)
     # 8000 / 4 = 2000 patch pixels
-    assert (grid.cols, grid.rows) == (32, 24)
-    assert grid.xy_level0(1, 2) == (512, 256)
+    assert (plan.cols, plan.rows) == (32, 24)
+    assert plan.xy_level0(1, 2) == (512, 256)
 
 
 def test_without_objective_um_px_choose() -> None:
     # 0.27 * 4 = 1.08 is above 1.0, so level 0 is resampled: 1 / 0.27 = 3.7; 64 * 3.7 = 237.04.
-    grid = grid_of((8000, 6000), (1, 4), mpp=0.27, objective=None)
-    assert (grid.plan.level, grid.plan.read_px) == (0, 237)
-    assert grid.xy_level0(0, 3)[0] == int(3 * 64 / 0.27)
+    plan = plan_of((8000, 6000), (1, 4), mpp=0.27, objective=None)
+    assert (plan.level, plan.read_px) == (0, 237)
+    assert plan.xy_level0(0, 3)[0] == int(3 * 64 / 0.27)
     # 0.23 * 4 = 0.92 is below it by less than 10 %.
-    grid = grid_of((8000, 6000), (1, 4), mpp=0.23, objective=None)
-    assert (grid.plan.level, grid.plan.factor) == (1, 1.0)
+    plan = plan_of((8000, 6000), (1, 4), mpp=0.23, objective=None)
+    assert (plan.level, plan.factor) == (1, 1.0)
     with pytest.raises(SlideError, match="its finest level has 2 um/px, too coarse"):
-        grid_of((800, 600), (1, 4), mpp=2.0, objective=None)
+        plan_of((800, 600), (1, 4), mpp=2.0, objective=None)
 
 
 def test_the_other_rule_is_another() -> None:
@@ -91,27 +93,27 @@ def test_the_other_rule_is_another() -> None:
 
 def test_4_9_goes_by_um_px_alone() -> None:
     # 0.2208 * 4 = 0.8832, resampled by 1 / 0.8832 = 1.1322: 64 * 1.1322 = 72.46 pixels.
-    grid = grid_of((16000, 12000), (1, 4), mpp=0.2208, objective=40, rule="fast-4.9")
-    assert (grid.plan.level, grid.plan.read_px) == (1, 72)
-    assert grid.plan.mpp == pytest.approx(1.0)
+    plan = plan_of((16000, 12000), (1, 4), mpp=0.2208, objective=40, rule="fast-4.9")
+    assert (plan.level, plan.read_px) == (1, 72)
+    assert plan.mpp == pytest.approx(1.0)
     # 16000 * 0.2208 = 3532.8 um; a cell is 64 um: 55.2; 12000 * 0.2208 / 64 = 41.4.
-    assert (grid.cols, grid.rows) == (56, 42)
+    assert (plan.cols, plan.rows) == (56, 42)
     # The third column starts at 2 * 64 * 1.1322 = 144.9 pixels of the level.
-    assert grid.xy_level0(0, 2) == (144 * 4, 0)
+    assert plan.xy_level0(0, 2) == (144 * 4, 0)
     # Exactly 1.0 um/px is read as it is, 0.03 % more is not.
-    exact = grid_of((16000, 12000), (1, 4), mpp=0.25, objective=None, rule="fast-4.9")
-    assert (exact.plan.level, exact.plan.factor) == (1, 1.0)
-    above = grid_of((16001, 12000), (1, 4), mpp=0.25, objective=40, rule="fast-4.9")
-    assert (above.plan.level, above.plan.factor) == (0, 4.0)
+    exact = plan_of((16000, 12000), (1, 4), mpp=0.25, objective=None, rule="fast-4.9")
+    assert (exact.level, exact.factor) == (1, 1.0)
+    above = plan_of((16001, 12000), (1, 4), mpp=0.25, objective=40, rule="fast-4.9")
+    assert (above.level, above.factor) == (0, 4.0)
     with pytest.raises(SlideError, match="its finest level has 2 um/px, too coarse"):
-        grid_of((8000, 6000), (1, 4), mpp=2.0, objective=None, rule="fast-4.9")
+        plan_of((8000, 6000), (1, 4), mpp=2.0, objective=None, rule="fast-4.9")
 
 
 def test_4_9_knows_no_level_below_5_mib() -> None:
     # 1000 * 1000 * 4 bytes are 3.8 MiB, so 0.5 um/px is the coarsest for it.
-    grid = grid_of((4000, 4000), (1, 2, 4), mpp=0.25, objective=40, rule="fast-4.9")
-    assert (grid.plan.level, grid.plan.factor) == (1, 2.0)
-    plan = grid_of((4000, 4000), (1, 2, 4), mpp=0.25, objective=40).plan
+    plan = plan_of((4000, 4000), (1, 2, 4), mpp=0.25, objective=40, rule="fast-4.9")
+    assert (plan.level, plan.factor) == (1, 2.0)
+    plan = plan_of((4000, 4000), (1, 2, 4), mpp=0.25, objective=40)
     assert (plan.level, plan.factor) == (2, 1.0)
 
 
@@ -119,8 +121,8 @@ def test_4_9_measures_the_slide_by_its_coarsest_level() -> None:
     # Of 10001 columns level 2 keeps 1250, of 10001 / 1250 * 0.25 = 2.0002 um; a cell of 64 um is
     # 32 pixels of 2 um: 1250 * 2.0002 / 2 = 1250.1 are 1250, so 39.06 cells. Of 9984 rows 1248 are
     # left: 1248.1, 1248 pixels, 39.0 cells.
-    grid = grid_of((10001, 9984), (1, 4, 8), mpp=0.25, objective=40, rule="fast-4.9")
-    assert (grid.cols, grid.rows) == (40, 39)
+    plan = plan_of((10001, 9984), (1, 4, 8), mpp=0.25, objective=40, rule="fast-4.9")
+    assert (plan.cols, plan.rows) == (40, 39)
 
 
 @pytest.mark.parametrize(
@@ -140,24 +142,24 @@ def test_tissue_counts_whole_pixels_of_the_mask() -> None:
     # Level 1 has 2013 // 4 = 503 columns, the mask 2013 // 16 = 125: 4.024 of the level's pixels a
     # mask pixel, down the rows too. A patch of 64 is 15.9: 15 mask pixels, from 0, 15, 31, ... on;
     # the last, of 503 - 7 * 64 = 55, is 13.7: 13 mask pixels, from 448 / 4.024 = 111.3 on.
-    grid = grid_of((2013, 1024), (1, 4, 16), mpp=0.25, objective=40)
-    assert (grid.rows, grid.cols) == (4, 8)
+    plan = plan_of((2013, 1024), (1, 4, 16), mpp=0.25, objective=40)
+    assert (plan.rows, plan.cols) == (4, 8)
     mask = np.zeros((64, 125), bool)
     mask[:8, :15] = True  # 120 of 15 * 15 = 225
     mask[15:30, 111:118] = True  # 105 of 15 * 13 = 195
     mask[31:46, 111:117] = True  # 90 of 195
-    cells = tissue_cells(grid, TissueMask(mask, (2013, 1024), 0.25), settings())
+    cells = plan.tissue_cells(TissueMask(mask, (2013, 1024), 0.25), 0.5)
     assert np.argwhere(cells).tolist() == [[0, 0], [1, 7]]
 
 
 def test_as_much_as_the_share_is_enough() -> None:
-    grid = grid_of((1024, 1024), (1, 4, 16), mpp=0.25, objective=40)
+    plan = plan_of((1024, 1024), (1, 4, 16), mpp=0.25, objective=40)
     mask = np.zeros((64, 64), bool)
     mask[:8, :16] = True  # half
     mask[16:24, 16:32] = True
     mask[16, 16] = False  # a pixel less
     tissue = TissueMask(mask, (1024, 1024), 0.25)
-    assert np.argwhere(tissue_cells(grid, tissue, settings())).tolist() == [[0, 0]]
+    assert np.argwhere(plan.tissue_cells(tissue, 0.5)).tolist() == [[0, 0]]
 
 
 # -- FAST itself
@@ -225,12 +227,12 @@ def compare_with_fast(path: Path, rule: PatchRule, *, magnification: float, exac
     patch = settings(rule=rule, mpp=10 / magnification)
     profile = PROFILES["fast" if name == "4.9" else "fast-4.15"]
     with open_slide(path) as slide:
-        grid = patch_grid(slide.info, patch)
+        plan = plan_patches(slide.info, patch)
         tissue = find_tissue(slide, profile.tissue)
-        assert len(fast["cells"]) == grid.rows * grid.cols
+        assert len(fast["cells"]) == plan.rows * plan.cols
         largest = different = 0
         for (row, col), pixels in zip(fast["cells"].tolist(), fast["patches"], strict=True):
-            ours = read_patch(slide, grid.plan, grid.xy_level0(row, col))
+            ours = plan.read(slide, plan.xy_level0(row, col))
             difference = np.abs(ours.astype(int) - pixels)
             largest = max(largest, int(difference.max()))
             different += int((difference > 0).sum())
@@ -239,6 +241,6 @@ def compare_with_fast(path: Path, rule: PatchRule, *, magnification: float, exac
     assert different <= 1e-3 * fast["patches"].size
 
     np.testing.assert_array_equal(tissue.mask, fast["mask"] > 0)
-    cells = np.argwhere(tissue_cells(grid, tissue, patch))
+    cells = np.argwhere(plan.tissue_cells(tissue, patch.min_tissue))
     assert cells.tolist() == sorted(fast["kept"].tolist())
-    assert 0.2 * grid.rows * grid.cols < len(cells) < grid.rows * grid.cols
+    assert 0.2 * plan.rows * plan.cols < len(cells) < plan.rows * plan.cols

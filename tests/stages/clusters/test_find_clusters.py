@@ -22,7 +22,7 @@ from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.reading import validate_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.slides.reading import open_slide, read_patch
+from h2g.slides.reading import open_slide
 from h2g.stages.chain import chain
 from h2g.stages.clusters.find_clusters import clustering_settings, find_clusters, read_clusters
 from h2g.stages.patch.cluster_weights import cluster_weights, open_weigher
@@ -116,7 +116,7 @@ def test_the_graph_gives_the_tables_clusters_to_the_tables_patches(guided_run):
     for row in table.itertuples():
         slide = slides[row.slide]
         with open_slide(slide.path, mpp=slide.mpp) as reader:
-            pixels.append(read_patch(reader, slide.plan, (row.x_level0, row.y_level0)))
+            pixels.append(slide.plan.read(reader, (row.x_level0, row.y_level0)))
         place = (slide.xy_level0 == (row.x_level0, row.y_level0)).all(axis=1)
         assert slide.labels[place] == row.label
     found = cluster(np.stack(pixels))

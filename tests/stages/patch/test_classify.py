@@ -92,8 +92,8 @@ def test_what_waits_is_bounded(slide: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """No patch is read more than the bound ahead of the classifier."""
     monkeypatch.setattr(patchwise, "WAITING_BYTES", 0)
     read: list[int] = []
-    plain = patchwise.read_cell
-    monkeypatch.setattr(patchwise, "read_cell", lambda *a: read.append(1) or plain(*a))
+    plain = PatchPlan.read_cell
+    monkeypatch.setattr(PatchPlan, "read_cell", lambda *a: read.append(1) or plain(*a))
     engine = ColourEngine()
     most = 0
     classify_ = engine.classify
@@ -127,6 +127,6 @@ def test_a_slide_that_breaks_off_is_named(slide: Path, monkeypatch: pytest.Monke
     def fail(*_) -> np.ndarray:
         raise SlideError("slide.tiff: level 0 cannot be read.")
 
-    monkeypatch.setattr(patchwise, "read_cell", fail)
+    monkeypatch.setattr(PatchPlan, "read_cell", fail)
     with pytest.raises(SlideError, match="level 0 cannot be read"):
         classify(slide, ColourEngine())

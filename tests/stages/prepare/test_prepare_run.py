@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from h2g.slides.grid import PatchGrid
 from PIL import Image
 
 from h2g.annotations.regions import AnnotatedRegions, Region
@@ -20,7 +19,6 @@ from h2g.recipes.annotation import AnnotationSettings
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
-from h2g.slides.reading import PatchPlan
 from h2g.stages.prepare import prepare_run as prepare_module
 from h2g.stages.prepare.prepare_run import (
     count_patches,
@@ -28,6 +26,7 @@ from h2g.stages.prepare.prepare_run import (
     index_slide,
     prepare_run,
 )
+from tests.plain_plans import plain_plan
 
 RECIPE = Recipe(
     name="test",
@@ -101,7 +100,7 @@ def test_the_patch_rules(tmp_path: Path) -> None:
     assert list(tumour["y_level0"]) == [64, 64, 64]
     assert not ((table["row"] == 1) & (table["col"] == 4)).any()
     assert (table["tissue"] == 1).all()
-    assert (index.grid.rows, index.grid.cols, index.plan.size_px) == (8, 10, 64)
+    assert (index.plan.rows, index.plan.cols, index.plan.size_px) == (8, 10, 64)
     assert tissue.share == pytest.approx((592 - 64) / 640)
 
 
@@ -135,13 +134,12 @@ def test_label_cells_worked_by_hand() -> None:
 
 
 def test_class_shares_are_areas(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = PatchPlan(level=0, read_px=100, size_px=100, mpp=0.5, step_level0=100, downsample=1)
-    grid = PatchGrid(plan, rows=5, cols=4, field_level0=(370, 480))
+    plan = plain_plan(100, rows=5, cols=4, field_level0=(370, 480))
     disc = shapely.Point(180, 210).buffer(130)
     square = shapely.box(0, 400, 50, 450)
     drawn = AnnotatedRegions((Region(disc, "tumour"), Region(square, "stroma")), Path("a"))
     names = ("background", "tumour", "stroma")
-    shares = class_shares(grid, drawn, names)
+    shares = class_shares(plan, drawn, names)
     assert shares.shape == (5, 4, 2)
     cells = [
         [shapely.box(c, r, c + 100, r + 100) for c in range(0, 400, 100)]
@@ -153,7 +151,7 @@ def test_class_shares_are_areas(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(shares[..., 0], exact, atol=0.005)
     assert shares[4, 0, 1] == 0.25
     monkeypatch.setattr(labelling, "BAND_PX", 2 * 32 * 4 * 32)  # two rows of cells at a time
-    np.testing.assert_array_equal(class_shares(grid, drawn, names), shares)
+    np.testing.assert_array_equal(class_shares(plan, drawn, names), shares)
 
 
 def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -161,7 +159,7 @@ def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
     index, _ = index_slide(row(tmp_path, "a"), RECIPE)
     write_patch_index(index, tmp_path / "a.parquet")
     back = read_patch_index(tmp_path / "a.parquet")
-    assert (back.name, back.grid, back.class_names) == (index.name, index.grid, index.class_names)
+    assert (back.name, back.plan, back.class_names) == (index.name, index.plan, index.class_names)
     assert back.table.equals(index.table.astype(back.table.dtypes))
     assert back.table["label"].dtype == np.int8
 
