@@ -191,7 +191,7 @@ class RefinementAugmentation(Section):
 class ClusteringSettings(Section):
     """Which tissue types patches fall into (H2G-Net section 2.3); fitted on the training slides.
 
-    ``features`` are those of ``vgg16`` or of a patch model by name, with ``weights`` as in
+    ``features`` are those of a backbone by name, such as ``vgg16``, with ``weights`` as in
     ``patch.weights``; or of a trained patch model: a ``.keras`` file, or ``patch``, the run's own.
     Principal components are kept up to ``variance`` of the whole, each scaled to unit variance
     with ``whiten``. ``batches`` of ``batch_size`` patches are drawn as in training.
