@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--features",
     metavar="NAME|FILE",
-    help="vgg16, a patch model's name (mobilenet_v2, ...), patch (RUN's own trained classifier), "
+    help="A backbone's name (vgg16, mobilenet_v2, ...), patch (RUN's own trained classifier), "
     "or a trained one's .keras file.  [default: the recipe's, else vgg16]",
 )
 @click.option(

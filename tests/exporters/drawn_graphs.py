@@ -9,7 +9,13 @@ import numpy as np
 
 from h2g.models.blocks import batch_norms
 from h2g.models.deployment import deployed
-from h2g.models.registry import REFINEMENT_MODELS, build_patch_model, build_refinement_model
+from h2g.models.registry import (
+    REFINEMENT_MODELS,
+    TILE_MODELS,
+    build_patch_model,
+    build_refinement_model,
+    build_tile_model,
+)
 
 CLASSES = 3
 Arrays = dict[str, np.ndarray]
@@ -43,13 +49,14 @@ def patch_graph(
     batch_size: int | None = None,
     options: dict | None = None,
 ) -> DrawnGraph:
-    """A patch classifier of 3 classes, and a feed of each size in ``batches``.
+    """A patch network of 3 classes, and a feed of each size in ``batches``.
 
     Args:
         batch_size: that the graph is fixed to.
     """
     keras.utils.set_random_seed(0)
-    network = build_patch_model(name, size_px=size_px, num_classes=CLASSES, options=options)
+    build = build_tile_model if name in TILE_MODELS else build_patch_model
+    network = build(name, size_px=size_px, num_classes=CLASSES, options=options)
     draw_statistics(network)
     model = deployed(network, batch_size=batch_size)
     return drawn(model, [((number, size_px, size_px),) for number in batches])
