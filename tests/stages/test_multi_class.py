@@ -15,16 +15,18 @@ import shapely
 import tifffile
 from click.testing import CliRunner
 
+from h2g.annotations.truth import true_labels
 from h2g.cli.main import main
-from h2g.engines.keras_engine import open_keras_engine
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run
 from h2g.models.registry import REFINEMENT_MODELS, build_refinement_model
 from h2g.recipes.reading import load_recipe
-from h2g.results.labels import refine_slide
-from h2g.slides.reading import open_slide
+from h2g.results.slide_state import SlideState
+from h2g.slides.reading import describe_slide, open_slide, read_low_resolution
 from h2g.slides.writing import read_heatmap
-from h2g.stages.heatmaps.kept_heatmaps import slide_heatmap, true_labels
+from h2g.stages.heatmaps.kept_heatmaps import slide_heatmap
+from h2g.stages.refinement.refinement_stage import refine
+from h2g.stages.run_network import open_run_network
 from h2g.training.losses import SoftDice
 from h2g.training.metrics import slide_dice
 from h2g.training.supervision import with_supervision
@@ -110,12 +112,14 @@ def write_graded_cohort(cohort: Path, folder: Path) -> Path:
 def give_every_class_its_share(run: Run) -> None:
     """Shifts and sharpens the head of the refinement network so that each class has most of the
     probability somewhere on the test slides; after an epoch none would anywhere."""
-    engine = open_keras_engine(run)
+    patch, refinement = (open_run_network(run, name) for name in ("patch", "refinement"))
     found = []
     for row in run.cohort.split("test"):
-        heatmap = slide_heatmap(run, row, lambda: engine, threads=1)
+        heatmap = slide_heatmap(run, row, lambda: patch, threads=1)
         with open_slide(row.slide, mpp=row.mpp) as slide:
-            found.append(refine_slide(slide, heatmap, engine, run.recipe.preprocessing))
+            plane = read_low_resolution(slide, run.recipe.preprocessing.low_resolution)
+        state = SlideState(plane, run.recipe.class_names, heatmap=heatmap)
+        found.append(refine(state, refinement).field)
     logits = np.log(np.maximum(np.concatenate(found).reshape(-1, len(CLASSES)), 1e-12))
     file = run.model_file("refinement")
     network = keras.saving.load_model(file, compile=False)
@@ -150,8 +154,9 @@ def test_names_in_the_annotations_become_the_recipes_classes(
     """Together the grades cover what the generated cohort calls tumour, and nothing else."""
     plain = {row.name: row for row in read_cohort(phantom_cohort).slides}
     for row in segmented.run.cohort.slides:
-        labels = true_labels(row, segmented.run.recipe, (PX, PX))
-        tumour = true_labels(plain[row.name], load_recipe("demo"), (PX, PX))
+        info = describe_slide(row.slide, mpp=row.mpp)
+        labels = true_labels(row, segmented.run.recipe, info, (PX, PX))
+        tumour = true_labels(plain[row.name], load_recipe("demo"), info, (PX, PX))
         np.testing.assert_array_equal(labels > 0, tumour > 0)
         # Slides of grade 2 are grade 2 on the left and 3 on the right: both high.
         low = {"1": True, "2": False, "3": True}[row.grade[-1]]
@@ -190,7 +195,7 @@ def test_scores_of_every_class_are_those_of_its_pixels(segmented: Segmented) -> 
     mean: dict[str, list[float]] = {name: [] for name in CLASSES[1:]}
     for row, found in zip(run.cohort.split("test"), scores["slides"], strict=True):
         assert found["slide"] == row.name
-        truth = true_labels(row, run.recipe, (PX, PX))
+        truth = true_labels(row, run.recipe, describe_slide(row.slide, mpp=row.mpp), (PX, PX))
         labels_file = run.path / "evaluation" / "test" / "labels" / f"{row.name}.png"
         labels = keras.utils.img_to_array(
             keras.utils.load_img(labels_file, color_mode="grayscale"), dtype="uint8"

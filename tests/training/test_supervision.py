@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from h2g.errors import TrainingError
 from h2g.folders.run import Run
-from h2g.models.deployment import deployed_refinement, load_network
+from h2g.models.deployment import deployed, load_network
 from h2g.recipes.training import TrainingSettings
 from h2g.stages.refinement.train_refinement import train_refinement
 from h2g.training.fit import StageTraining, fit_stage
@@ -159,7 +159,6 @@ def test_designs_of_several_outputs_train_on_slides(own_run: Run, model: str):
     assert {*history.columns} == wanted | {"learning_rate", "seconds"}
     kept = load_network(run.model_file("refinement"))
     assert kept.output_names == ["output_0_segmentation"]
-    deployed = deployed_refinement(kept, 64)
     rng = np.random.default_rng(0)
     fields = [rng.uniform(0, 255, (1, 90, 80, 3)), rng.uniform(size=(1, 9, 8, 1))]
-    assert deployed(fields).shape == (1, 64, 64, 2)
+    assert deployed(kept)(fields).shape == (1, 64, 64, 2)

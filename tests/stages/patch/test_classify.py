@@ -1,3 +1,5 @@
+"""The heatmap of a slide: which patches are classified, in which batches, and what waits."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from h2g.engines.engine import Feed
 from h2g.errors import SlideError
-from h2g.slides import tissue_patches as patchwise
-from h2g.slides.reading import open_slide
+from h2g.slides import tissue_patches
+from h2g.slides.reading import PatchPlan, open_slide
 from h2g.slides.tissue import find_tissue
-from h2g.slides.tissue_patches import classify_slide
+from h2g.stages.patch.classify import classify_slide
 from tests.prediction.drawn_slides import (
     GLASS,
     PREPROCESSING,
     TUMOUR,
-    ColourEngine,
+    ColourClassifier,
     draw,
     save_tiff,
 )
@@ -33,12 +36,12 @@ def slide(tmp_path: Path) -> Path:
     return save_tiff(tmp_path / "slide.tiff", image, 1.0)
 
 
-def classify(slide: Path, engine: ColourEngine, **more):
-    return classify_slide(slide, None, engine, PREPROCESSING, 2, **{"threads": 2, **more})
+def classify(slide: Path, network: ColourClassifier, **more):
+    return classify_slide(slide, None, network, PREPROCESSING, **{"threads": 2, **more})
 
 
 def test_every_cell_of_tissue_has_its_probability(slide: Path) -> None:
-    found = classify(slide, ColourEngine())
+    found = classify(slide, ColourClassifier())
     assert found.heatmap.values.shape == (11, 21, 2)
     assert found.heatmap.values.dtype == np.float32
     assert found.heatmap.step_level0 == 32
@@ -60,12 +63,12 @@ def test_every_cell_of_tissue_has_its_probability(slide: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("batch_size", [1, 16, 200])
 def test_batches_and_threads_change_nothing(slide: Path, threads: int, batch_size: int) -> None:
-    engine = ColourEngine()
-    found = classify(slide, engine, threads=threads, batch_size=batch_size)
+    network = ColourClassifier()
+    found = classify(slide, network, threads=threads, batch_size=batch_size)
     whole, rest = divmod(112, batch_size)
-    assert engine.classified == [batch_size] * whole + [rest] * (rest > 0)
+    assert network.classified == [batch_size] * whole + [rest] * (rest > 0)
     np.testing.assert_array_equal(
-        found.heatmap.values, classify(slide, ColourEngine()).heatmap.values
+        found.heatmap.values, classify(slide, ColourClassifier()).heatmap.values
     )
 
 
@@ -73,7 +76,7 @@ def test_a_tissue_mask_that_is_given_is_used(slide: Path) -> None:
     with open_slide(slide) as opened:
         tissue = find_tissue(opened, PREPROCESSING.tissue)
     tissue.mask[:, : tissue.mask.shape[1] // 2] = False
-    found = classify(slide, ColourEngine(), tissue=tissue)
+    found = classify(slide, ColourClassifier(), tissue=tissue)
     assert found.tissue is tissue
     # Cell 10 is half in the other half of the field, which starts at 325 px.
     assert not found.heatmap.values[:, :10].any()
@@ -81,7 +84,7 @@ def test_a_tissue_mask_that_is_given_is_used(slide: Path) -> None:
 
 
 def test_a_given_mpp_overrides_the_slides(slide: Path) -> None:
-    found = classify_slide(slide, 0.5, ColourEngine(), PREPROCESSING, 2, threads=2)
+    found = classify_slide(slide, 0.5, ColourClassifier(), PREPROCESSING, threads=2)
     # 32 um are 64 px of level 0 now.
     assert found.heatmap.step_level0 == 64
     assert found.heatmap.slide_mpp == 0.5
@@ -90,21 +93,21 @@ def test_a_given_mpp_overrides_the_slides(slide: Path) -> None:
 
 def test_what_waits_is_bounded(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No patch is read more than the bound ahead of the classifier."""
-    monkeypatch.setattr(patchwise, "WAITING_BYTES", 0)
+    monkeypatch.setattr(tissue_patches, "WAITING_BYTES", 0)
     read: list[int] = []
     plain = PatchPlan.read_cell
     monkeypatch.setattr(PatchPlan, "read_cell", lambda *a: read.append(1) or plain(*a))
-    engine = ColourEngine()
+    network = ColourClassifier()
     most = 0
-    classify_ = engine.classify
+    run = network.run
 
-    def watched(patches: np.ndarray) -> np.ndarray:
+    def watched(inputs: Feed) -> np.ndarray:
         nonlocal most
-        most = max(most, len(read) - sum(engine.classified))
-        return classify_(patches)
+        most = max(most, len(read) - sum(network.classified))
+        return run(inputs)
 
-    monkeypatch.setattr(engine, "classify", watched)
-    classify(slide, engine, threads=2, batch_size=4)
+    monkeypatch.setattr(network, "run", watched)
+    classify(slide, network, threads=2, batch_size=4)
     assert len(read) == 112
     # In use 4, and 2 * threads batches of 4 waiting or being read.
     assert 4 <= most <= 4 + 2 * 2 * 4
@@ -113,14 +116,14 @@ def test_what_waits_is_bounded(slide: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_blank_slide_says_that_it_has_no_tissue(tmp_path: Path) -> None:
     blank = save_tiff(tmp_path / "blank.tiff", np.full((400, 400, 3), GLASS, np.uint8), 1.0)
     with pytest.raises(SlideError, match=r"blank.tiff: no tissue found \(rule saturation at 20\)"):
-        classify(blank, ColourEngine())
+        classify(blank, ColourClassifier())
 
 
 def test_specks_of_tissue_are_too_little_for_a_patch(tmp_path: Path) -> None:
     image = draw((640, 640), tissue=square(120, 120, 136, 136))
     specks = save_tiff(tmp_path / "specks.tiff", image, 1.0)
     with pytest.raises(SlideError, match="no patch has more than 25% tissue"):
-        classify(specks, ColourEngine())
+        classify(specks, ColourClassifier())
 
 
 def test_a_slide_that_breaks_off_is_named(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,4 +132,4 @@ def test_a_slide_that_breaks_off_is_named(slide: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(PatchPlan, "read_cell", fail)
     with pytest.raises(SlideError, match="level 0 cannot be read"):
-        classify(slide, ColourEngine())
+        classify(slide, ColourClassifier())

@@ -107,7 +107,7 @@ def test_stopped_training_goes_on_to_the_same_end(trained_run, tmp_path, sent):
     with np.load(checkpoint) as arrays:
         done = json.loads(str(arrays["state"]))["epoch"]
     assert done in (1, 2)
-    train_run(run, ("prepare", "patch"), jobs=1)
+    train_run(run, ("prepare", "patch"))
     histories = [
         pd.read_csv(each.stage_folder("patch") / "history.csv").drop(columns="seconds")
         for each in (trained_run, run)
