@@ -95,7 +95,7 @@ def _remove_leftovers(bundle: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def bundle_there(folder: Path) -> Card | None:
+def existing_card(folder: Path) -> Card | None:
     """The card in a folder that may be written to, None when there is none yet.
 
     Raises:
@@ -152,7 +152,7 @@ def refuse_other_model(card: Card, there: Card, replaced: Kinds, folder: Path) -
         )
 
 
-def made_before(
+def reusable_exports(
     bundle: Bundle, source: ExportSource, request: ExportRequest
 ) -> dict[Format, Export]:
     """The exports asked for that the bundle holds, intact and as they would be made."""
@@ -186,7 +186,7 @@ def _is_intact(bundle: Bundle, export: Export) -> bool:
     return True
 
 
-def merged(card: Card, there: Card | None, exports: Sequence[Export]) -> Card:
+def merge_cards(card: Card, there: Card | None, exports: Sequence[Export]) -> Card:
     """``card`` with ``exports``, and what else the bundle there holds that goes with it."""
     if there is None:
         return card.model_copy(update={"exports": tuple(exports)})

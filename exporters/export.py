@@ -12,10 +12,10 @@ from typing import Any
 from h2g.engines.engine import Network, open_network
 from h2g.errors import WrongUseError
 from h2g.exporters.bundle_folder import (
-    bundle_there,
-    made_before,
-    merged,
+    existing_card,
+    merge_cards,
     refuse_other_model,
+    reusable_exports,
     staging_folder,
     swap_in,
 )
@@ -113,22 +113,26 @@ def export_model(
         RunError, WrongUseError: what cannot be exported, or not to there.
         ModelError: an export that is not what it was made from.
     """
-    there = bundle_there(out)
+    there = existing_card(out)
     source = _open(model, request, recipe, name or (there.name if there else None))
     source = dataclasses.replace(source, card=_card(source, there, request))
     before: dict[Format, Export] = {}
     if there is not None:
         asked = {(format, request.precision) for format in request.formats}
         refuse_other_model(source.card, there, asked, out)
-        before = made_before(Bundle(out, there), source, request)
+        before = reusable_exports(Bundle(out, there), source, request)
     done = [Exported(export, None) for export in before.values()]
     missing = [format for format in request.formats if format not in before]
     with staging_folder(out) as staging:
         if before:  # the run may know more by now than they do: its scores
-            there = _put_in(merged(source.card, there, []), there, (), staging / "card", out)
+            there = _install_files(
+                merge_cards(source.card, there, []), there, (), staging / "card", out
+            )
         for made in _make(source, request, missing, staging):
             new, files = made.export, staging / made.export.format / BUNDLE_FILES
-            there = _put_in(merged(source.card, there, [new]), there, new.files, files, out)
+            there = _install_files(
+                merge_cards(source.card, there, [new]), there, new.files, files, out
+            )
             done.append(made)
     return open_bundle(out), sorted(done, key=lambda each: FORMATS.index(each.export.format))
 
@@ -210,7 +214,9 @@ def _samples(source: ExportSource, request: ExportRequest) -> Samples | None:
     return run_samples(source.run) if source.run is not None else noise_samples(source.card)
 
 
-def _put_in(card: Card, there: Card | None, new: Collection[str], folder: Path, out: Path) -> Card:
+def _install_files(
+    card: Card, there: Card | None, new: Collection[str], folder: Path, out: Path
+) -> Card:
     """Makes the bundle what ``card`` says, its ``new`` files taken from ``folder``."""
     write_text(folder / MODEL_CARD_FILE, model_card(card))
     write_card(folder, card)

@@ -19,10 +19,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from h2g.engines.engine import Feed, as_floats
 from h2g.engines.openvino_library import openvino
-from h2g.exporters.quiet import quiet
 from h2g.exporters.to_openvino import save_network
 from h2g.exporters.tracing import saved_model
 from h2g.files import replacing
+from h2g.quiet import quiet
 
 # Dense layers stay in float32, and so does the batch norm after them, or before them and taken into
 # their weights: its scales differ by orders of magnitude, and int8 has one step a row or a tensor.

@@ -14,7 +14,7 @@ import tf2onnx
 from h2g.errors import WrongUseError
 from h2g.exporters.tracing import serving_function
 from h2g.files import replacing
-from h2g.models.startup import without_chatter
+from h2g.quiet import without_chatter
 
 OPSETS = range(13, 19)
 CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"

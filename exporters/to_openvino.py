@@ -17,7 +17,7 @@ import keras
 from h2g.engines.openvino_library import openvino
 from h2g.errors import ModelError
 from h2g.exporters.tracing import saved_model
-from h2g.models.startup import without_chatter
+from h2g.quiet import without_chatter
 
 INFO = "h2g"
 

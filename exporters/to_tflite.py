@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from h2g.exporters.tracing import saved_model
 from h2g.files import replacing
-from h2g.models.startup import without_chatter
+from h2g.quiet import without_chatter
 
 
 def write_tflite(

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from h2g.models.startup import without_chatter
+from h2g.quiet import without_chatter
 
 SIGNATURE = "serving_default"
 

@@ -18,7 +18,7 @@ from h2g.files import file_sha256
 from h2g.folders.bundle import Bundle, Card, Export, NetworkCard, write_card
 from h2g.models.deployment import deployed
 from h2g.models.registry import build_refinement_model
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.model_files import ModelFiles
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.refinement import RefinementInputs
 
@@ -85,15 +85,15 @@ def write_source(
     return ExportSource(card, files, run=None)
 
 
-def onnx_model(bundle: Bundle) -> LoadedModel:
+def onnx_model(bundle: Bundle) -> ModelFiles:
     """The same ONNX files, run by h2g."""
     return FastFiles.of(bundle)
 
 
-def fast_model(bundle: Bundle) -> LoadedModel:
-    """As h2g.prediction.load_model gives it for ``--engine fast``, its files unread."""
+def fast_model(bundle: Bundle) -> ModelFiles:
+    """As h2g.prediction.find_model gives it for ``--engine fast``, its files unread."""
     card = bundle.card
-    return LoadedModel(
+    return ModelFiles(
         path=bundle.path,
         recipe=card.name,
         class_names=card.class_names,

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # What a module may import of ours: its own package, and packages of lower rows, which stand first.
 ROWS = [
     {"h2g.errors", "h2g.progress", "h2g.files", "h2g.concurrency", "h2g.hardware", "h2g.tables"}
-    | {"h2g.fast_versions"},
+    | {"h2g.fast_versions", "h2g.quiet"},
     {"h2g.recipes"},
     {"h2g.folders", "h2g.models"},
     {"h2g.engines", "h2g.slides"},
@@ -40,13 +40,13 @@ MAY_USE = {
         "h2g.data.refinement_dataset",
         "h2g.data.augmentation",
         "h2g.data.stain",
-        "h2g.data.lab",
+        "h2g.data.augmentation",
         "h2g.clustering.graph",
         "h2g.training",
         "h2g.stages",
         "h2g.exporters",
     ),
-    "tensorflow_io": ("h2g.data.lab",),
+    "tensorflow_io": ("h2g.data.augmentation",),
     "keras": (
         "h2g.models",
         "h2g.clustering.layers",

@@ -10,7 +10,7 @@ import numpy as np
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import start_run
 from h2g.recipes.reading import validate_recipe
-from h2g.slides.writing import write_pyramid
+from h2g.slides.tiff_files import write_pyramid
 
 PX = 32  # the sides of a patch and of the refinement network's input
 RECIPE = {

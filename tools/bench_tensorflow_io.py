@@ -1,8 +1,8 @@
 """What tensorflow-io's Lab conversion is worth in the augmentation graph.
 
-Shifts patches in CIE Lab inside tf.data in the two ways of h2g.data.lab, each in turn, several
-times: with tensorflow-io in the graph, and with OpenCV through tf.numpy_function, the way without.
-The hue and saturation shifts of the paper stand beside them.
+Shifts patches in CIE Lab inside tf.data in the two ways of h2g.data.augmentation, each in turn,
+several times: with tensorflow-io in the graph, and with OpenCV through tf.numpy_function, the way
+without. The hue and saturation shifts of the paper stand beside them.
 Needs the extra io.
 """
 
@@ -13,8 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from h2g.data.augmentation import shift_colours
-from h2g.data.lab import shift_lab, shift_lab_in_graph
+from h2g.data.augmentation import shift_colours, shift_lab, shift_lab_in_graph
 
 SIZE_PX = 256
 LARGEST_SHIFT = 10.0

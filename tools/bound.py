@@ -12,7 +12,7 @@ from pathlib import Path
 
 from h2g.benchmarking.benchmark import Protocol
 from h2g.benchmarking.bound import measure
-from h2g.benchmarking.rows import Choice
+from h2g.benchmarking.row import Choice
 from h2g.errors import H2GError
 from h2g.hardware import usable_cores
 

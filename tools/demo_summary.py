@@ -25,7 +25,7 @@ from h2g.recipes.recipe import Recipe
 from h2g.reporting.plots import PanelRow, draw_panels
 from h2g.results.outputs import SlideFiles
 from h2g.slides.reading import open_slide, read_low_resolution
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 
 VARIANTS = {"patchwise": "patch-wise", "smoothed": "smoothed", "refined": "refined"}
 # Pictures of more slides get unwieldy.

@@ -38,13 +38,13 @@ from h2g.folders.predictions import SlideRequest
 from h2g.models.startup import start_keras
 from h2g.prediction.bundle_engines import network_files
 from h2g.prediction.fast_slides import read_tensor
-from h2g.prediction.load_model import load_model
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.find_model import find_model
+from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.predict_slides import predict_slides
 from h2g.results.labels import labels_at, patchwise_labels
 from h2g.results.outputs import SlideFiles
 from h2g.slides.reading import open_slide
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.chain import NETWORKS
 
 TOOLS = Path(__file__).parent
@@ -114,22 +114,22 @@ def predict(bundle: Bundle, slide: Path, out: Path) -> SlideFiles:
     return SlideFiles(out, request.name)
 
 
-def own_model(bundle: Bundle) -> LoadedModel:
+def own_model(bundle: Bundle) -> ModelFiles:
     for format, engine in ENGINE_OF_FORMAT.items():
         if bundle.card.find_export(format):
-            return load_model(bundle.path, engine=engine)
+            return find_model(bundle.path, engine=engine)
     return FastFiles.of(bundle)
 
 
 @dataclass(frozen=True)
-class FastFiles(LoadedModel):
+class FastFiles(ModelFiles):
     """The ONNX files in the bundle's folder fast, run by h2g."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> FastFiles:
         export = bundle.card.find_export("fast")
         assert export is not None
-        model = vars(load_model(bundle.path, engine="fast", device="CPU"))
+        model = vars(find_model(bundle.path, engine="fast", device="CPU"))
         networks = network_files(bundle, export)
         return cls(**{**model, "engine": "onnxruntime", "networks": networks})
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from h2g.benchmarking.rows import seconds_text, sum_phases
+from h2g.benchmarking.row import seconds_text, sum_phases
 from h2g.tables import markdown_table
 
 # Wall seconds that sum up to the heatmap.

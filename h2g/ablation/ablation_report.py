@@ -11,7 +11,7 @@ import pandas as pd
 
 from h2g.ablation.design_record import Record, is_done, read_record
 from h2g.evaluation.compare import Comparison, compare_designs, write_comparison
-from h2g.evaluation.designs import read_designs
+from h2g.evaluation.scored_runs import read_designs
 from h2g.evaluation.scores import METRICS
 from h2g.files import replacing, write_text
 from h2g.folders.run import open_run

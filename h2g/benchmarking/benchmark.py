@@ -13,9 +13,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from h2g.benchmarking.child import run_module
-from h2g.benchmarking.plan import Wanted, choices, network_files
+from h2g.benchmarking.choose_rows import Wanted, choices, network_files
 from h2g.benchmarking.report import write_report
-from h2g.benchmarking.rows import Choice, RowResult, RowSettings
+from h2g.benchmarking.row import Choice, RowResult, RowSettings
 from h2g.errors import SlideError
 from h2g.files import write_text
 from h2g.hardware import Hardware, this_hardware, versions
@@ -110,7 +110,7 @@ def time_row(settings: RowSettings, out: Path) -> RowResult:
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".row-") as folder:
-        child, result_file = run_module("h2g.benchmarking.row", settings, Path(folder))
+        child, result_file = run_module("h2g.benchmarking.time_row", settings, Path(folder))
         result = _read_result(result_file)
     if child.returncode == 0 and result is not None:
         return result

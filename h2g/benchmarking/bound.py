@@ -12,10 +12,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from h2g.benchmarking.bare import BareCost
+from h2g.benchmarking.bare_parts import BareCost
 from h2g.benchmarking.benchmark import Protocol, row_settings, time_row
 from h2g.benchmarking.child import predict_command, run_child, run_module
-from h2g.benchmarking.rows import Choice, RowSettings
+from h2g.benchmarking.row import Choice, RowSettings
 from h2g.errors import H2GError
 from h2g.hardware import usable_cores
 from h2g.slides.tissue_patches import FIRST_READ
@@ -107,7 +107,7 @@ def measure(choice: Choice, protocol: Protocol, *, fast: Path | None = None) -> 
 
 
 def _bare(settings: RowSettings, folder: Path) -> BareCost:
-    child, result = run_module("h2g.benchmarking.bare", settings, folder)
+    child, result = run_module("h2g.benchmarking.bare_parts", settings, folder)
     if child.returncode != 0:
         label = settings.choice.label
         raise H2GError(f"{label}: the bare parts cannot be timed ({child.last_words})")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from h2g.benchmarking.rows import Choice, RowSettings
+from h2g.benchmarking.row import Choice, RowSettings
 from h2g.hardware import process_peak_mib
 
 # Kept of what a process says on stderr before it dies.

@@ -13,14 +13,14 @@ import pandas as pd
 import tifffile
 
 from h2g.benchmarking.child import predict_command, run_child
-from h2g.benchmarking.plan import Wanted, choices
-from h2g.benchmarking.rows import Choice
+from h2g.benchmarking.choose_rows import Wanted, choices
+from h2g.benchmarking.row import Choice
 from h2g.errors import H2GError, RunError, SlideError
 from h2g.files import replacing, write_text
 from h2g.folders.run import is_run
 from h2g.hardware import this_hardware
 from h2g.results.outputs import SlideFiles
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from h2g.tables import markdown_table
 
 NAMES = ("model", "engine", "device", "precision")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from h2g.benchmarking.rows import FINISHING, PREPARING, RowResult, mean, sd, seconds_text
+from h2g.benchmarking.row import FINISHING, PREPARING, RowResult, mean, sd, seconds_text
 from h2g.engines.specs import ENGINES
 from h2g.files import replacing, write_text
 from h2g.reporting.runtimes import TimedRow, draw_runtimes

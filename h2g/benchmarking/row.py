@@ -1,93 +1,162 @@
-"""Times one row in a process of its own: python -m h2g.benchmarking.row SETTINGS RESULT.
-
-Each engine starts from nothing, and the peak of memory is its own.
-"""
+"""A row of the runtime table: what is to be timed, and what came out."""
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
+import json
 import math
-import sys
-import time
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from h2g.benchmarking.plan import load_choice
-from h2g.benchmarking.rows import RowResult, RowSettings, phases
-from h2g.engines.specs import ENGINES
-from h2g.errors import H2GError, SlideError
-from h2g.files import write_text
-from h2g.folders.predictions import SlideRequest
-from h2g.hardware import peak_memory_mib, peak_with_children_mib, this_hardware, versions
-from h2g.prediction.predict_slides import open_segmenter
-from h2g.prediction.segment_slide import predict_slide
-from h2g.results.outputs import SlideFiles
-from h2g.slides.reading import open_slide
+from h2g.hardware import Hardware
+from h2g.recipes.base import Frozen
+from h2g.results.slide_state import Seconds
+
+# What is timed besides the networks.
+PREPARING = ("read", "tissue", "wait")
+FINISHING = ("stitch", "write", "total")
 
 
-def main(settings_file: Path, result_file: Path) -> None:
-    settings = RowSettings.model_validate_json(settings_file.read_text("utf-8"))
-    measured = measure_row(settings, result_file.parent)
-    write_text(result_file, measured.model_dump_json(indent=2) + "\n")
-
-
-def measure_row(settings: RowSettings, folder: Path) -> RowResult:
-    """Runs the warm-ups and the repeats.
-
-    Args:
-        folder: gets the slide's outputs of every repeat.
-    """
-    try:
-        measured = _measure(settings, folder / "outputs")
-    except SlideError as error:
-        return RowResult(settings=settings, status="failed", reason=str(error))
-    except H2GError as error:
-        return RowResult(settings=settings, status="skipped", reason=str(error))
-    except ModuleNotFoundError as error:
-        reason = f"{error.name} is not installed here; 'h2g doctor' says how to get it."
-        return RowResult(settings=settings, status="skipped", reason=reason)
-    return RowResult(
-        settings=settings,
-        status="ok",
-        hardware=this_hardware(),
-        versions=versions(),
-        peak_memory_mib=(
-            peak_with_children_mib()
-            if ENGINES[settings.choice.engine].whole_slides
-            else peak_memory_mib()
-        ),
-        **measured,
-    )
-
-
-def _measure(settings: RowSettings, out: Path) -> dict[str, Any]:
-    """An engine of whole slides tells only its total: its process from start to end, with loading
-    the networks and its own files, without ours that are made of them."""
-    model = load_choice(settings.choice)
-    with open_slide(settings.slide, mpp=settings.mpp):
-        pass  # said before an engine is opened for it
-    segmenter = open_segmenter(model, threads=settings.threads, batch_size=settings.batch_size)
-    start = time.perf_counter()
-    facts = segmenter.open()
-    open_s = None if model.runs_whole_slides else time.perf_counter() - start
-    request = SlideRequest(settings.slide, settings.mpp)
-    repeats, patches = [], 0
-    for number in range(settings.warm_ups + settings.repeats):
-        files = SlideFiles(out / str(number), request.name)
-        slide, seconds = predict_slide(request, segmenter, files, threads=settings.threads)
-        patches = len(slide.located.cells)
-        if model.runs_whole_slides:
-            total = seconds.total - seconds.writing
-            seconds = dataclasses.replace(seconds, writing=math.nan, total=total)
-        repeats.append(phases(seconds))
-    return {
-        "device": facts["device"],
-        "precision": facts["precision"],
-        "patches": patches,
-        "open_s": open_s,
-        "seconds": tuple(repeats[settings.warm_ups :]),
+def phases(seconds: Seconds) -> dict[str, float | None]:
+    """Where a slide's time went, by the names of columns; None where the engine does not tell."""
+    found = {
+        "read": seconds.read,
+        "tissue": seconds.tissue,
+        "wait": seconds.waiting,
+        **seconds.networks,
+        "stitch": seconds.stitching,
+        "write": seconds.writing,
+        "total": seconds.total,
     }
+    return {name: None if math.isnan(value) else value for name, value in found.items()}
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+class Choice(Frozen):
+    """One engine on one device at one precision.
+
+    Attributes:
+        model: run folder or bundle.
+    """
+
+    model: Path
+    engine: str
+    device: str
+    precision: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.engine} {self.device} {self.precision}"
+
+
+class RowSettings(Frozen):
+    """What is timed, and how often.
+
+    Attributes:
+        model_sha256: of the network files by name; where it changes the row is another.
+        slide_bytes: size of the slide's file, for the same reason.
+        mpp: um/px of level 0 in place of the slide's own.
+    """
+
+    choice: Choice
+    model_sha256: dict[str, str]
+    model_mib: float
+    slide: Path
+    slide_bytes: int
+    mpp: float | None
+    threads: int
+    batch_size: int
+    repeats: int
+    warm_ups: int
+
+    def key(self, hardware: Hardware, versions: dict[str, str]) -> str:
+        """The same for the same measurement only: settings, machine and packages."""
+        parts = [self.model_dump(mode="json"), hardware.model_dump(mode="json"), versions]
+        text = json.dumps(parts, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class RowResult(Frozen):
+    """
+    Attributes:
+        reason: why there is no time, or "".
+        device, precision: what the engine says it really used.
+        patches: that were classified.
+        open_s: loading libraries and networks, in no repeat; None where each repeat does it.
+        seconds: of each repeat, as :func:`phases` names them.
+        peak_memory_mib: the most that the row's process held; None where the system does not tell.
+    """
+
+    settings: RowSettings
+    status: Literal["ok", "skipped", "failed"]
+    reason: str = ""
+    device: str | None = None
+    precision: str | None = None
+    patches: int | None = None
+    open_s: float | None = None
+    seconds: tuple[dict[str, float | None], ...] = ()
+    peak_memory_mib: float | None = None
+    hardware: Hardware | None = None
+    versions: dict[str, str] = {}
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that were timed, in the order in which they run."""
+        fixed = {*PREPARING, *FINISHING}
+        return tuple(name for repeat in self.seconds[:1] for name in repeat if name not in fixed)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        return *PREPARING, *self.networks, *FINISHING
+
+    @property
+    def patches_per_s(self) -> float | None:
+        """Of the whole slide: reading, refinement and writing included."""
+        total = self.mean_s["total"]
+        return self.patches / total if self.patches and total else None
+
+    @property
+    def peak_memory_text(self) -> str:
+        """Whole MiB, or a dash where it is not known."""
+        return "–" if self.peak_memory_mib is None else f"{self.peak_memory_mib:.0f}"
+
+    @property
+    def mean_s(self) -> dict[str, float | None]:
+        return {phase: mean(self.each(phase)) for phase in self.phases}
+
+    @property
+    def sd_s(self) -> dict[str, float | None]:
+        return {phase: sd(self.each(phase)) for phase in self.phases}
+
+    def each(self, *phases: str) -> list[float] | None:
+        """The sum of some phases in each repeat; None where one of them is not known."""
+        return sum_phases(self.seconds, *phases)
+
+
+def sum_phases(repeats: Sequence[Mapping[str, float | None]], *phases: str) -> list[float] | None:
+    """The sum of some phases in each repeat; None where one of them is not known."""
+    sums: list[float] = []
+    for repeat in repeats:
+        known = [seconds for phase in phases if (seconds := repeat.get(phase)) is not None]
+        if len(known) < len(phases):
+            return None
+        sums.append(math.fsum(known))
+    return sums or None
+
+
+def mean(values: list[float] | None) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def seconds_text(values: list[float] | None) -> str:
+    """``1.23 ± 0.04``, or a dash where it is not known."""
+    middle, spread = mean(values), sd(values)
+    if middle is None:
+        return "–"
+    return f"{middle:.2f} ± {spread:.2f}" if spread is not None else f"{middle:.2f}"
+
+
+def sd(values: list[float] | None) -> float | None:
+    """Of the sample (ddof 1); None of fewer than two."""
+    return statistics.stdev(values) if values and len(values) > 1 else None

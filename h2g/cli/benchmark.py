@@ -14,7 +14,7 @@ from h2g.engines.specs import DEVICES, ENGINES, PRECISIONS
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
-    from h2g.benchmarking.rows import RowResult
+    from h2g.benchmarking.row import RowResult
 
 
 @click.command("benchmark")
@@ -106,7 +106,7 @@ def command(
       h2g benchmark run bundle --slide slide.svs --engine keras --engine openvino --repeats 3
     """
     from h2g.benchmarking.benchmark import Protocol, run_benchmark
-    from h2g.benchmarking.plan import Wanted
+    from h2g.benchmarking.choose_rows import Wanted
     from h2g.benchmarking.report import document
     from h2g.hardware import usable_cores
 

@@ -76,8 +76,8 @@ def command(
       h2g parity run bundle --slide slide.svs
       h2g parity run bundle --slide slide.svs --engine openvino --precision int8 --out parity
     """
+    from h2g.benchmarking.choose_rows import Wanted
     from h2g.benchmarking.parity import parity_table, write_parity
-    from h2g.benchmarking.plan import Wanted
 
     wanted = Wanted(models, engines, devices, precisions)
     with tempfile.TemporaryDirectory() as temporary:

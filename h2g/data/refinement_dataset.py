@@ -21,7 +21,7 @@ from h2g.data.stain import augment_stains
 from h2g.errors import TrainingError
 from h2g.models.deployment import resize_bilinear, scale_image
 from h2g.recipes.refinement import RefinementAugmentation
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 
 
 @dataclass(frozen=True, eq=False)

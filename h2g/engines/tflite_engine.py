@@ -22,7 +22,7 @@ from h2g.engines.engine import (
 )
 from h2g.errors import WrongUseError
 from h2g.hardware import usable_cores
-from h2g.models.startup import without_chatter
+from h2g.quiet import without_chatter
 
 # What lies between two layers then stays in a core's cache; batches took more CPU seconds.
 CALL_ROWS = 1

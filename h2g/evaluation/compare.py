@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from h2g.errors import WrongUseError
-from h2g.evaluation.designs import Design, read_designs
+from h2g.evaluation.scored_runs import Design, read_designs
 from h2g.evaluation.scores import METRICS
 from h2g.evaluation.statistics import (
     LEVEL,

@@ -13,7 +13,7 @@ from h2g.evaluation.scores import Evaluation
 from h2g.folders.run import Run
 from h2g.reporting.overlay import write_overlay
 from h2g.slides.reading import open_slide, read_low_resolution
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 
 logger = logging.getLogger(__name__)
 

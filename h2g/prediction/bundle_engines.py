@@ -17,7 +17,7 @@ from h2g.folders.bundle import (
     verify_export,
 )
 from h2g.hardware import has_onnxruntime_gpu
-from h2g.prediction.loaded_model import LoadedModel, NetworkFile
+from h2g.prediction.model_files import ModelFiles, NetworkFile
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Choice:
     export: Export
 
 
-def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> LoadedModel:
-    """A bundle as prediction takes it; arguments and errors as h2g.prediction.load_model."""
+def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> ModelFiles:
+    """A bundle as prediction takes it; arguments and errors as h2g.prediction.find_model."""
     bundle = open_bundle(path)
     _check_chain(bundle)
     choice = _choose(bundle, engine=engine, device=device, precision=precision)
     _check_hardware(choice)
     verify_export(bundle, choice.export)
     card, whole_slides = bundle.card, ENGINES[choice.engine].whole_slides
-    return LoadedModel(
+    return ModelFiles(
         path=path,
         recipe=card.name,
         class_names=card.class_names,

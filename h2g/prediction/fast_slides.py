@@ -24,7 +24,7 @@ from h2g.errors import RunError, SlideError
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.folders.bundle import Card, open_bundle
 from h2g.folders.predictions import SlideRequest
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.model_files import ModelFiles
 from h2g.progress import progress
 from h2g.recipes.preprocessing import PatchSettings
 from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
@@ -33,8 +33,8 @@ from h2g.slides.fast_patches import FastPatches
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.planes import LARGEST_PLANE_PX
 from h2g.slides.reading import Plane, SlidePool, open_slide, read_low_resolution
+from h2g.slides.tiff_files import READ_FAILURES
 from h2g.slides.tissue_patches import Located, locate_patches
-from h2g.slides.writing import READ_FAILURES
 
 HEADLESS = "-headless.fpl"
 # FAST tells nothing but the whole.
@@ -55,7 +55,7 @@ class FastSegmenter:
     card: Card
 
     @classmethod
-    def of(cls, model: LoadedModel) -> FastSegmenter:
+    def of(cls, model: ModelFiles) -> FastSegmenter:
         """
         Raises:
             RunError: the bundle has no FAST pipelines, or for no FAST that h2g knows.

@@ -16,8 +16,8 @@ from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import SlideError
 from h2g.folders.predictions import Row, SlideRequest, open_folder
 from h2g.hardware import usable_cores
-from h2g.prediction.load_model import load_model as find_model
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.find_model import find_model
+from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.predict_slides import open_segmenter, predict_slides, record
 from h2g.prediction.segment_slide import Segmenter
 from h2g.reporting.overlay import draw_overlay
@@ -73,7 +73,7 @@ class Model:
         batch_size: patches that are read together.
     """
 
-    files: LoadedModel
+    files: ModelFiles
     threads: int | None = None
     batch_size: int = BATCH_SIZE
 
@@ -163,7 +163,7 @@ class Prediction:
 
     request: SlideRequest
     found: Segmented = field(repr=False)
-    model: LoadedModel = field(repr=False)
+    model: ModelFiles = field(repr=False)
 
     @property
     def labels(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from h2g.concurrency import ReadAhead, WriteBehind
 from h2g.folders.predictions import PredictionFolder, Row, SlideRequest, open_folder
 from h2g.hardware import usable_cores
 from h2g.prediction.fast_slides import FastSegmenter
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.segment_slide import ChainSegmenter, Segmenter, write_slide
 from h2g.results.outputs import SlideFiles, summary_row
 from h2g.results.slide_state import Failure, Segmented, SlideState
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def predict_slides(
-    model: LoadedModel,
+    model: ModelFiles,
     slides: Sequence[SlideRequest],
     out: Path,
     *,
@@ -58,7 +58,7 @@ def predict_slides(
     return folder.summary()
 
 
-def open_segmenter(model: LoadedModel, *, threads: int, batch_size: int) -> Segmenter:
+def open_segmenter(model: ModelFiles, *, threads: int, batch_size: int) -> Segmenter:
     """What runs a model on slides; ``open`` loads its networks.
 
     Raises:
@@ -71,7 +71,7 @@ def open_segmenter(model: LoadedModel, *, threads: int, batch_size: int) -> Segm
 
 def _predict(
     segmenter: Segmenter,
-    model: LoadedModel,
+    model: ModelFiles,
     slides: Sequence[SlideRequest],
     folder: PredictionFolder,
     *,

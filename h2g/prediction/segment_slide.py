@@ -16,7 +16,7 @@ from h2g.concurrency import Stopwatch
 from h2g.engines.engine import Network
 from h2g.errors import SlideError
 from h2g.folders.predictions import SlideRequest
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.model_files import ModelFiles
 from h2g.results.outputs import SlideFiles, write_outputs
 from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
 from h2g.slides.reading import SlideInfo, SlidePool, read_low_resolution
@@ -50,7 +50,7 @@ class ChainSegmenter:
         batch_size: patches per batch.
     """
 
-    model: LoadedModel
+    model: ModelFiles
     threads: int
     batch_size: int
 
@@ -112,7 +112,7 @@ def predict_slide(
 def prepare_slide(
     pool: SlidePool,
     slide: Any,
-    model: LoadedModel,
+    model: ModelFiles,
     request: SlideRequest,
     *,
     threads: int,

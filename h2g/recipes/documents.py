@@ -19,13 +19,13 @@ IDENTITY = ("name", "description", "paper")
 PROFILE_KEY = "preprocessing.profile"
 
 
-def merged(base: Document, changes: Document) -> Document:
+def merge_cards(base: Document, changes: Document) -> Document:
     """``base`` with ``changes``: mappings merge key by key, any other value replaces."""
     result = dict(base)
     for key, value in changes.items():
         old = base.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            value = merged(old, value)
+            value = merge_cards(old, value)
         result[key] = value
     return result
 
@@ -36,7 +36,7 @@ def extended(base: Document, changes: Document) -> Document:
     profile = _profile(changes, default=_profile(base))
     if profile != _profile(base):
         base = _with_other_profile(base, profile)
-    return with_profile(merged(base, changes))
+    return with_profile(merge_cards(base, changes))
 
 
 def with_profile(document: Document) -> Document:
@@ -46,7 +46,7 @@ def with_profile(document: Document) -> Document:
     if profile not in PROFILES or not isinstance(section, dict):
         return document
     values = PROFILES[profile].model_dump(mode="json")
-    return {**document, "preprocessing": merged(values, section)}
+    return {**document, "preprocessing": merge_cards(values, section)}
 
 
 def overridden(document: Document, overrides: tuple[str, ...]) -> Document:

@@ -14,7 +14,7 @@ class PatchAugmentation(Frozen):
     """Probabilities of the changes, and their sizes in 8-bit units (H2G-Net section 3.4).
 
     ``lab`` is not the paper's: shifts of L, a and b in CIE Lab, up to ``lab_shift`` either way, as
-    between two stainings; ``lab_with`` says which library converts (h2g.data.lab).
+    between two stainings; ``lab_with`` says which library converts (h2g.data.augmentation).
     """
 
     flip: Share = 0.5

@@ -23,7 +23,7 @@ from h2g.folders.predictions import Row
 from h2g.reporting.overlay import write_overlay
 from h2g.results.slide_state import Seconds, Segmented
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.writing import write_heatmap, write_pyramid
+from h2g.slides.tiff_files import write_heatmap, write_pyramid
 
 # Of a pixel of the segmentation: outlines lose the stairs of a slanted edge, no speck.
 SIMPLIFICATION = 0.5

@@ -7,9 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from h2g.data.class_rates import class_rates
 from h2g.data.dataset import Weigh
-from h2g.data.sampler import SlidePatches, build_tree
+from h2g.data.sampler import SlidePatches, build_tree, class_rates
 from h2g.errors import TrainingError
 
 Setting = Literal["none", "balanced"] | Mapping[str, float]

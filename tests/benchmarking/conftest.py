@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from h2g.benchmarking.benchmark import Protocol
-from h2g.benchmarking.rows import Choice, RowResult, RowSettings
+from h2g.benchmarking.row import Choice, RowResult, RowSettings
 from h2g.hardware import Hardware
 
 # Of a model of two networks.

@@ -12,8 +12,8 @@ import pytest
 from h2g.benchmarking import benchmark
 from h2g.benchmarking.benchmark import Protocol, run_benchmark, time_row
 from h2g.benchmarking.child import Child, run_child
-from h2g.benchmarking.plan import Wanted
-from h2g.benchmarking.rows import Choice, RowResult, RowSettings
+from h2g.benchmarking.choose_rows import Wanted
+from h2g.benchmarking.row import Choice, RowResult, RowSettings
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from h2g.benchmarking.bare import measure_bare
+from h2g.benchmarking.bare_parts import measure_bare
 from h2g.benchmarking.benchmark import Protocol, row_settings
-from h2g.benchmarking.rows import Choice
+from h2g.benchmarking.row import Choice
 
 TOOL = Path(__file__).parents[2] / "tools" / "bound.py"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from h2g.benchmarking.report import write_report
-from h2g.benchmarking.rows import RowResult
+from h2g.benchmarking.row import RowResult
 from tests.markdown_text import narrow
 
 TOOL = Path(__file__).parents[2] / "tools" / "paper_table3.py"

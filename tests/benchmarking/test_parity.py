@@ -9,7 +9,7 @@ from h2g.benchmarking.parity import compare_files
 from h2g.errors import SlideError
 from h2g.results.outputs import SlideFiles
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.writing import write_heatmap, write_pyramid
+from h2g.slides.tiff_files import write_heatmap, write_pyramid
 
 
 def written(folder: Path, tumour: np.ndarray, labels: np.ndarray) -> SlideFiles:

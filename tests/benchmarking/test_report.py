@@ -15,7 +15,7 @@ from h2g.benchmarking.report import (
     paper_columns,
     write_report,
 )
-from h2g.benchmarking.rows import RowResult
+from h2g.benchmarking.row import RowResult
 from tests.markdown_text import narrow
 
 # read, tissue, wait, patch, refinement, stitch, write, total

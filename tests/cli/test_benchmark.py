@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from h2g.benchmarking import benchmark
-from h2g.benchmarking.rows import RowResult, RowSettings, phases
+from h2g.benchmarking.row import RowResult, RowSettings, phases
 from h2g.cli.main import main
 from h2g.results.slide_state import Seconds
 

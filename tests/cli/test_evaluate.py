@@ -11,7 +11,7 @@ from h2g.cli.main import main
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
 from h2g.recipes.reading import validate_recipe
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 
 RECIPE = {
     "name": "tiny",

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from h2g.data.augmentation import augment_patches
-from h2g.data.lab import shift_lab, shift_lab_in_graph
+from h2g.data.augmentation import augment_patches, shift_lab, shift_lab_in_graph
 from h2g.recipes.patch import PatchAugmentation
 
 # Neither clipped nor near black, where both libraries have a linear piece.

@@ -17,7 +17,7 @@ from h2g.data.stain import DEFAULT_STAIN_MATRIX
 from h2g.errors import H2GError, TrainingError
 from h2g.recipes.refinement import RefinementAugmentation
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.writing import write_heatmap
+from h2g.slides.tiff_files import write_heatmap
 
 PX = 64
 SETTINGS = BatchSettings(batch_size=2, class_count=2, seed=5, workers=2)

@@ -71,7 +71,9 @@ def test_labels_of_different_sizes_are_refused() -> None:
 
 def test_grades_hold_their_slides() -> None:
     slides = tuple(SlideScores(name, grade, {}, {}) for name, grade in ["a2", "b1", "c2"])
-    evaluation = Evaluation("test", ("tumour",), (8, 8), 64.0, refined=False, slides=slides)
+    evaluation = Evaluation(
+        "test", ("tumour",), (8, 8), 64.0, ("patchwise",), "patchwise", ("patchwise",), slides
+    )
     grades = evaluation.grades()
     assert {grade: [s.slide for s in found] for grade, found in grades.items()} == {
         "1": ["b"],

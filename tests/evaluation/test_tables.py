@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from h2g.evaluation.boundaries import BoundaryScore
-from h2g.evaluation.scores import Counts, Evaluation, FailedSlide, SlideScores, Variant
+from h2g.evaluation.scores import Counts, Evaluation, FailedSlide, SlideScores
 from h2g.evaluation.tables import evaluation_document, markdown, score_table, write_tables
 from tests.markdown_text import narrow
 
+ALL = ("patchwise", "smoothed", "refined")
 
-def slide(name: str, grade: str, both: int, variants: tuple[Variant, ...]) -> SlideScores:
+
+def slide(name: str, grade: str, both: int, variants: tuple[str, ...]) -> SlideScores:
     """10 true and 10 predicted pixels: recall = precision = Dice = both / 10; refined 1 more."""
     counts = {
         variant: {"tumour": Counts(10, 10, both + (variant == "refined"))} for variant in variants
@@ -22,13 +24,15 @@ def slide(name: str, grade: str, both: int, variants: tuple[Variant, ...]) -> Sl
     return SlideScores(name, grade, counts, {variant: {"tumour": outline} for variant in variants})
 
 
-def evaluation(variants: tuple[Variant, ...] = ("patchwise", "smoothed", "refined")) -> Evaluation:
+def evaluation(variants: tuple[str, ...] = ALL) -> Evaluation:
     return Evaluation(
         split="test",
         class_names=("tumour",),
         size_px=(256, 256),
         sigma_um=320.0,
-        refined="refined" in variants,
+        variants=variants,
+        final_variant="refined" if "refined" in variants else "patchwise",
+        all_variants=ALL,
         slides=(slide("a", "1", 9, variants), slide("b", "2", 5, variants)),
         failed=(FailedSlide("c", "c.svs: cannot be | read."),),
     )
@@ -46,6 +50,7 @@ def test_document() -> None:
     assert document["refined"]["compared"] == 1
     assert document["n"] == 2
     assert document["split"] == "test"
+    assert document["result"] == "refined"
     assert document["grades"]["2"]["n"] == 1
     assert document["grades"]["2"]["refined"]["hausdorff95_um"] is None
     assert document["grades"]["2"]["refined"]["dice"] == {"mean": 0.6, "sd": 0.0}
@@ -64,6 +69,7 @@ def test_document() -> None:
 def test_document_without_refinement() -> None:
     document = evaluation_document(evaluation(("patchwise", "smoothed")))
     assert document["refined"] is None
+    assert document["result"] == "patchwise"
     assert document["slides"][0]["refined"] is None
     assert document["grades"]["1"]["refined"] is None
 
@@ -73,7 +79,9 @@ def test_document_of_several_classes() -> None:
     outlines = {"invasive": BoundaryScore(100.0, 1.0), "in situ": BoundaryScore(300.0, 0.5)}
     slides = (SlideScores("a", "all", {"patchwise": counts}, {"patchwise": outlines}),)
     classes = ("invasive", "in situ")
-    found = Evaluation("test", classes, (8, 8), None, refined=False, slides=slides)
+    found = Evaluation(
+        "test", classes, (8, 8), None, ("patchwise",), "patchwise", all_variants=ALL, slides=slides
+    )
     document = evaluation_document(found)
     assert document["patchwise"]["dice"]["mean"] == pytest.approx(0.6)
     assert document["patchwise"]["hausdorff95_um"]["mean"] == 200

@@ -13,7 +13,7 @@ from h2g.folders.run import Run, start_run
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.reading import validate_recipe
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.writing import write_heatmap
+from h2g.slides.tiff_files import write_heatmap
 from h2g.stages.prepare.prepare_run import prepare_run
 
 PATCH_PX, INPUT_PX = 32, 64

@@ -33,7 +33,7 @@ from h2g.folders.run import Run, start_run
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
-from h2g.slides.writing import write_pyramid
+from h2g.slides.tiff_files import write_pyramid
 from h2g.stages.prepare.prepare_run import index_cohort
 
 STROMA, TUMOUR, FAINT = (225, 160, 200), (120, 60, 150), (170, 100, 175)

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from h2g.exporters.quiet import quiet
+from h2g.quiet import quiet
 
 
 def test_nothing_is_printed_whichever_way(capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 from h2g.errors import ModelError, RunError, WrongUseError
-from h2g.exporters.datahub import item_id, write_model_item, write_pipeline_item
 from h2g.exporters.fast_install import install
 from h2g.exporters.fast_limits import refuse_unsuited
 from h2g.exporters.fast_text import gui_pipeline, headless_pipeline, pipeline_name, slug
+from h2g.exporters.to_fast import item_id, write_model_item, write_pipeline_item
 from h2g.fast_versions import FAST_VERSIONS, FastName
 from h2g.folders.bundle import Bundle, Card, open_bundle, write_card
 from h2g.models.deployment import deployed, load_network

@@ -19,7 +19,7 @@ from h2g.phantom.slide import SlideOptions, make_slide
 from h2g.prediction.predict_slides import predict_slides
 from h2g.results.labels import labels_of
 from h2g.slides.reading import open_slide
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from tests.fast_bundles import fast_model, onnx_model, write_bundle
 from tests.fast_program import need_fast
 from tests.odd_slides import write_odd_slide

@@ -14,7 +14,7 @@ def test_keras_starts_without_a_word():
 
 def test_other_lines_are_handed_on_in_order():
     code = (
-        "import os\nfrom h2g.models.startup import without_chatter\n"
+        "import os\nfrom h2g.quiet import without_chatter\n"
         "with without_chatter():\n"
         "    os.write(2, b'first\\nI0000 00:00:1795243601.6 1 port.cc:153] oneDNN\\nsecond\\n')\n"
         "os.write(2, b'third\\n')\n"

@@ -21,9 +21,9 @@ from h2g.engines.engine import (
     Shape,
     one_by_one,
 )
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.model_files import ModelFiles
 from h2g.recipes.preprocessing import LowResolutionSettings, PatchSettings, Preprocessing
-from h2g.slides.writing import write_pyramid
+from h2g.slides.tiff_files import write_pyramid
 
 GLASS = (255, 255, 255)
 STROMA = (235, 160, 200)
@@ -102,7 +102,7 @@ class ColourRefinement(ColourNetwork):
 
 
 @dataclass(frozen=True)
-class ColourModel(LoadedModel):
+class ColourModel(ModelFiles):
     """A model whose networks are open already.
 
     Attributes:

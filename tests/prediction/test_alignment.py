@@ -14,7 +14,7 @@ import tifffile
 from h2g.folders.predictions import SlideRequest
 from h2g.prediction.predict_slides import predict_slides
 from h2g.slides.heatmap import draw_heatmap
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from tests.prediction.drawn_slides import (
     TUMOUR,
     ColourRefinement,

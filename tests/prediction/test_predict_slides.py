@@ -19,7 +19,7 @@ from h2g.prediction import predict_slides as predict_module
 from h2g.prediction.predict_slides import predict_slides
 from h2g.results.outputs import OUTPUTS, SlideFiles
 from h2g.slides.reading import PatchPlan, describe_slide
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from tests.prediction.drawn_slides import (
     GLASS,
     IMMUNE,
@@ -356,7 +356,7 @@ def test_the_first_patches_are_read_before_pandas_is_there() -> None:
 
 def test_prediction_loads_no_deep_learning_library() -> None:
     code = (
-        "import sys, h2g.prediction.predict_slides, h2g.prediction.load_model\n"
+        "import sys, h2g.prediction.predict_slides, h2g.prediction.find_model\n"
         "import h2g.slides.find_slides\n"
         "print([m for m in ('tensorflow', 'keras', 'torch', 'matplotlib', 'sklearn', 'scipy')"
         " if m in sys.modules])"

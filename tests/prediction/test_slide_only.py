@@ -20,7 +20,7 @@ from h2g.folders.bundle import open_bundle
 from h2g.folders.cohort import read_cohort
 from h2g.folders.predictions import SlideRequest
 from h2g.folders.run import Run, start_run
-from h2g.prediction.load_model import load_model
+from h2g.prediction.find_model import find_model
 from h2g.prediction.predict_slides import predict_slides
 from h2g.recipes.reading import load_recipe
 from h2g.stages.evaluate_run import evaluate_run
@@ -63,7 +63,7 @@ def test_it_is_scored_without_a_heatmap(run: Run) -> None:
 
 
 def test_every_engine_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
-    predict_slides(load_model(run.path), [slide], tmp_path / "keras")
+    predict_slides(find_model(run.path), [slide], tmp_path / "keras")
     formats = ("onnx", "openvino", "tflite")
     bundle, _ = export_model(run.path, tmp_path / "bundle", ExportRequest(formats))
     assert set(bundle.card.networks) == {"refinement"}
@@ -71,7 +71,7 @@ def test_every_engine_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_
     assert 0.1 < expected.mean() < 0.9
     for engine in ("onnxruntime", "openvino", "tflite"):
         out = tmp_path / engine
-        predict_slides(load_model(bundle.path, engine=engine), [slide], out)
+        predict_slides(find_model(bundle.path, engine=engine), [slide], out)
         np.testing.assert_array_equal(segmentation(out, slide), expected)
         assert not (out / "heatmaps").exists()
         (row,) = pd.read_csv(out / "summary.csv").to_dict("records")
@@ -81,9 +81,9 @@ def test_every_engine_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_
 @pytest.mark.fast
 def test_fast_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
     need_fast("4.9")
-    predict_slides(load_model(run.path), [slide], tmp_path / "keras")
+    predict_slides(find_model(run.path), [slide], tmp_path / "keras")
     export_model(run.path, tmp_path / "bundle", ExportRequest(("fast",)))
-    model = load_model(tmp_path / "bundle", engine="fast")
+    model = find_model(tmp_path / "bundle", engine="fast")
     predict_slides(model, [slide], tmp_path / "fast")
     expected = segmentation(tmp_path / "keras", slide)
     np.testing.assert_array_equal(segmentation(tmp_path / "fast", slide), expected)

@@ -13,15 +13,16 @@ import tifffile
 
 from h2g.benchmarking.parity import compare_files
 from h2g.engines.engine import PATCH_INPUT
-from h2g.exporters.formats import DEFAULT_OPSET, SUFFIXES, write_network
+from h2g.exporters.export_request import DEFAULT_OPSET
+from h2g.exporters.formats import SUFFIXES, write_network
 from h2g.folders.bundle import Format
 from h2g.folders.cohort import read_cohort
 from h2g.folders.predictions import SlideRequest
 from h2g.folders.run import start_run
 from h2g.models.deployment import deployed
 from h2g.models.registry import build_patch_model, build_refinement_model
-from h2g.prediction.load_model import load_model
-from h2g.prediction.loaded_model import LoadedModel, NetworkFile
+from h2g.prediction.find_model import find_model
+from h2g.prediction.model_files import ModelFiles, NetworkFile
 from h2g.prediction.predict_slides import predict_slides
 from h2g.recipes.patch import PatchStage
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
@@ -48,7 +49,7 @@ FORMATS: dict[str, Format] = {"onnxruntime": "onnx", "openvino": "openvino", "tf
 class Reference:
     """What Keras made of a slide, and its deployed graphs."""
 
-    model: LoadedModel
+    model: ModelFiles
     slide: Path
     files: SlideFiles
     graphs: dict[str, keras.Model]
@@ -64,7 +65,7 @@ def reference(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) ->
     for stage, network in networks.items():
         run.stage_folder(stage).mkdir()
         network.save(run.model_file(stage))
-    model = load_model(run.path, engine="keras")
+    model = find_model(run.path, engine="keras")
     return Reference(
         model=model,
         slide=slide,
@@ -122,15 +123,15 @@ def _networks(slide: Path) -> dict[str, keras.Model]:
     return {"patch": patch, "refinement": refinement}
 
 
-def _predict(model: LoadedModel, slide: Path, out: Path) -> SlideFiles:
+def _predict(model: ModelFiles, slide: Path, out: Path) -> SlideFiles:
     (row,) = predict_slides(model, [SlideRequest(slide)], out, threads=2)
     assert row["status"] == "ok", row["reason"]
     return SlideFiles(out, slide.stem)
 
 
 def _exported(
-    model: LoadedModel, graphs: dict[str, keras.Model], folder: Path, *, engine: str
-) -> LoadedModel:
+    model: ModelFiles, graphs: dict[str, keras.Model], folder: Path, *, engine: str
+) -> ModelFiles:
     """The model with other networks, run by another engine."""
     networks = {}
     for name, graph in graphs.items():

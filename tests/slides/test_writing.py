@@ -7,7 +7,7 @@ import tifffile
 from h2g.errors import SlideError
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import describe_slide, open_slide
-from h2g.slides.writing import read_heatmap, write_heatmap, write_pyramid
+from h2g.slides.tiff_files import read_heatmap, write_heatmap, write_pyramid
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from h2g.evaluation.scores import Evaluation
 from h2g.evaluation.tables import evaluation_document
 from h2g.folders.run import Run
 from h2g.slides.heatmap import draw_heatmap
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.evaluate_run import evaluate_run
 from tests.stages.drawn_run import SIDE_PX, ColourNetworks, draw_run, draw_slide, write_annotation
 

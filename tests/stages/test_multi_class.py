@@ -23,12 +23,11 @@ from h2g.models.registry import REFINEMENT_MODELS, build_refinement_model
 from h2g.recipes.reading import load_recipe
 from h2g.results.slide_state import SlideState
 from h2g.slides.reading import describe_slide, open_slide, read_low_resolution
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.heatmaps.kept_heatmaps import slide_heatmap
 from h2g.stages.refinement.refinement_stage import refine
 from h2g.stages.run_network import open_run_network
-from h2g.training.losses import SoftDice
-from h2g.training.metrics import slide_dice
+from h2g.training.losses import SoftDice, slide_dice
 from h2g.training.supervision import with_supervision
 
 CLASSES = ("background", "low grade", "high grade")

@@ -8,13 +8,13 @@ import pytest
 
 from h2g.engines.engine import Network
 from h2g.folders.predictions import SlideRequest
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.predict_slides import predict_slides
 from h2g.stages.evaluate_run import evaluate_run
 from tests.stages.drawn_run import ColourNetworks, draw_run
 
 
-class ColourModel(LoadedModel):
+class ColourModel(ModelFiles):
     """A model whose networks are the colour rule."""
 
     def open_networks(self, batch_size: int) -> dict[str, Network]:

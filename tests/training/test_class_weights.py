@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from h2g.data.class_rates import class_rates
 from h2g.data.patch_source import labelled_slides
-from h2g.data.sampler import build_tree
+from h2g.data.sampler import build_tree, class_rates
 from h2g.recipes.annotation import SamplerSettings
 from h2g.stages.patch.train_patch import classifier_training
 from h2g.training.class_weights import by_class, class_weights, split_weigher

@@ -12,6 +12,7 @@ from h2g.errors import TrainingError, WrongUseError
 from h2g.recipes.training import TrainingSettings
 from h2g.training.checkpoint import TrainingState, load_checkpoint
 from h2g.training.fit import StageTraining, check_strategy, fit_stage, make_optimizer
+from h2g.training.resources import Resources
 
 STEPS = 5
 
@@ -221,8 +222,8 @@ def test_mixed_precision_trains_resumes_and_is_put_back(tmp_path, policy):
 @pytest.mark.parametrize("compiled", ["auto", True])
 def test_mirrored_trains_and_resumes(tmp_path, compiled):
     with pytest.raises(TrainingError):
-        fit_stage(stage(tmp_path, jit_compile=compiled, broken_at=6), strategy="mirrored")
-    state = fit_stage(stage(tmp_path, jit_compile=compiled), strategy="mirrored")
+        fit_stage(stage(tmp_path, jit_compile=compiled, broken_at=6), Resources("mirrored"))
+    state = fit_stage(stage(tmp_path, jit_compile=compiled), Resources("mirrored"))
     assert state.history[-1]["val_loss"] < state.history[0]["val_loss"]
 
 
@@ -230,6 +231,13 @@ def test_mirrored_refuses_accumulation():
     settings = TrainingSettings(accumulation_steps=6)
     with pytest.raises(WrongUseError, match="refinement.accumulation_steps=1"):
         check_strategy("refinement", settings, "mirrored")
+
+
+def test_callbacks_that_are_given_are_called(tmp_path):
+    epochs = []
+    counter = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    fit_stage(stage(tmp_path, epochs=2), Resources(callbacks=(counter,)))
+    assert epochs == [0, 1]
 
 
 def test_cosine_falls_from_the_rate_to_zero_over_all_steps():

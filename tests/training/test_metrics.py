@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from h2g.training.metrics import slide_dice
+from h2g.training.losses import slide_dice
 
 
 def pixels(*rows: list[float]) -> np.ndarray:

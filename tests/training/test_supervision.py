@@ -13,8 +13,7 @@ from h2g.models.deployment import deployed, load_network
 from h2g.recipes.training import TrainingSettings
 from h2g.stages.refinement.train_refinement import train_refinement
 from h2g.training.fit import StageTraining, fit_stage
-from h2g.training.losses import SoftDice
-from h2g.training.metrics import slide_dice
+from h2g.training.losses import SoftDice, slide_dice
 from h2g.training.supervision import DeepSupervision, with_supervision
 
 STEPS = 3

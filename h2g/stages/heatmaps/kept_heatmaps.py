@@ -12,7 +12,7 @@ from h2g.folders.cohort import CohortSlide
 from h2g.folders.run import Run
 from h2g.recipes.recipe import Recipe
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.writing import read_heatmap, write_heatmap
+from h2g.slides.tiff_files import read_heatmap, write_heatmap
 from h2g.stages.patch.classify import classify_slide
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from h2g.folders.run import Run
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide, read_low_resolution
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.patch.classify import classify_slide
 from h2g.stages.patch.patch_stage import PATCH
 from h2g.stages.refinement.refinement_stage import refinement_feed, refinement_settings

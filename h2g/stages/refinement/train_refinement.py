@@ -31,8 +31,7 @@ from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
 from h2g.stages.refinement.refinement_stage import refinement_settings
 from h2g.training.checkpoint import TrainingState
 from h2g.training.fit import StageTraining, fit_stage
-from h2g.training.losses import refinement_loss
-from h2g.training.metrics import slide_dice
+from h2g.training.losses import refinement_loss, slide_dice
 from h2g.training.resources import Resources
 from h2g.training.supervision import with_supervision
 

@@ -21,7 +21,7 @@ from h2g.folders.run import Run, open_run, start_run
 from h2g.models.registry import MODELS, PATCH_MODELS, Architecture
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.chain import STAGES, chain
 from h2g.stages.folds.fold_models import fold_models, fold_of_slides
 from h2g.stages.folds.train_folds import check_folds, train_folds

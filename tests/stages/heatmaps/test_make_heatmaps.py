@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from h2g.errors import RunError, TrainingError
-from h2g.slides.writing import read_heatmap
+from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.heatmaps.make_heatmaps import make_heatmaps
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from h2g.benchmarking.benchmark import Protocol, row_settings
-from h2g.benchmarking.plan import Wanted, choices, network_files
-from h2g.benchmarking.rows import Choice
+from h2g.benchmarking.choose_rows import Wanted, choices, network_files
+from h2g.benchmarking.row import Choice
 from h2g.errors import RunError, SlideError
 from h2g.files import file_sha256
 from h2g.folders.bundle import Card, Export, FilePrecision, Format, write_card

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from h2g.benchmarking.rows import Choice
+from h2g.benchmarking.row import Choice
 from h2g.engines.specs import ENGINES, FILES_OF_PRECISION
 from h2g.errors import RunError
 from h2g.files import file_sha256
 from h2g.folders.bundle import is_bundle, open_bundle
 from h2g.folders.run import is_run, open_run
 from h2g.hardware import Hardware, has_onnxruntime_gpu
-from h2g.prediction.load_model import KINDS, load_model
-from h2g.prediction.loaded_model import LoadedModel
+from h2g.prediction.find_model import KINDS, find_model
+from h2g.prediction.model_files import ModelFiles
 from h2g.stages.chain import network_names
 
 
@@ -73,9 +73,9 @@ def network_files(choice: Choice) -> dict[str, NetworkFile]:
     return {}
 
 
-def load_choice(choice: Choice) -> LoadedModel:
+def load_choice(choice: Choice) -> ModelFiles:
     """The model for its engine; H2GError when the engine cannot run it here."""
-    return load_model(
+    return find_model(
         choice.model, engine=choice.engine, device=choice.device, precision=choice.precision
     )
 

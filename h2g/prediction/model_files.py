@@ -26,7 +26,7 @@ class NetworkFile:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
+class ModelFiles:
     """A model by its folder: a run or a bundle. Values only, so that it can be sent to a process.
 
     Attributes:

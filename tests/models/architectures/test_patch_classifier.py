@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from h2g.models.patch_classifier import patch_classifier
+from h2g.models.architectures.patch_classifier import patch_classifier
 
 
 def test_options_reach_the_head_and_the_backbone() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from h2g.benchmarking.rows import RowResult, mean, phases, sd, seconds_text, sum_phases
+from h2g.benchmarking.row import RowResult, mean, phases, sd, seconds_text, sum_phases
 from h2g.results.slide_state import Seconds
 from tests.benchmarking.conftest import PHASES
 

@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from h2g.data.class_rates import class_rates
-from h2g.data.sampler import SlidePatches, build_tree, draw
+from h2g.data.sampler import SlidePatches, build_tree, class_rates, draw
 from tests.plain_plans import plain_plan
 
 PLAN = plain_plan(32)

@@ -10,7 +10,7 @@ from h2g.files import file_sha256
 from h2g.folders.bundle import is_bundle
 from h2g.folders.run import is_run, open_run
 from h2g.prediction.bundle_engines import load_bundle
-from h2g.prediction.loaded_model import LoadedModel, NetworkFile
+from h2g.prediction.model_files import ModelFiles, NetworkFile
 from h2g.stages.chain import NETWORKS, network_names
 
 # Of files that hold networks, which are often given in place of their folder.
@@ -18,9 +18,9 @@ NETWORK_SUFFIXES = {".onnx", ".xml", ".bin", ".tflite", ".keras", ".json", ".fpl
 KINDS = "Give a run folder, as 'h2g train' makes it, or a bundle, as 'h2g export' does."
 
 
-def load_model(
+def find_model(
     path: Path, *, engine: str = "auto", device: str = "auto", precision: str = "float32"
-) -> LoadedModel:
+) -> ModelFiles:
     """A model by its folder.
 
     Args:
@@ -40,7 +40,7 @@ def load_model(
     raise RunError(_why_no_model(path))
 
 
-def _load_run(path: Path, engine: str, device: str, precision: str) -> LoadedModel:
+def _load_run(path: Path, engine: str, device: str, precision: str) -> ModelFiles:
     run = open_run(path, slides_must_exist=False)
     if engine not in {"auto", "keras"}:
         raise WrongUseError(
@@ -57,7 +57,7 @@ def _load_run(path: Path, engine: str, device: str, precision: str) -> LoadedMod
         )
     names = network_names(run.recipe)
     files = run.trained_models(names)
-    return LoadedModel(
+    return ModelFiles(
         path=path,
         recipe=run.recipe.name,
         class_names=run.recipe.class_names,

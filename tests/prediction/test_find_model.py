@@ -14,8 +14,8 @@ from h2g.folders.bundle import CARD_FILE
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
 from h2g.hardware import has_onnxruntime_gpu
-from h2g.prediction.load_model import load_model
-from h2g.prediction.loaded_model import NetworkFile
+from h2g.prediction.find_model import find_model
+from h2g.prediction.model_files import NetworkFile
 from h2g.recipes.reading import validate_recipe
 from tests.engines.small_networks import CLASSES, PREPROCESSING, SmallNetworks, write_bundle
 
@@ -38,7 +38,7 @@ def run_folder(folder: Path) -> Run:
 def test_a_bundle_by_each_engine(
     small_bundle: Path, small_networks: SmallNetworks, engine: str
 ) -> None:
-    model = load_model(small_bundle, engine=engine, device="CPU")
+    model = find_model(small_bundle, engine=engine, device="CPU")
     assert (model.recipe, model.class_names) == ("small", CLASSES)
     assert model.preprocessing == PREPROCESSING
     assert (model.engine, model.precision) == (engine, "float32")
@@ -66,7 +66,7 @@ def test_the_fastest_engine_that_there_are_files_for(
     small_networks: SmallNetworks, tmp_path: Path, formats: tuple, engine: str, files: list[str]
 ) -> None:
     bundle = write_bundle(tmp_path / "b", small_networks, formats=formats, stages=("patch",))
-    model = load_model(bundle)
+    model = find_model(bundle)
     assert model.engine == engine
     assert sorted(model.sha256) == files
     opened = model.open_networks(16)
@@ -81,10 +81,10 @@ def test_an_engine_without_files(
     bundle = write_bundle(tmp_path / "b", small_networks, formats=("fast",), stages=("patch",))
     add = f"h2g export RUN --format {FORMAT_OF_ENGINE[engine]} --out {bundle}"
     with pytest.raises(WrongUseError, match="holds fast float32. Add it: ") as caught:
-        load_model(bundle, engine=engine)
+        find_model(bundle, engine=engine)
     assert add in str(caught.value)
     with pytest.raises(WrongUseError, match="pipelines for FAST alone. Give --engine fast"):
-        load_model(bundle)
+        find_model(bundle)
 
 
 @pytest.mark.parametrize(
@@ -102,26 +102,26 @@ def test_an_engine_without_files(
 )
 def test_what_a_bundle_cannot_do(small_bundle: Path, options: dict, sentence: str) -> None:
     with pytest.raises(WrongUseError, match=sentence):
-        load_model(small_bundle, **options)
+        find_model(small_bundle, **options)
 
 
 def test_fast_segments_whole_slides(small_bundle: Path) -> None:
-    model = load_model(small_bundle, engine="fast")
+    model = find_model(small_bundle, engine="fast")
     assert model.engine == "fast"
     assert sorted(model.sha256) == ["fast/patch.onnx", "fast/refinement.onnx"]
     assert model.runs_whole_slides
     assert not model.networks
-    assert not load_model(small_bundle, engine="openvino").runs_whole_slides
+    assert not find_model(small_bundle, engine="openvino").runs_whole_slides
 
 
 @pytest.mark.skipif(not has_bfloat16("CPU"), reason="this CPU does not compute in bfloat16")
 def test_predictions_of_two_precisions_do_not_mix(small_bundle: Path) -> None:
-    exact, rounded = load_model(small_bundle), load_model(small_bundle, precision="bfloat16")
+    exact, rounded = find_model(small_bundle), find_model(small_bundle, precision="bfloat16")
     assert rounded.engine == "openvino"
     assert {each.precision for each in rounded.open_networks(16).values()} == {"bfloat16"}
     assert exact.sha256 == rounded.sha256
     assert exact.identity != rounded.identity
-    assert exact.identity == load_model(small_bundle).identity
+    assert exact.identity == find_model(small_bundle).identity
 
 
 def test_files_that_changed_or_are_missing(small_networks: SmallNetworks, tmp_path: Path) -> None:
@@ -129,17 +129,17 @@ def test_files_that_changed_or_are_missing(small_networks: SmallNetworks, tmp_pa
     with (bundle / "patch.onnx").open("ab") as file:
         file.write(b"0")
     (bundle / "refinement.tflite").unlink()
-    load_model(bundle, engine="openvino", device="CPU")
+    find_model(bundle, engine="openvino", device="CPU")
     with pytest.raises(ModelError, match="patch.onnx: changed since it was exported"):
-        load_model(bundle, engine="onnxruntime", device="CPU")
+        find_model(bundle, engine="onnxruntime", device="CPU")
     with pytest.raises(ModelError, match="refinement.tflite: .*is missing"):
-        load_model(bundle, engine="tflite")
+        find_model(bundle, engine="tflite")
 
 
 def test_a_network_whose_heatmap_none_makes(small_networks: SmallNetworks, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", small_networks, stages=("refinement",))
     with pytest.raises(ModelError, match="no network that makes the heatmap for its refinement"):
-        load_model(bundle)
+        find_model(bundle)
 
 
 def test_a_card_that_cannot_be_read(small_bundle: Path, tmp_path: Path) -> None:
@@ -147,28 +147,28 @@ def test_a_card_that_cannot_be_read(small_bundle: Path, tmp_path: Path) -> None:
     card = json.loads((tmp_path / "b" / CARD_FILE).read_text())
     (tmp_path / "b" / CARD_FILE).write_text(json.dumps({**card, "card_version": 99}))
     with pytest.raises(ModelError, match="card version 99"):
-        load_model(tmp_path / "b")
+        find_model(tmp_path / "b")
     (tmp_path / "b" / CARD_FILE).write_text("{")
     with pytest.raises(ModelError, match="not valid JSON"):
-        load_model(tmp_path / "b")
+        find_model(tmp_path / "b")
 
 
 def test_a_run_without_its_slides(tmp_path: Path) -> None:
     run = run_folder(tmp_path)
     (tmp_path / "a.tiff").unlink()
-    model = load_model(run.path)
+    model = find_model(run.path)
     assert (model.recipe, model.engine, model.precision) == ("named", "keras", "float32")
     assert sorted(model.sha256) == ["patch/model.keras"]
     assert model.networks == {"patch": NetworkFile(run.model_file("patch"))}
     assert model.takes_patches
-    assert model.identity == load_model(run.path, engine="keras", device="CPU").identity
+    assert model.identity == find_model(run.path, engine="keras", device="CPU").identity
 
 
 def test_a_run_that_is_not_trained(tmp_path: Path) -> None:
     run = run_folder(tmp_path)
     run.model_file("patch").unlink()
     with pytest.raises(RunError, match="the patch network is not trained yet. .*h2g train"):
-        load_model(run.path)
+        find_model(run.path)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_run_that_is_not_trained(tmp_path: Path) -> None:
 def test_what_a_run_cannot_do(tmp_path: Path, options: dict, sentence: str) -> None:
     run = run_folder(tmp_path)
     with pytest.raises(WrongUseError, match=f"h2g export {run.path} {sentence}"):
-        load_model(run.path, **options)
+        find_model(run.path, **options)
 
 
 def test_places_that_are_no_models(small_bundle: Path, tmp_path: Path) -> None:
@@ -206,6 +206,6 @@ def test_places_that_are_no_models(small_bundle: Path, tmp_path: Path) -> None:
     }
     for path, sentence in sentences.items():
         with pytest.raises(RunError) as caught:
-            load_model(path)
+            find_model(path)
         assert sentence in str(caught.value)
         assert isinstance(caught.value, H2GError)

@@ -1,6 +1,6 @@
 """What a slide must cost: each part of predicting it, bare, in CPU seconds.
 
-python -m h2g.benchmarking.bare SETTINGS RESULT runs it in a process of its own.
+python -m h2g.benchmarking.bare_parts SETTINGS RESULT runs it in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from h2g.benchmarking.plan import load_choice
-from h2g.benchmarking.rows import RowSettings
+from h2g.benchmarking.choose_rows import load_choice
+from h2g.benchmarking.row import RowSettings
 from h2g.engines.engine import PATCH_INPUT, Network
 from h2g.errors import SlideError, WrongUseError
 from h2g.files import write_text

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from h2g.errors import ModelError
-from h2g.prediction.load_model import load_model
-from h2g.prediction.loaded_model import LoadedModel, NetworkFile
+from h2g.prediction.find_model import find_model
+from h2g.prediction.model_files import ModelFiles, NetworkFile
 
 
 @pytest.fixture
-def model(small_bundle: Path) -> LoadedModel:
-    return load_model(small_bundle, engine="onnxruntime", device="CPU")
+def model(small_bundle: Path) -> ModelFiles:
+    return find_model(small_bundle, engine="onnxruntime", device="CPU")
 
 
 @pytest.mark.parametrize("name", ["patch", "refinement"])
 def test_opening_finds_what_is_wrong_with_any_network(
-    model: LoadedModel, tmp_path: Path, name: str
+    model: ModelFiles, tmp_path: Path, name: str
 ) -> None:
     gone = NetworkFile(tmp_path / f"gone_{name}.onnx", model.networks[name].inputs)
     broken = dataclasses.replace(model, networks={**model.networks, name: gone})
@@ -27,7 +27,7 @@ def test_opening_finds_what_is_wrong_with_any_network(
 
 
 @pytest.mark.parametrize("name", ["patch", "refinement"])
-def test_a_network_of_another_stage_is_refused(model: LoadedModel, name: str) -> None:
+def test_a_network_of_another_stage_is_refused(model: ModelFiles, name: str) -> None:
     (other,) = set(model.networks) - {name}
     file = dataclasses.replace(model.networks[name], path=model.networks[other].path)
     swapped = dataclasses.replace(model, networks={**model.networks, name: file})
@@ -35,5 +35,5 @@ def test_a_network_of_another_stage_is_refused(model: LoadedModel, name: str) ->
         swapped.open_networks(16)
 
 
-def test_it_can_be_sent_to_a_process(model: LoadedModel) -> None:
+def test_it_can_be_sent_to_a_process(model: ModelFiles) -> None:
     assert pickle.loads(pickle.dumps(model)) == model

@@ -6,9 +6,17 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
+
+# TensorFlow's log lines, some of which no setting stops: CPU features, no CUDA, no GPU found.
+CHATTER = re.compile(
+    rb"[IWE]\d{4} \d\d:\d\d:|WARNING: All log messages before absl|To enable the following"
+    rb"|INFO: Created TensorFlow Lite"
+)
 
 
 @contextlib.contextmanager
@@ -38,3 +46,20 @@ def quiet() -> Iterator[None]:
                 os.dup2(copy, number)
                 os.close(copy)
             logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Holds back what the process writes to stderr and hands on all of it but chatter."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not CHATTER.match(line)))
