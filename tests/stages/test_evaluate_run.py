@@ -120,6 +120,8 @@ def test_heatmaps_of_the_run_are_used_and_stale_or_broken_ones_are_not(run: Run)
 def test_without_refinement(tmp_path: Path) -> None:
     evaluation = evaluate(draw_run(tmp_path, refines=False))
     assert evaluation.size_px == (1024, 1024)
+    assert evaluation.variants == ("patchwise", "smoothed")
+    assert evaluation.final_variant == "patchwise"
     document = evaluation_document(evaluation)
     assert document["refined"] is None
     assert document["patchwise"]["dice"]["mean"] == 1.0
