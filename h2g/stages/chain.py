@@ -24,7 +24,9 @@ SMOOTHED = "smoothed"
 
 def chain(recipe: Recipe) -> tuple[StageKind, ...]:
     """The stages of a recipe, each behind those that it comes after, else as in the table."""
-    waiting = [kind for kind in STAGES.values() if kind.is_in(recipe)]
+    wanted = [kind for kind in STAGES.values() if kind.is_in(recipe)]
+    needed = {name for kind in wanted for name in kind.needs(recipe)}
+    waiting = [kind for kind in STAGES.values() if kind in wanted or kind.name in needed]
     ordered: list[StageKind] = []
     while waiting:
         names = {kind.name for kind in waiting}

@@ -83,10 +83,11 @@ class StageKind:
 
     Attributes:
         name: as ``--stage`` and run.json have it.
-        is_in: whether a recipe has it.
+        is_in: whether a recipe asks for it.
         work: does it, or goes on with it.
         folder: in the run.
         after: names of the stages that come before it, where the recipe has them.
+        needs: names of the stages that a recipe has because it has this one.
         is_whole: whether what it made is still there.
         check: what can fail before hours of training; may be called again when ``prepare`` is done.
         is_trained: later stages follow from its network, so it must not be made again below them.
@@ -102,6 +103,7 @@ class StageKind:
     work: Callable[[Run, Resources], None]
     folder: str
     after: Callable[[Recipe], tuple[str, ...]]
+    needs: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
     is_whole: Callable[[Run], bool] = _always
     check: Callable[[Run, Resources], None] = _nothing
     is_trained: bool = False

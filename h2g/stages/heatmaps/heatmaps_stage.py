@@ -1,22 +1,16 @@
-"""The stage ``heatmaps``: what the refinement network is shown of its slides."""
+"""The stage ``heatmaps``: those of the training and validation slides, for networks that learn
+from them."""
 
 from __future__ import annotations
 
 from h2g.files import same_files
 from h2g.folders.run import Run
-from h2g.recipes.recipe import Recipe
 from h2g.stages.folds.fold_models import fold_models
 from h2g.stages.folds.folds_stage import FOLDS
 from h2g.stages.stage import StageKind
 from h2g.training.resources import Resources
 
 FOLDER = "heatmaps"
-
-
-def _is_in(recipe: Recipe) -> bool:
-    """Without a refinement network nothing needs heatmaps, without a classifier nothing makes
-    them."""
-    return recipe.patch is not None and recipe.refinement is not None
 
 
 def _work(run: Run, resources: Resources) -> None:
@@ -34,7 +28,7 @@ def _differences(run: Run, other: Run) -> list[str]:
 
 HEATMAPS = StageKind(
     name="heatmaps",
-    is_in=_is_in,
+    is_in=lambda recipe: False,  # only where another stage needs it
     work=_work,
     folder=FOLDER,
     after=lambda recipe: ("patch", "folds"),

@@ -97,6 +97,8 @@ REFINEMENT = StageKind(
     work=_work,
     folder="refinement",
     after=lambda recipe: ("prepare", "heatmaps"),
+    # Without a classifier nothing makes heatmaps, and the network sees the slide alone.
+    needs=lambda recipe: () if recipe.patch is None else ("heatmaps",),
     is_whole=has_files("refinement/model.keras"),
     check=_check,
     is_trained=True,
