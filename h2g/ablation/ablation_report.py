@@ -17,6 +17,7 @@ from h2g.files import replacing, write_text
 from h2g.folders.run import open_run
 from h2g.recipes.paper import PaperRow, mean_sd
 from h2g.recipes.recipe import Recipe
+from h2g.stages.chain import NETWORKS
 from h2g.tables import markdown_table
 
 # A cohort's grade, by its last word, in the paper's numerals.
@@ -225,7 +226,7 @@ def _mean_sd(row: dict[str, Any], name: str) -> str:
 
 
 def _parameters(row: dict[str, Any], kind: str) -> str:
-    counts = [row.get(f"{kind}_{stage}") for stage in ("patch", "refinement")]
+    counts = [row.get(f"{kind}_{stage}") for stage in NETWORKS]
     return " + ".join(f"{count / 1e6:.2f} M" if count else "0" for count in counts if _known(count))
 
 

@@ -38,14 +38,14 @@ class Scored:
 
     Attributes:
         truth: sha256 of each slide's annotation, by the slide's name.
-        classifier: sha256 of the patch network, None for a design without one.
+        classifier: sha256 of its first network, which made the heatmap if there is one.
     """
 
     run: Run
     name: str
     document: dict[str, Any]
     truth: dict[str, str | None]
-    classifier: str | None
+    classifier: str
 
     @property
     def final_variant(self) -> str:
@@ -90,7 +90,8 @@ def _read_scores(path: Path, split: Split) -> Scored:
         raise RunError(f"{path}: slides of {split} could not be scored ({names}); mend them first.")
     made_of = next(iter(keys.values()))["made_of"]
     truth = {name: key["annotation"] for name, key in keys.items()}
-    return Scored(run, run.recipe.name, document, truth, made_of.get("patch"))
+    networks = [sha256 for name, sha256 in made_of.items() if name != "recipe"]
+    return Scored(run, run.recipe.name, document, truth, networks[0])
 
 
 def _refuse_other_slides(first: Scored, other: Scored, split: Split) -> None:
@@ -122,7 +123,7 @@ def _smoothing_runs(runs: Sequence[Scored]) -> list[Scored]:
     """For each classifier the run that names its smoothed row: one without refinement if any."""
     chosen: dict[str, Scored] = {}
     for scored in sorted(runs, key=lambda s: s.final_variant != "patchwise"):
-        if scored.classifier is not None and scored.document[SMOOTHED]:
+        if scored.document[SMOOTHED]:
             chosen.setdefault(scored.classifier, scored)
     return list(chosen.values())
 

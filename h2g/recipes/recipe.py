@@ -6,7 +6,7 @@ keys name the nearest right one.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -115,13 +115,3 @@ class Recipe(Frozen):
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.annotation.class_names
-
-    @property
-    def network_stages(self) -> tuple[Literal["patch", "refinement"], ...]:
-        """The stages whose networks segment slides, in their order."""
-        stages: list[Literal["patch", "refinement"]] = []
-        if self.patch is not None:
-            stages.append("patch")
-        if self.refinement is not None:
-            stages.append("refinement")
-        return tuple(stages)
