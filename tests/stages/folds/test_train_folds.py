@@ -126,7 +126,7 @@ def test_every_training_heatmap_is_of_the_classifier_that_never_saw_the_slide(cr
     for fold, file in enumerate(fold_models(cross_fitted), start=1):
         network = open_network(file, engine="keras", many=True)
         for row in cross_fitted.cohort.split("train"):
-            found = classify_slide(row.slide, row.mpp, network, recipe.preprocessing, 2, threads=1)
+            found = classify_slide(row.slide, row.mpp, network, recipe.preprocessing, threads=1)
             kept = read_heatmap(seen_heatmap(cross_fitted, row)).values
             same = np.allclose(found.heatmap.values, kept, atol=1e-5)
             assert same == (fold == fold_of[row.name])
