@@ -1,6 +1,6 @@
-"""What a slide must cost: each part of predicting it, bare, in CPU seconds.
+"""The lower bound of a prediction: each part timed alone, in CPU seconds.
 
-python -m h2g.benchmarking.bare_parts SETTINGS RESULT runs it in a process of its own.
+Run in its own process: python -m h2g.benchmarking.bare_parts SETTINGS RESULT.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ from h2g.slides.tissue_patches import Located, locate_patches
 from h2g.stages.chain import NETWORKS
 from h2g.stages.patch.classify import HeatmapCells
 
-# Decoded together, then classified together: neither warms the caches for the other's clock.
+# Patches decoded together and then classified together, so that neither clock profits from the
+# caches of the other.
 CHUNK_PATCHES = 512
 
 
 class BareCost(Frozen):
-    """CPU seconds of all threads of a part alone, after its engine is warm.
+    """CPU seconds of each part alone, summed over threads, with its engine warm.
 
     Attributes:
-        tissue_s: finding tissue and its patches, and reading the low-resolution picture.
+        tissue_s: finding the tissue and its patches, and reading the low-resolution image.
         decode_s: reading the patches one by one on one thread.
-        patch_s: their network, in batches.
-        refinement_s: the networks of whole slides, and drawing the labels.
-        writing_s: all files.
-        decode_patches_per_s: by wall time, one thread.
-        inference_patches_per_s: by wall time, all cores.
+        patch_s: classifying the patches in batches.
+        refinement_s: running the networks of whole slides, and drawing the labels.
+        writing_s: writing all files.
+        decode_patches_per_s: wall time, one thread.
+        inference_patches_per_s: wall time, all cores.
     """
 
     patches: int
@@ -59,7 +60,7 @@ class BareCost(Frozen):
 
 
 class Clock:
-    """Sums up CPU seconds of the whole process, all threads, and wall seconds."""
+    """Sums CPU seconds of the whole process (all threads) and wall seconds."""
 
     def __init__(self) -> None:
         self.cpu = self.wall = 0.0
@@ -79,7 +80,7 @@ def main(settings_file: Path, result_file: Path) -> None:
 
 
 def measure_bare(settings: RowSettings) -> BareCost:
-    """Times the parts one after the other, each on everything it does for the slide.
+    """Times the parts one after the other, each on the whole slide.
 
     Raises:
         H2GError: the model cannot run here, or the slide cannot be read.
@@ -88,7 +89,9 @@ def measure_bare(settings: RowSettings) -> BareCost:
     networks = model.open_networks(settings.batch_size)
     patch = next((name for name in networks if NETWORKS[name].many), None)
     if patch is None:
-        raise WrongUseError(f"{model.path}: this model classifies no patches to be counted.")
+        raise WrongUseError(
+            f"{model.path}: this model has no patch network, so there are no patches to count."
+        )
     tissue, refinement, writing = Clock(), Clock(), Clock()
     with open_slide(settings.slide, mpp=settings.mpp) as slide:
         with tissue:
@@ -100,7 +103,7 @@ def measure_bare(settings: RowSettings) -> BareCost:
             slide, located, networks.pop(patch), settings.batch_size
         )
     state = SlideState(plane, model.class_names, located, heatmap=heatmap)
-    _apply(state, networks)  # the first call builds what a network needs
+    _apply(state, networks)  # the first call builds the networks' graphs
     with refinement:
         labels = _apply(state, networks).labels((plane.rgb.shape[1], plane.rgb.shape[0]))
     with tempfile.TemporaryDirectory() as out, writing:
@@ -128,7 +131,7 @@ def _apply(state: SlideState, networks: dict[str, Network]) -> SlideState:
 def _classify(
     slide: Slide, located: Located, network: Network, batch_size: int
 ) -> tuple[Heatmap, Clock, Clock]:
-    """The heatmap, and the clocks of decoding and of inference."""
+    """The heatmap, and the clocks of decoding and inference."""
     decode, inference = Clock(), Clock()
     plan, info = located.plan, located.info
     side = plan.size_px
@@ -141,8 +144,8 @@ def _classify(
         feeds = ({PATCH_INPUT: batch} for batch in _chunks(patches, batch_size))
         batches = zip(_chunks(cells, batch_size), feeds, strict=True)
         with inference:
-            found = list(network.run_each(batches))
-        for at, probabilities in found:
+            results = list(network.run_each(batches))
+        for at, probabilities in results:
             filled.put(at, probabilities)
     return filled.heatmap(info), decode, inference
 

@@ -1,4 +1,4 @@
-"""Runs the rows of a benchmark, each in a process of its own; what is done stays done.
+"""Runs the rows of a benchmark, each in its own process; finished rows are kept.
 
 OUT: benchmark.json  benchmark.csv  benchmark.md  benchmark.png  rows/<engine>-...-<key>.json
 """
@@ -29,9 +29,9 @@ class Protocol:
     """How each row is timed.
 
     Attributes:
-        mpp: um/px of level 0 in place of the slide's own.
-        threads: that read patches.
-        warm_ups: runs before the repeats that are not counted.
+        mpp: um/px of level 0; None takes the slide's own.
+        threads: number of threads that read patches.
+        warm_ups: runs before the repeats; they are not counted.
     """
 
     slide: Path
@@ -43,13 +43,13 @@ class Protocol:
 
 
 def run_benchmark(wanted: Wanted, protocol: Protocol, out: Path) -> list[RowResult]:
-    """Times all rows; a row of the same settings, machine and packages is not timed again.
+    """Times all rows, but keeps those with the same settings, machine and packages.
 
-    The report is written anew after every row.
+    The report is updated after every row.
 
     Raises:
-        RunError, ModelError: a folder is no model, or one that is not trained.
-        SlideError: there is no such slide.
+        RunError, ModelError: a folder is not a model, or is not trained.
+        SlideError: the slide does not exist.
     """
     hardware = this_hardware()
     rows = [row_settings(choice, protocol) for choice in choices(wanted, hardware)]
@@ -68,14 +68,15 @@ def run_benchmark(wanted: Wanted, protocol: Protocol, out: Path) -> list[RowResu
 
 
 def row_settings(choice: Choice, protocol: Protocol) -> RowSettings:
-    """
+    """The settings of one row.
+
     Raises:
-        SlideError: there is no such slide.
+        SlideError: the slide does not exist.
     """
     if not protocol.slide.is_file():
         raise SlideError(f"{protocol.slide}: no such file.")
     files = network_files(choice)
-    # One file may have two names.
+    # Two names may share one file.
     sizes = {file.sha256: file.size_bytes for file in files.values()}
     return RowSettings(
         choice=choice,
@@ -92,7 +93,7 @@ def _result(settings: RowSettings, hardware: Hardware, out: Path) -> RowResult:
     file = out / "rows" / f"{name}.json"
     earlier = _read_result(file)
     if earlier is not None:
-        logger.info("%s: timed before, taken from %s.", settings.choice.label, file)
+        logger.info("%s: already timed; read from %s.", settings.choice.label, file)
         return earlier
     result = time_row(settings, out)
     if result.status == "ok":
@@ -103,10 +104,10 @@ def _result(settings: RowSettings, hardware: Hardware, out: Path) -> RowResult:
 
 
 def time_row(settings: RowSettings, out: Path) -> RowResult:
-    """Times one row in a new process; one that crashes is a failed row.
+    """Times one row in a new process; if the process crashes, the row is marked as failed.
 
     Args:
-        out: on whose disk the slide's outputs are written; they are removed.
+        out: the slide's outputs are written to this folder's disk and then removed.
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".row-") as folder:
@@ -121,5 +122,5 @@ def time_row(settings: RowSettings, out: Path) -> RowResult:
 def _read_result(file: Path) -> RowResult | None:
     try:
         return RowResult.model_validate_json(file.read_text("utf-8"))
-    except (OSError, ValidationError):  # not there yet, or of another h2g
+    except (OSError, ValidationError):  # missing, or written by another version of h2g
         return None

@@ -1,8 +1,8 @@
-"""How near `h2g predict` comes to what its engine could do on this machine.
+"""The ratio of the shortest possible time on this machine to the time of `h2g predict`.
 
-The bound is the CPU seconds of all that the slide needs, each part measured bare in the same run,
-over the cores: no command can be faster with that engine and that decoder. Starting Python, opening
-the engine, and cores that wait for each other count against the command.
+The bound is the CPU seconds of all parts, each measured alone in the same run, divided by the
+number of cores. No command can be faster with that engine and that decoder. The command also pays
+for starting Python, opening the engine, and cores that wait for each other.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from h2g.slides.tissue_patches import FIRST_READ
 
 @dataclass(frozen=True)
 class Bound:
-    """
+    """The lower bound of a prediction beside the measured command.
+
     Attributes:
-        decode_patches_per_s: bare, one thread.
-        inference_patches_per_s: bare, all cores.
-        command_...: of the whole command, start and writing included.
+        decode_patches_per_s: decoding alone, one thread.
+        inference_patches_per_s: inference alone, all cores.
+        command_...: the whole command, including start-up and writing.
         first_patch_s: from the command's start until its first patches were read.
         ratio: bound_s / command_s.
-        fast_...: of FAST's whole process on the same slide; None where it was not asked for.
-        ratio_to_fast: of patches/s, the command's to FAST's.
+        fast_...: FAST's whole process on the same slide; None without a FAST bundle.
+        ratio_to_fast: the command's patches/s divided by FAST's.
     """
 
     engine: str
@@ -59,13 +60,13 @@ class Bound:
 
 
 def measure(choice: Choice, protocol: Protocol, *, fast: Path | None = None) -> Bound:
-    """Runs the parts, then the command, then FAST, one after the other.
+    """Times the parts, then the command, then FAST.
 
     Args:
-        choice: on the CPU; a GPU's seconds are in no CPU's.
-        fast: a bundle with the format fast, which is timed once.
+        choice: must be on the CPU, since CPU seconds do not include a GPU's.
+        fast: a bundle with the format fast, timed once.
     Raises:
-        H2GError: one of them failed.
+        H2GError: a run failed.
     """
     settings = row_settings(choice, protocol)
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +111,7 @@ def _bare(settings: RowSettings, folder: Path) -> BareCost:
     child, result = run_module("h2g.benchmarking.bare_parts", settings, folder)
     if child.returncode != 0:
         label = settings.choice.label
-        raise H2GError(f"{label}: the bare parts cannot be timed ({child.last_words})")
+        raise H2GError(f"{label}: the parts could not be timed alone ({child.last_words})")
     return BareCost.model_validate_json(result.read_text("utf-8"))
 
 
@@ -126,7 +127,7 @@ def _predict(settings: RowSettings, out: Path) -> list[str]:
 
 
 def _time_fast(bundle: Path, protocol: Protocol, folder: Path) -> tuple[float, float]:
-    """Its seconds and its patches/s."""
+    """Seconds and patches/s of FAST."""
     choice = Choice(model=bundle, engine="fast", device="CPU", precision="float32")
     once = dataclasses.replace(protocol, repeats=1, warm_ups=0)
     result = time_row(row_settings(choice, once), folder)

@@ -1,4 +1,4 @@
-"""Programs of ours in processes of their own: what they say, take and cost."""
+"""Runs programs in child processes, and records their messages, time and memory."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ import psutil
 from h2g.benchmarking.row import Choice, RowSettings
 from h2g.hardware import process_peak_mib
 
-# Kept of what a process says on stderr before it dies.
+# Length of the last stderr line that is kept as the reason of a failure.
 REASON_LETTERS = 500
-# How often a running process is asked what it costs; asking takes 0.2 % of a core.
+# Interval between measurements of a running process; measuring takes 0.2 % of a core.
 ASK_EVERY_S = 0.02
 
 
 class Cost:
-    """What a process costs, asked in a thread of its own while the process runs.
+    """CPU time and memory of a running process, measured in a thread.
 
     Attributes:
-        cpu_s: CPU seconds of it and its ended children.
-        peak_mib: its largest resident size.
+        cpu_s: CPU seconds of the process and its finished children.
+        peak_mib: largest resident size of the process.
     """
 
     def __init__(self, pid: int) -> None:
@@ -59,11 +59,10 @@ class Child:
 
     Attributes:
         wall_s: from its start to its end.
-        cpu_s: CPU seconds of it and, but on Windows, of its children that have ended.
-        peak_mib: the largest resident size of the process itself.
-            Both are what it said when it was last asked, so its last ASK_EVERY_S are not in
-            them: there is no other way that works on every system.
-        heard_s: wall seconds until the line that was listened for, None when it never came.
+        cpu_s: CPU seconds of the process and, except on Windows, of its finished children.
+        peak_mib: largest resident size of the process itself.
+            Both miss the last ASK_EVERY_S of the process. No other way works on every system.
+        heard_s: wall seconds until the awaited line; None if it never came.
     """
 
     returncode: int
@@ -76,11 +75,11 @@ class Child:
     @property
     def last_words(self) -> str:
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
-        return lines[-1][-REASON_LETTERS:] if lines else "it said nothing."
+        return lines[-1][-REASON_LETTERS:] if lines else "it printed nothing."
 
 
 def run_module(module: str, settings: RowSettings, folder: Path) -> tuple[Child, Path]:
-    """``python -m module SETTINGS RESULT``, and its result file in ``folder``."""
+    """Runs ``python -m module SETTINGS RESULT``; also returns the result file in ``folder``."""
     settings_file, result_file = folder / "settings.json", folder / "result.json"
     settings_file.write_text(settings.model_dump_json(), "utf-8")
     command = [sys.executable, "-m", module, str(settings_file), str(result_file)]
@@ -88,10 +87,10 @@ def run_module(module: str, settings: RowSettings, folder: Path) -> tuple[Child,
 
 
 def predict_command(choice: Choice, slide: Path, out: Path, **options: object) -> list[str]:
-    """h2g predict as a user runs it.
+    """The command line of h2g predict, as a user would type it.
 
     Args:
-        options: of the command, e.g. ``batch_size=16``; those that are None are left out.
+        options: more options, e.g. ``batch_size=16``; None omits one.
     """
     given = {"engine": choice.engine, "device": choice.device, "precision": choice.precision}
     command: list[object] = [Path(sys.executable).with_name("h2g"), "predict", choice.model, slide]
@@ -102,11 +101,11 @@ def predict_command(choice: Choice, slide: Path, out: Path, **options: object) -
 
 
 def run_child(command: Sequence[str], *, device: str, listen_for: str | None = None) -> Child:
-    """Runs a program with its output held back; ends it when this process is interrupted.
+    """Runs a program with captured stderr; ends it when this process is interrupted.
 
     Args:
-        device: ``CPU`` hides GPUs, which TensorFlow takes wherever it sees one.
-        listen_for: text on stderr whose coming is timed.
+        device: ``CPU`` hides GPUs, which TensorFlow would otherwise use.
+        listen_for: text on stderr; the time of its first appearance is recorded.
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if device == "CPU":

@@ -1,4 +1,4 @@
-"""Which rows a benchmark has: every engine that a model has files for, or those asked for."""
+"""The rows of a benchmark: the requested engines, or all that a model has files for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from h2g.stages.chain import network_names
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for; an empty choice takes what the models and the machine have."""
+    """The requested rows; an empty field means all that the models and the machine support."""
 
     models: tuple[Path, ...]
     engines: tuple[str, ...] = ()
@@ -37,23 +37,23 @@ def choices(wanted: Wanted, hardware: Hardware) -> list[Choice]:
     """The rows of a table over engines, model by model.
 
     Raises:
-        RunError, ModelError: a folder is no model.
+        RunError, ModelError: a folder is not a model.
     """
     own_engines = {model: _engines_of(model) for model in wanted.models}
     return [
         Choice(model=model, engine=engine, device=device, precision=precision)
         for model in wanted.models
-        for engine in (_asked_of(model, wanted) if wanted.engines else own_engines[model])
+        for engine in (_requested_engines(model, wanted) if wanted.engines else own_engines[model])
         for device in wanted.devices or _devices(engine, hardware)
         for precision in wanted.precisions or _precisions(model, engine, hardware)
     ]
 
 
 def network_files(choice: Choice) -> dict[str, NetworkFile]:
-    """What the engine would open, by name; empty where the model has no such files.
+    """The files that the engine would open, by name; empty if the model has none.
 
     Raises:
-        RunError, ModelError: no model, or a run that is not trained.
+        RunError, ModelError: not a model, or a run that is not trained.
     """
     if is_run(choice.model):
         run = open_run(choice.model, slides_must_exist=False)
@@ -74,7 +74,7 @@ def network_files(choice: Choice) -> dict[str, NetworkFile]:
 
 
 def load_choice(choice: Choice) -> ModelFiles:
-    """The model for its engine; H2GError when the engine cannot run it here."""
+    """Loads the model for its engine; H2GError if the engine cannot run it here."""
     return find_model(
         choice.model, engine=choice.engine, device=choice.device, precision=choice.precision
     )
@@ -94,10 +94,10 @@ def _engines_for(model: Path) -> set[str]:
     return {name for name, spec in ENGINES.items() if bool(spec.formats) != is_run(model)}
 
 
-def _asked_of(model: Path, wanted: Wanted) -> list[str]:
-    """The engines asked for that run this kind of model."""
+def _requested_engines(model: Path, wanted: Wanted) -> list[str]:
+    """The requested engines that run this kind of model."""
     kinds = {path: _engines_for(path) for path in wanted.models}
-    # What suits no model stays as a row of the first, which says why it cannot run.
+    # An engine that suits no model becomes a row of the first model, which gives the reason.
     first = model == wanted.models[0]
     return [
         engine
@@ -119,7 +119,7 @@ def _precisions(model: Path, engine: str, hardware: Hardware) -> list[str]:
     files = {export.precision for export in exports if export.format == own}
     files = files or {export.precision for export in exports if export.format in others}
     able = ENGINES[engine].precisions
-    found = [precision for precision in able if FILES_OF_PRECISION[precision] in files]
+    available = [precision for precision in able if FILES_OF_PRECISION[precision] in files]
     if not hardware.has_bfloat16:
-        found = [precision for precision in found if precision != "bfloat16"]
-    return found or ["float32"]
+        available = [precision for precision in available if precision != "bfloat16"]
+    return available or ["float32"]

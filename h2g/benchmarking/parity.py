@@ -1,4 +1,4 @@
-"""How far engines and precisions are from Keras on a whole slide: heatmap and segmentation."""
+"""Differences of engines and precisions from Keras on a whole slide: heatmap and segmentation."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ FIGURES = ("heatmap_difference", "equal_pixels", "dice", "reason")
 
 @dataclass(frozen=True)
 class Parity:
-    """Two predictions of one slide.
+    """Agreement of two predictions of one slide.
 
     Attributes:
-        heatmap_difference: the largest of a class's probability in a cell.
+        heatmap_difference: largest difference of a class's probability in a cell.
         equal_pixels: share of the segmentation's pixels with the same label.
-        dice: of tumour, every class but background together; 1 where neither has any.
+        dice: Dice of all classes but background together; 1 if neither has any.
     """
 
     heatmap_difference: float
@@ -43,17 +43,17 @@ class Parity:
 
 
 def compare_files(files: SlideFiles, reference: SlideFiles) -> Parity:
-    """Compares what was written for one slide by two engines.
+    """Compares the files that two engines wrote for one slide.
 
     Raises:
-        SlideError: the segmentations or heatmaps differ in size: not of one slide and model.
+        SlideError: the segmentations or heatmaps differ in size, so slide or model differ.
     """
     heatmap, expected = (read_heatmap(each["heatmap"]).values for each in (files, reference))
     labels, wanted = (tifffile.imread(each["segmentation"], key=0) for each in (files, reference))
     if heatmap.shape != expected.shape or labels.shape != wanted.shape:
         raise SlideError(
-            f"{files['segmentation']}: {labels.shape[1]} x {labels.shape[0]} pixels, the reference "
-            f"{wanted.shape[1]} x {wanted.shape[0]}: predictions of different slides or models."
+            f"{files['segmentation']}: {labels.shape[1]} x {labels.shape[0]} pixels, but the "
+            f"reference has {wanted.shape[1]} x {wanted.shape[0]}. Compare predictions of one slide and model."
         )
     return Parity(
         heatmap_difference=float(np.abs(heatmap - expected).max()),
@@ -63,25 +63,25 @@ def compare_files(files: SlideFiles, reference: SlideFiles) -> Parity:
 
 
 def parity_table(wanted: Wanted, slide: Path, mpp: float | None, out: Path) -> pd.DataFrame:
-    """Every engine and precision against Keras on one slide, each by ``h2g predict``.
+    """Compares every engine and precision with Keras on one slide, using ``h2g predict``.
 
     Args:
-        wanted: of its models one is the run folder that the bundles were exported from.
-        mpp: um/px of level 0 in place of the slide's own.
+        wanted: one of its models is the run folder that the bundles were exported from.
+        mpp: um/px of level 0; None takes the slide's own.
         out: gets one prediction folder per row.
     Returns:
-        Columns model, engine, device, precision, heatmap_difference, equal_pixels, dice, reason:
-        why there are no figures, or "".
+        Columns model, engine, device, precision, heatmap_difference, equal_pixels, dice, and
+        reason (why there are no figures, or "").
     Raises:
-        RunError, ModelError: no run or no bundle among the models, or a folder is no model.
+        RunError, ModelError: the models lack a run or a bundle, or a folder is not a model.
         SlideError: Keras cannot predict the slide.
     """
     run = next((model for model in wanted.models if is_run(model)), None)
     if run is None:
-        raise RunError("Give the run folder too: Keras runs it for the others to be compared with.")
+        raise RunError("Give the run folder too: the bundles are compared with its Keras networks.")
     others = tuple(model for model in wanted.models if model != run)
     if not others:
-        raise RunError(f"{run}: give a bundle too, which 'h2g export {run}' makes.")
+        raise RunError(f"{run}: give a bundle too; 'h2g export {run}' writes one.")
     keras = Choice(model=run, engine="keras", device="CPU", precision="float32")
     reference = _predict(keras, slide, mpp, out / "keras")
     rows = []
@@ -115,7 +115,7 @@ def write_parity(table: pd.DataFrame, out: Path) -> None:
 
 
 def figure_cells(row: Mapping[Any, Any]) -> list[str]:
-    """The figures of a row as text; empty where it has a reason in their place."""
+    """The figures of a row as text; empty if the row has a reason instead."""
     if row["reason"]:
         return [""] * 3
     return [
@@ -126,7 +126,7 @@ def figure_cells(row: Mapping[Any, Any]) -> list[str]:
 
 
 def _predict(choice: Choice, slide: Path, mpp: float | None, out: Path) -> SlideFiles:
-    """The slide's files; SlideError when it has none."""
+    """Predicts the slide and returns its files; SlideError if the prediction fails."""
     child = run_child(predict_command(choice, slide, out, mpp=mpp), device=choice.device)
     if child.returncode != 0:
         raise SlideError(child.last_words.removeprefix("h2g: "))

@@ -1,4 +1,4 @@
-"""A benchmark's rows as JSON, CSV, Markdown in the paper's form, and a bar chart."""
+"""The rows of a benchmark as JSON, CSV, Markdown (like the paper's table) and a bar chart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = ("model", "engine", "device", "precision")
 
 
 def write_report(rows: Sequence[RowResult], out: Path, *, chart: bool = True) -> None:
-    """Writes benchmark.json, .csv and .md and, where matplotlib is installed, .png."""
+    """Writes benchmark.json, .csv and .md and, if matplotlib is installed, .png."""
     write_text(out / "benchmark.json", json.dumps(document(rows), indent=2) + "\n")
     with replacing(out / "benchmark.csv") as temporary:
         table(rows).to_csv(temporary, index=False, float_format="%.4f")
@@ -34,11 +34,11 @@ def write_report(rows: Sequence[RowResult], out: Path, *, chart: bool = True) ->
     try:
         draw_runtimes(out / "benchmark.png", bars(rows))
     except ModuleNotFoundError:
-        logger.warning("No benchmark.png without matplotlib: pip install 'h2g[train]'.")
+        logger.warning("benchmark.png needs matplotlib: pip install 'h2g[train]'.")
 
 
 def document(rows: Sequence[RowResult]) -> dict[str, Any]:
-    """What ``h2g benchmark --json`` prints."""
+    """The document that ``h2g benchmark --json`` prints."""
     return {
         "slide": str(rows[0].settings.slide) if rows else None,
         "sd_ddof": SD_DDOF,
@@ -47,7 +47,7 @@ def document(rows: Sequence[RowResult]) -> dict[str, Any]:
 
 
 def table(rows: Sequence[RowResult]) -> pd.DataFrame:
-    """A line a row; seconds are means and, as ``sd_...``, sample standard deviations."""
+    """One line per row; ``seconds_...`` are means, ``sd_...`` sample standard deviations."""
     lines = []
     for entry in document(rows)["rows"]:
         means = {f"seconds_{phase}": value for phase, value in entry.pop("mean_s").items()}
@@ -62,7 +62,7 @@ def table(rows: Sequence[RowResult]) -> pd.DataFrame:
 
 
 def markdown(rows: Sequence[RowResult]) -> Iterator[str]:
-    """The paper's columns first (patch-wise + refinement = total), then every phase."""
+    """The lines of the report: first the paper's columns, then every phase."""
     done = [row for row in rows if row.status == "ok"]
     settings = rows[0].settings
     yield f"# Runtime on {settings.slide.name}"
@@ -72,15 +72,15 @@ def markdown(rows: Sequence[RowResult]) -> Iterator[str]:
     yield markdown_table(columns, [[*names_of(row), *paper_cells(row, done)] for row in done])
     yield ""
     yield (
-        "Seconds, mean ± standard deviation (ddof 1) over repeats in one process after a warm-up, "
-        "the engine open. Patch-wise is tissue detection, reading, the patch network and "
-        "stitching; total is without writing, as in the H2G-Net paper's Table 3. Patches/s are of "
-        "the total with writing."
+        "Seconds are mean ± standard deviation (ddof 1) over repeats in one process, after a "
+        "warm-up and with the engine open. Patch-wise includes tissue detection, reading, the "
+        "patch network and stitching. Total excludes writing, as in Table 3 of the H2G-Net paper. "
+        "Patches/s refer to the total with writing."
     )
     if any(ENGINES[row.settings.choice.engine].whole_slides for row in done):
         yield (
-            "FAST is a process of its own for each repeat: its total has its start, loading the "
-            "networks and writing its own files."
+            "FAST runs in its own process for each repeat. Its total includes start-up, loading "
+            "the networks and writing its own files."
         )
     yield ""
     yield from _phases(done)
@@ -90,12 +90,12 @@ def markdown(rows: Sequence[RowResult]) -> Iterator[str]:
 
 
 def paper_columns(rows: Sequence[RowResult]) -> list[str]:
-    """Patch-wise, each network of whole slides, their total, the total with writing, patches/s."""
+    """Headings of the paper's columns, with one per network of whole slides."""
     return ["patch-wise", *_slide_networks(rows), "total", "total with writing", "patches/s"]
 
 
 def paper_cells(row: RowResult, rows: Sequence[RowResult]) -> list[str]:
-    """A row's cells below :func:`paper_columns` of ``rows``."""
+    """The cells of a row for :func:`paper_columns` of ``rows``."""
     patchwise, others = _patchwise(row), _slide_networks([row])
     groups = [patchwise, *((name,) for name in _slide_networks(rows)), (*patchwise, *others)]
     groups.append(("total",))
@@ -104,11 +104,11 @@ def paper_cells(row: RowResult, rows: Sequence[RowResult]) -> list[str]:
 
 
 def bars(rows: Sequence[RowResult]) -> list[TimedRow]:
-    """The rows that ran; one part where the engine tells only its total."""
+    """One bar per row that ran; it has a single part if the engine reports only its total."""
     done = [row for row in rows if row.status == "ok"]
     names = [names_of(row) for row in done]
     labels = [f"{engine}, {device}\n{precision}" for _, engine, device, precision in names]
-    if len(set(labels)) < len(labels):  # of several bundles
+    if len(set(labels)) < len(labels):  # several bundles
         labels = [f"{name[0]}: {label}" for name, label in zip(names, labels, strict=True)]
     return [_bar(row, label) for row, label in zip(done, labels, strict=True)]
 
@@ -122,7 +122,7 @@ def _bar(row: RowResult, label: str) -> TimedRow:
 
 
 def _bar_parts(row: RowResult) -> dict[str, tuple[str, ...]]:
-    """In the order of the work; stitching, too short to be seen, goes with the patches' network."""
+    """Phases of each part in running order; stitching, too short to see, joins the patches."""
     return {
         "tissue": ("tissue",),
         "waiting for patches": ("wait",),
@@ -135,13 +135,13 @@ def _bar_parts(row: RowResult) -> dict[str, tuple[str, ...]]:
 
 
 def _patchwise(row: RowResult) -> tuple[str, ...]:
-    """The wall seconds that sum up to the heatmap."""
+    """The phases whose wall seconds add up to the heatmap."""
     patches = (name for name in row.networks if NETWORKS[name].many)
     return "tissue", "wait", *patches, "stitch"
 
 
 def _slide_networks(rows: Sequence[RowResult]) -> list[str]:
-    """The networks that see a slide's picture, of all rows."""
+    """The networks of all rows that run on a whole slide's image."""
     names = dict.fromkeys(name for row in rows for name in row.networks)
     return [name for name in names if not NETWORKS[name].many]
 
@@ -172,7 +172,7 @@ def _entry(row: RowResult) -> dict[str, Any]:
 
 
 def names_of(row: RowResult) -> list[str]:
-    """By NAMES; what the engine really used, where it ran."""
+    """The cells for NAMES, with the device and precision that the engine used."""
     entry = _entry(row)
     return [
         row.settings.choice.model.name,
@@ -181,7 +181,7 @@ def names_of(row: RowResult) -> list[str]:
 
 
 def _circumstances(rows: Sequence[RowResult], done: Sequence[RowResult]) -> Iterator[str]:
-    """On what, with what and how often; rows of one benchmark share it."""
+    """The settings and the machine, which all rows of a benchmark share."""
     settings = rows[0].settings
     patches = sorted({row.patches for row in done if row.patches})
     yield (
@@ -209,8 +209,8 @@ def _phases(done: Sequence[RowResult]) -> Iterator[str]:
     yield markdown_table(columns, [_phase_cells(row, columns_of_time) for row in done])
     yield ""
     yield (
-        "Total includes writing the files. Reading goes on in threads while the network "
-        "works; waiting is the part of it that shows. Memory is the peak of the row's process."
+        "Total includes writing the files. Threads read while the network works; wait is the time "
+        "that the network waited for them. Memory is the peak of the row's process."
     )
     yield ""
 

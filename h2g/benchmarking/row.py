@@ -1,4 +1,4 @@
-"""A row of the runtime table: what is to be timed, and what came out."""
+"""A row of the runtime table: its settings and its result."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from h2g.hardware import Hardware
 from h2g.recipes.base import Frozen
 from h2g.results.slide_state import Seconds
 
-# What is timed besides the networks.
+# Phases besides the networks.
 PREPARING = ("read", "tissue", "wait")
 FINISHING = ("stitch", "write", "total")
 
 
 def phases(seconds: Seconds) -> dict[str, float | None]:
-    """Where a slide's time went, by the names of columns; None where the engine does not tell."""
-    found = {
+    """Seconds of each phase by column name; None if the engine does not report it."""
+    seconds_by_phase = {
         "read": seconds.read,
         "tissue": seconds.tissue,
         "wait": seconds.waiting,
@@ -30,7 +30,7 @@ def phases(seconds: Seconds) -> dict[str, float | None]:
         "write": seconds.writing,
         "total": seconds.total,
     }
-    return {name: None if math.isnan(value) else value for name, value in found.items()}
+    return {name: None if math.isnan(value) else value for name, value in seconds_by_phase.items()}
 
 
 class Choice(Frozen):
@@ -51,12 +51,12 @@ class Choice(Frozen):
 
 
 class RowSettings(Frozen):
-    """What is timed, and how often.
+    """Settings of one row.
 
     Attributes:
-        model_sha256: of the network files by name; where it changes the row is another.
-        slide_bytes: size of the slide's file, for the same reason.
-        mpp: um/px of level 0 in place of the slide's own.
+        model_sha256: hash of each network file by name; a changed file makes a new row.
+        slide_bytes: size of the slide's file; a changed size makes a new row.
+        mpp: um/px of level 0; None takes the slide's own.
     """
 
     choice: Choice
@@ -71,21 +71,22 @@ class RowSettings(Frozen):
     warm_ups: int
 
     def key(self, hardware: Hardware, versions: dict[str, str]) -> str:
-        """The same for the same measurement only: settings, machine and packages."""
+        """A key that identifies the settings, the machine and the packages."""
         parts = [self.model_dump(mode="json"), hardware.model_dump(mode="json"), versions]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class RowResult(Frozen):
-    """
+    """Result of one row.
+
     Attributes:
         reason: why there is no time, or "".
-        device, precision: what the engine says it really used.
-        patches: that were classified.
-        open_s: loading libraries and networks, in no repeat; None where each repeat does it.
-        seconds: of each repeat, as :func:`phases` names them.
-        peak_memory_mib: the most that the row's process held; None where the system does not tell.
+        device, precision: as reported by the engine.
+        patches: number of patches that were classified.
+        open_s: loading libraries and networks, before the repeats; None if each repeat does it.
+        seconds: phases of each repeat, named by :func:`phases`.
+        peak_memory_mib: peak memory of the row's process; None if the system does not report it.
     """
 
     settings: RowSettings
@@ -112,13 +113,13 @@ class RowResult(Frozen):
 
     @property
     def patches_per_s(self) -> float | None:
-        """Of the whole slide: reading, refinement and writing included."""
+        """Patches per second of the whole prediction, including refinement and writing."""
         total = self.mean_s["total"]
         return self.patches / total if self.patches and total else None
 
     @property
     def peak_memory_text(self) -> str:
-        """Whole MiB, or a dash where it is not known."""
+        """Peak memory in whole MiB, or a dash if it is unknown."""
         return "–" if self.peak_memory_mib is None else f"{self.peak_memory_mib:.0f}"
 
     @property
@@ -130,12 +131,12 @@ class RowResult(Frozen):
         return {phase: sd(self.each(phase)) for phase in self.phases}
 
     def each(self, *phases: str) -> list[float] | None:
-        """The sum of some phases in each repeat; None where one of them is not known."""
+        """The sum of some phases in each repeat; None if one of them is unknown."""
         return sum_phases(self.seconds, *phases)
 
 
 def sum_phases(repeats: Sequence[Mapping[str, float | None]], *phases: str) -> list[float] | None:
-    """The sum of some phases in each repeat; None where one of them is not known."""
+    """The sum of some phases in each repeat; None if one of them is unknown."""
     sums: list[float] = []
     for repeat in repeats:
         known = [seconds for phase in phases if (seconds := repeat.get(phase)) is not None]
@@ -150,7 +151,7 @@ def mean(values: list[float] | None) -> float | None:
 
 
 def seconds_text(values: list[float] | None) -> str:
-    """``1.23 ± 0.04``, or a dash where it is not known."""
+    """Mean and SD as ``1.23 ± 0.04``, or a dash if there are no values."""
     middle, spread = mean(values), sd(values)
     if middle is None:
         return "–"
@@ -158,5 +159,5 @@ def seconds_text(values: list[float] | None) -> str:
 
 
 def sd(values: list[float] | None) -> float | None:
-    """Of the sample (ddof 1); None of fewer than two."""
+    """Sample standard deviation (ddof 1); None for fewer than two values."""
     return statistics.stdev(values) if values and len(values) > 1 else None

@@ -1,6 +1,6 @@
-"""Times one row in a process of its own: python -m h2g.benchmarking.time_row SETTINGS RESULT.
+"""Times one row in its own process: python -m h2g.benchmarking.time_row SETTINGS RESULT.
 
-Each engine starts from nothing, and the peak of memory is its own.
+Each engine starts fresh, and the peak memory is its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def measure_row(settings: RowSettings, folder: Path) -> RowResult:
     """Runs the warm-ups and the repeats.
 
     Args:
-        folder: gets the slide's outputs of every repeat.
+        folder: gets the outputs of every repeat.
     """
     try:
         measured = _measure(settings, folder / "outputs")
@@ -44,7 +44,7 @@ def measure_row(settings: RowSettings, folder: Path) -> RowResult:
     except H2GError as error:
         return RowResult(settings=settings, status="skipped", reason=str(error))
     except ModuleNotFoundError as error:
-        reason = f"{error.name} is not installed here; 'h2g doctor' says how to get it."
+        reason = f"{error.name} is not installed; 'h2g doctor' says how to install it."
         return RowResult(settings=settings, status="skipped", reason=reason)
     return RowResult(
         settings=settings,
@@ -61,11 +61,14 @@ def measure_row(settings: RowSettings, folder: Path) -> RowResult:
 
 
 def _measure(settings: RowSettings, out: Path) -> dict[str, Any]:
-    """An engine of whole slides tells only its total: its process from start to end, with loading
-    the networks and its own files, without ours that are made of them."""
+    """Measured fields of RowResult.
+
+    An engine of whole slides reports only its total: its process from start to end, including its
+    own files but not those that h2g makes from them.
+    """
     model = load_choice(settings.choice)
     with open_slide(settings.slide, mpp=settings.mpp):
-        pass  # said before an engine is opened for it
+        pass  # an unreadable slide fails before an engine is opened
     segmenter = open_segmenter(model, threads=settings.threads, batch_size=settings.batch_size)
     start = time.perf_counter()
     facts = segmenter.open()

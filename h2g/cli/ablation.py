@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=click.Choice(["paper", "small"]),
     default="paper",
     show_default=True,
-    help="paper takes the recipes as they are; small fits two CPU cores.",
+    help="paper leaves the recipes unchanged; small fits two CPU cores.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change every recipe that has the section, e.g. patch.weights=none.",
+    help="Change a value in every recipe that has its section, e.g. patch.weights=none.",
 )
 @click.option(
     "--jobs",
@@ -60,15 +60,15 @@ def command(
     jobs: int | None,
     as_json: bool,
 ) -> None:
-    """Train the designs of the H2G-Net paper on COHORT, score them, and write its Tables 1 and 2
-    with the paper's scores beside ours.
+    """Train and score the designs of the H2G-Net paper on COHORT, and write the paper's Tables 1
+    and 2 with its scores beside ours.
 
-    Each design is a run folder OUT/NAME that all other commands take. Stages that two designs make
-    in the same way are made once. OUT also gets ablation.md, ablation.csv and comparison/, which
-    is what h2g compare writes; all are written again after every design.
+    Each design gets a run folder OUT/NAME, which all other commands accept. A stage that several
+    designs share runs once. OUT also gets ablation.md, ablation.csv and comparison/ (the output of
+    h2g compare). All of them are updated after every design.
 
-    A design that fails is a row with the reason. The same command tries it again, and goes on
-    after an interruption. Another seed, scale or change needs another OUT.
+    A design that fails gets a row with the reason. The same command tries it again, and resumes
+    after an interruption. Use another OUT for another seed, scale or change.
 
     \b
     Examples:

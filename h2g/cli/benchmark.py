@@ -1,4 +1,4 @@
-"""h2g benchmark: times models on a slide."""
+"""h2g benchmark: run time of models on a slide."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument(
     "models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option("--slide", required=True, type=click.Path(path_type=Path), help="What is segmented.")
+@click.option("--slide", required=True, type=click.Path(path_type=Path), help="Slide to segment.")
 @click.option(
     "--out",
     default=Path("benchmark"),
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     "engines",
     multiple=True,
     type=click.Choice(list(ENGINES)),
-    help="May be given more than once.  [default: all that MODEL has files for]",
+    help="May be repeated.  [default: all that MODEL has files for]",
 )
 @click.option(
     "--device",
     "devices",
     multiple=True,
     type=click.Choice(DEVICES),
-    help="May be given more than once.  [default: CPU, and a GPU that keras or onnxruntime has]",
+    help="May be repeated.  [default: CPU, and a GPU that keras or onnxruntime has]",
 )
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
     type=click.Choice(PRECISIONS),
-    help="May be given more than once.  [default: all that MODEL and the processor have]",
+    help="May be repeated.  [default: all that MODEL and the processor have]",
 )
 @click.option("--repeats", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option(
@@ -56,24 +56,24 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=1,
     show_default=True,
-    help="Runs before the repeats that are not counted.",
+    help="Runs before the repeats; they are not counted.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Threads that read patches.  [default: one a core]",
+    help="Threads that read patches.  [default: one per core]",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     default=16,
     show_default=True,
-    help="Patches a call of the network.",
+    help="Patches per call of the network.",
 )
 @click.option(
     "--mpp",
     type=click.FloatRange(min=0, min_open=True),
-    help="um/px of level 0, in place of the slide's own.",
+    help="um/px of level 0; overrides the slide's own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print benchmark.json.")
 @common
@@ -91,14 +91,14 @@ def command(
     mpp: float | None,
     as_json: bool,
 ) -> None:
-    """Time how long MODEL takes for a slide: run folders (Keras) and bundles.
+    """Time how long each MODEL, a run folder (Keras) or a bundle, takes for one slide.
 
-    Each engine, device and precision is a row and a process of its own: the whole prediction is
-    run once to warm up, then repeated, and timed phase by phase. What cannot run here is a row
-    with the reason.
+    Each combination of engine, device and precision is one row and runs in its own process. The
+    whole prediction runs once to warm up and is then repeated; each phase is timed. A combination
+    that cannot run here gets a row with the reason.
 
-    OUT gets benchmark.json, .csv, .md and .png. Run again after an interruption: rows that are
-    done, with the same settings on the same machine, are kept.
+    OUT gets benchmark.json, .csv, .md and .png. After an interruption, run the command again: it
+    keeps the rows that were timed with the same settings on the same machine.
 
     \b
     Examples:
@@ -127,7 +127,7 @@ def command(
     failed = [row.settings.choice.label for row in rows if row.status == "failed"]
     if failed or not any(row.status == "ok" for row in rows):
         what = ", ".join(failed) or "none could run"
-        raise H2GError(f"Not all rows were timed ({what}); the reasons stand in {out}.")
+        raise H2GError(f"Not all rows were timed ({what}); see {out} for the reasons.")
 
 
 def _print_table(rows: Sequence[RowResult], out: Path) -> None:

@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 @click.option(
     "--features",
     metavar="NAME|FILE",
-    help="A backbone's name (vgg16, mobilenet_v2, ...), patch (RUN's own trained classifier), "
-    "or a trained one's .keras file.  [default: the recipe's, else vgg16]",
+    help="A backbone's name (vgg16, mobilenet_v2, ...), patch (RUN's own trained classifier), or "
+    "the .keras file of a trained classifier.  [default: the recipe's, else vgg16]",
 )
 @click.option(
     "--weights",
     metavar="imagenet|none|FILE",
-    help="Of a network by name.  [default: the recipe's, else imagenet]",
+    help="Weights of a named backbone.  [default: the recipe's, else imagenet]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(run: Path, features: str | None, weights: str | None, as_json: bool) -> None:
     """Find tissue types among the training patches of RUN, without labels.
 
-    Patches are drawn as in training; their features are standardised, reduced to principal
-    components and clustered (k-means). RUN/clusters gets the frozen graph from patch to cluster,
-    as model.keras and as saved_model, a table of the patches, and pictures. Training with loss
-    cwce gives each cluster the same weight.
+    Patches are drawn as in training. Their features are standardised, reduced to principal
+    components and clustered (k-means). RUN/clusters gets the frozen graph from patch to cluster
+    (model.keras and saved_model), a table of the patches, and pictures. Training with loss cwce
+    gives each cluster the same weight.
 
-    Without a network there are no ImageNet weights to download: give their file (--weights), or
-    the features of a patch classifier that was trained before (--features).
+    ImageNet weights are downloaded. If this machine is offline, give their file (--weights), or
+    use the features of a trained patch classifier (--features).
 
     \b
     Examples:
@@ -58,20 +58,20 @@ def command(run: Path, features: str | None, weights: str | None, as_json: bool)
 
     cluster_run(opened, clustering_settings(opened, features=features, weights=weights))
     document = read_clusters(opened)
-    _refuse_other(document["settings"], run, features=features, weights=weights)
+    _check_same_settings(document["settings"], run, features=features, weights=weights)
     if as_json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print(document, opened)
 
 
-def _refuse_other(found: dict[str, Any], run: Path, **given: str | None) -> None:
-    """Clusters that were there before may be others than those asked for."""
+def _check_same_settings(settings: dict[str, Any], run: Path, **given: str | None) -> None:
+    """Existing clusters may have other settings than the options given."""
     for option, value in given.items():
-        if value is not None and value != found[option]:
+        if value is not None and value != settings[option]:
             raise RunError(
-                f"{run / 'clusters'}: these clusters have {option} {found[option]}, not {value}. "
-                "Delete that folder to find others."
+                f"{run / 'clusters'}: these clusters have {option} {settings[option]}, not "
+                f"{value}. Delete that folder to make new ones."
             )
 
 

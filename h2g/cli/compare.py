@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 def command(runs: tuple[Path, ...], out: Path, split: Split, as_json: bool) -> None:
     """Compare RUNS that were evaluated on the same slides.
 
-    Recall, precision and Dice of every design (macro mean ± SD), Dice per grade, Tukey's range
-    test as in the paper, Wilcoxon's signed-rank test with Holm's correction, and bootstrap
-    intervals over patients. Smoothing the heatmap, which needs no second network, is a row of its
-    own. OUT gets compare.md, dice.png and a CSV file each of the tables.
+    The tables give recall, precision and Dice of every design (macro mean ± SD), Dice per grade,
+    Tukey's range test as in the paper, Wilcoxon's signed-rank test with Holm's correction, and
+    bootstrap intervals over patients. The smoothed heatmap, which needs no second network, has its
+    own row. OUT gets compare.md, dice.png and one CSV file per table.
 
     \b
     Example:

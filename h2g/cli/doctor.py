@@ -15,12 +15,12 @@ from h2g.cli.options import common
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(as_json: bool) -> None:
-    """Say which engines and devices work here, and what to install for the others.
+    """Report which engines and devices work here, and what to install for the others.
 
-    Every engine is loaded in a process of its own: one that crashes there is a row with the reason.
+    Every engine is loaded in its own process. An engine that crashes gets a row with the reason.
 
     \b
     Examples:
@@ -55,7 +55,7 @@ def _report() -> dict[str, Any]:
 
 
 def _openslide() -> str:
-    """Its version, or why it does not load."""
+    """OpenSlide's version, or the reason why it does not load."""
     try:
         import openslide
     except (ImportError, OSError) as error:
@@ -64,11 +64,11 @@ def _openslide() -> str:
 
 
 def _extras() -> dict[str, bool]:
-    """Whether all packages of an extra are here."""
+    """Whether all packages of each extra are installed."""
     extras: dict[str, bool] = {}
     for package, extra in EXTRA_OF_PACKAGE.items():
-        found = importlib.util.find_spec(package) is not None
-        extras[extra] = extras.get(extra, True) and found
+        installed = importlib.util.find_spec(package) is not None
+        extras[extra] = extras.get(extra, True) and installed
     return extras
 
 
@@ -99,7 +99,8 @@ def _print_tables(report: dict[str, Any]) -> None:
 
 def _machine_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     extras = [
-        name if here else f"{name} (not installed)" for name, here in report["extras"].items()
+        name if installed else f"{name} (not installed)"
+        for name, installed in report["extras"].items()
     ]
     return [
         ("h2g", f"{report['h2g']}, Python {report['python']}, {report['system']}"),

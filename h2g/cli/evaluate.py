@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Threads that read patches, where a slide has no heatmap yet.  [default: one a core]",
+    help="Threads that read patches if a slide has no heatmap yet.  [default: one per core]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None:
-    """Recall, precision and Dice of RUN on the slides of a split.
+    """Score RUN on the slides of a split: recall, precision and Dice.
 
-    Patch-wise, smoothed and refined; per slide, macro mean ± SD, and per grade. Tables and
-    overlays go to RUN/evaluation/SPLIT. Slides that were scored before are not scored again.
+    Patch-wise, smoothed and refined results are scored per slide, per grade and as macro mean ± SD.
+    Tables and overlays go to RUN/evaluation/SPLIT. Slides that are already scored are kept.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""h2g export: a trained model as a bundle that runs without TensorFlow."""
+"""h2g export: converts a trained model to a bundle that runs without TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAST_FOLDER = "~/fastpathology"
     multiple=True,
     required=True,
     type=click.Choice([*EXPORT_FORMATS, "all"]),
-    help="May be repeated; all is every one that has the precision.",
+    help="May be repeated; all means every format that supports the precision.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
 @click.option(
@@ -38,43 +38,43 @@ FAST_FOLDER = "~/fastpathology"
     type=click.Choice(["float32", "float16", "int8"]),
     default="float32",
     show_default=True,
-    help="float16 halves the files, not the arithmetic; int8 is calibrated on training slides.",
+    help="float16 halves the files but computes in float32; int8 is calibrated on training slides.",
 )
-@click.option("--opset", type=int, default=17, show_default=True, help="Of ONNX files: 13 to 18.")
+@click.option("--opset", type=int, default=17, show_default=True, help="ONNX opset, 13 to 18.")
 @click.option(
     "--check/--no-check",
     default=True,
     show_default=True,
-    help="Reload every export in its runtime and compare it with Keras on slides of the run.",
+    help="Reload every export in its runtime and compare it with Keras on slides of RUN.",
 )
-@click.option("--force", is_flag=True, help="Keep int8 that loses more than 0.01 of Dice.")
+@click.option("--force", is_flag=True, help="Keep an int8 export that loses more than 0.01 Dice.")
 @click.option(
     "--install",
     is_flag=False,
     flag_value=FAST_FOLDER,
     metavar="[DIR]",
-    help=f"With --format fast: put the pipelines where FastPathology looks.  [{FAST_FOLDER}]",
+    help=f"With --format fast: install the pipelines for FastPathology.  [{FAST_FOLDER}]",
 )
 @click.option(
     "--fast-version",
     type=click.Choice(list(FAST_VERSIONS)),
-    help="With --format fast: 4.9 is what FastPathology 1.1.3 has, 4.15 is for newer ones and "
-    "runPipeline.  [default: the one that the run was trained for, else 4.9]",
+    help="With --format fast: 4.9 for FastPathology 1.1.3, 4.15 for newer ones and runPipeline. "
+    " [default: the version that RUN was trained for, else 4.9]",
 )
 @click.option(
     "--accept-preprocessing-change",
     is_flag=True,
-    help="Export for FAST what was trained with another preprocessing profile.",
+    help="Export a model for FAST that was trained with another preprocessing profile.",
 )
-@click.option("--recipe", help="Of a single .keras file: a name or a YAML file.")
-@click.option("--name", help="Of the bundle, as FastPathology lists it.  [default: the recipe's]")
-@click.option("--author", metavar="TEXT", help="Whose weights these are, for the model card.")
+@click.option("--recipe", help="Recipe of a single .keras file: a name or a YAML file.")
+@click.option("--name", help="Name shown in FastPathology.  [default: the recipe's]")
+@click.option("--author", metavar="TEXT", help="Author of the weights, for the model card.")
 @click.option(
     "--licence",
     metavar="TEXT",
-    help="Of the weights, by its SPDX name or in words.  [default: none was stated]",
+    help="Licence of the weights: an SPDX name or words.  [default: none stated]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(
     run: Path,
@@ -95,15 +95,16 @@ def command(
 ) -> None:
     """Write the networks of RUN as a bundle: files that run without TensorFlow, and a card.
 
-    RUN is a run folder or a .keras file; to --format openvino also a bundle with ONNX networks.
-    A bundle of the same networks in OUT gets the new formats added. What it holds already, with
-    the same settings and intact, is not made again: a stopped export goes on. The graph of
-    'h2g cluster', RUN/clusters/model.keras, becomes clusters.onnx, .xml or .tflite: from patch to
-    cluster, the same one as with Keras.
+    RUN is a run folder or a .keras file. For --format openvino it may also be a bundle with ONNX
+    networks. If OUT holds a bundle of the same networks, the new formats are added to it. Intact
+    exports with the same settings are kept, so an interrupted export can be resumed. The cluster
+    graph of 'h2g cluster', RUN/clusters/model.keras, becomes clusters.onnx, .xml or .tflite, and
+    assigns patches to the same clusters as in Keras.
 
-    Each export is reloaded in its runtime and compared with Keras on slides of the run. float32
-    that differs by more than 1e-4 (patch) or 1e-3 (refinement), and int8 that loses more than 0.01
-    of Dice on the validation slides, is refused: OUT keeps what it had of that format.
+    Each export is reloaded in its runtime and compared with Keras on slides of RUN. A float32
+    export may differ by 1e-4 (patch) or 1e-3 (refinement). An int8 export may lose 0.01 Dice on
+    the validation slides. An export beyond these limits is refused, and OUT keeps its earlier
+    export of that format.
 
     \b
     Examples:
@@ -134,9 +135,9 @@ def command(
         licence=one_line("--licence", licence),
     )
     if install is not None and "fast" not in request.formats:
-        raise WrongUseError("--install puts FAST pipelines in place; add --format fast.")
+        raise WrongUseError("--install copies FAST pipelines; add --format fast.")
     if fast_version is not None and "fast" not in request.formats:
-        raise WrongUseError("--fast-version says which FAST pipelines are for; add --format fast.")
+        raise WrongUseError("--fast-version is about FAST pipelines; add --format fast.")
 
     from h2g.models.startup import start_keras
 
@@ -180,7 +181,7 @@ def _export_clusters(
     from h2g.exporters.clusters import cluster_formats, export_clusters
 
     if given:
-        raise WrongUseError(f"{file}: a cluster graph takes no {' or '.join(given)}.")
+        raise WrongUseError(f"{file}: a cluster graph does not accept {' or '.join(given)}.")
     formats = cluster_formats(names, request.precision)
     exported = export_clusters(file, out, dataclasses.replace(request, formats=formats))
     if as_json:
@@ -201,12 +202,12 @@ def _install(bundle: Bundle, folder: str) -> list[Path]:
 
 def _row(exported: Exported) -> dict[str, Any]:
     export = exported.export
-    found = export.check.max_difference if export.check else {}
+    differences = export.check.max_difference if export.check else {}
     return {
         "format": export.format,
         "precision": export.precision,
         "files": list(export.files),
-        "max_difference": {name: found.get(name) for name in export.networks},
+        "max_difference": {name: differences.get(name) for name in export.networks},
         "checked": export.check is not None,
         "was_there": exported.seconds is None,
     }
@@ -226,7 +227,7 @@ def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> N
     table.add_column("checked with", overflow="fold")
     for each in exported:
         export, check = each.export, each.export.check
-        # One file may have two names.
+        # Two names may share one file.
         stats = {
             stat.st_ino: stat for name in export.files for stat in [(bundle.path / name).stat()]
         }
@@ -235,7 +236,7 @@ def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> N
             export.precision,
             f"{sum(stat.st_size for stat in stats.values()) / 1e6:.1f}",
             *(_difference(check, name) for name in networks),
-            "there" if each.seconds is None else f"{each.seconds:.1f}",
+            "kept" if each.seconds is None else f"{each.seconds:.1f}",
             f"{check.engine} on {check.pixels}" if check else "not checked",
         )
     console = results()

@@ -1,4 +1,4 @@
-"""The h2g command: a group whose verbs are loaded when they are called."""
+"""The h2g command, a group that imports a verb only when it is called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from h2g.errors import H2GError, MissingExtraError
 # verb -> (its module below h2g.cli, one line for --help)
 VERBS: dict[str, tuple[str, str]] = {
     "phantom": ("phantom", "Generate a cohort of slides with known truth."),
-    "slide-info": ("slide_info", "Say what a slide holds and where its resolution is from."),
+    "slide-info": ("slide_info", "Describe a slide and the source of its resolution."),
     "tissue": ("tissue", "Write tissue masks and previews."),
     "prepare": ("prepare", "Index the labelled patches of a cohort."),
     "cluster": ("cluster", "Find tissue types among the training patches."),
@@ -30,11 +30,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "ablation": ("ablation", "Train and compare the paper's nine designs on a cohort."),
     "export": ("export", "Write a run as ONNX, OpenVINO, TFLite or FAST pipelines."),
     "predict": ("predict", "Segment slides."),
-    "benchmark": ("benchmark", "Time a model on a slide, engine by engine."),
+    "benchmark": ("benchmark", "Time a model on a slide with every engine."),
     "parity": ("parity", "Compare engines and precisions with Keras on a slide."),
     "models": ("models", "List the networks with their parameter counts."),
     "recipes": ("recipes", "List the recipes, or print one."),
-    "doctor": ("doctor", "Say which engines and devices work here."),
+    "doctor": ("doctor", "Report which engines and devices work here."),
 }
 # Packages whose absence means a missing extra, not a bug.
 EXTRA_OF_PACKAGE = {
@@ -53,9 +53,9 @@ EXTRA_OF_PACKAGE = {
 
 
 class Verbs(click.Group):
-    """Imports a verb's module only when that verb is asked for, and turns failures into sentences.
+    """A group that imports a verb's module when it is called, and prints failures as sentences.
 
-    Exit codes: 2 wrong use, 1 failure, 130 stopped by Ctrl-C or SIGTERM.
+    Exit codes: 2 for wrong use, 1 for a failure, 130 for Ctrl-C or SIGTERM.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -92,21 +92,21 @@ class Verbs(click.Group):
             click.echo(f"h2g: {sentence}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("h2g: stopped; run the same command again to go on.", err=True)
+            click.echo("h2g: stopped; run the same command again to resume.", err=True)
             ctx.exit(130)
 
 
 @contextlib.contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """A batch system that ends a job is met as Ctrl-C is: what was done is kept and told."""
+    """Handles SIGTERM, which batch systems send, like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)
 
 
 def _disk_sentence(error: OSError) -> str | None:
@@ -116,10 +116,10 @@ def _disk_sentence(error: OSError) -> str | None:
         errno.EROFS: "the disk is read-only; write to another place",
         errno.EACCES: "permission denied; choose a place that you may write to",
         errno.EPERM: "permission denied; choose a place that you may write to",
-        errno.ENOENT: "no such file or folder, and none can be made here",
-        errno.ENOTDIR: "a part of this path is a file, not a folder",
+        errno.ENOENT: "no such file or folder, and it cannot be created here",
+        errno.ENOTDIR: "part of this path is a file, not a folder",
         errno.EISDIR: "this is a folder, not a file",
-        errno.EEXIST: "this exists already as a file; choose another place",
+        errno.EEXIST: "this already exists as a file; choose another place",
     }.get(error.errno or 0)
     return f"{error.filename or 'output'}: {what}." if what else None
 
@@ -130,7 +130,7 @@ def main() -> None:
     """Tumour segmentation in whole slide images, from annotated slides to FastPathology.
 
     \b
-    A first round on generated slides:
+    A first run on generated slides:
       h2g phantom cohort
       h2g train cohort/cohort.csv --recipe demo --out run
       h2g evaluate run
@@ -139,8 +139,8 @@ def main() -> None:
 
 
 def set_logging(*, verbose: bool, quiet: bool) -> None:
-    """Messages on stderr: warnings, with --verbose also what is being done, with --quiet errors."""
-    # What TensorFlow, where a verb loads it later, logs after its start.
+    """Sets which messages go to stderr: --verbose adds details, --quiet leaves only errors."""
+    # TensorFlow reads this when a verb loads it later.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")

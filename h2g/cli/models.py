@@ -1,4 +1,4 @@
-"""h2g models: the networks that a recipe can name."""
+"""h2g models: lists the networks that a recipe can name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("models")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(name: str | None, as_json: bool) -> None:
     """List the networks with their parameter counts, or show the layers of one.

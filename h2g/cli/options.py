@@ -12,10 +12,10 @@ from h2g.cli.main import set_logging
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--verbose and --quiet, for every verb."""
+    """Adds --verbose and --quiet to a verb."""
 
-    @click.option("--verbose", "-v", is_flag=True, help="Say more on stderr.")
-    @click.option("--quiet", "-q", is_flag=True, help="Only errors on stderr, no progress.")
+    @click.option("--verbose", "-v", is_flag=True, help="Print more messages on stderr.")
+    @click.option("--quiet", "-q", is_flag=True, help="Print only errors on stderr, no progress.")
     @functools.wraps(function)
     def wrapper(*args: Any, verbose: bool, quiet: bool, **kwargs: Any) -> Any:
         set_logging(verbose=verbose, quiet=quiet)

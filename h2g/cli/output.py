@@ -1,4 +1,4 @@
-"""Where results go: stdout, as wide as the terminal, or wide enough for names when piped."""
+"""The console for results: as wide as the terminal, or wide enough for names when piped."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ PIPED_WIDTH = 160
 
 
 def results() -> Console:
-    """The console that tables are printed on."""
+    """The console on stdout that tables are printed on."""
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)

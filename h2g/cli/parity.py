@@ -1,4 +1,4 @@
-"""h2g parity: every engine and precision beside Keras on one slide."""
+"""h2g parity: compares every engine and precision with Keras on one slide."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 @click.option(
     "--mpp",
     type=click.FloatRange(min=0, min_open=True),
-    help="um/px of level 0, in place of the slide's own.",
+    help="um/px of level 0; overrides the slide's own.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for parity.csv, parity.md and the predictions.  [default: nothing is kept]",
+    help="Folder for parity.csv, parity.md and the predictions.  [default: no files are kept]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
@@ -64,12 +64,12 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare what engines and precisions make of a slide with what Keras makes of it.
+    """Compare every engine and precision with Keras on one slide.
 
-    MODEL is a run folder, which Keras predicts in float32, and the bundles that were exported from
-    it. Each row is one prediction: the largest difference of a probability in the heatmap, the
-    share of the segmentation's pixels with the same label, and Dice of tumour. What cannot run
-    here is a row with the reason.
+    Give the run folder, which Keras predicts in float32, and the bundles that were exported from
+    it. Each row is one prediction. It gives the largest difference of a probability in the heatmap,
+    the share of the segmentation's pixels with the same label, and Dice of tumour. A prediction
+    that cannot run here gets a row with the reason.
 
     \b
     Examples:
@@ -99,7 +99,7 @@ def _print(table: pd.DataFrame, slide: Path) -> None:
     from h2g.benchmarking.parity import NAMES, figure_cells
     from h2g.cli.output import results
 
-    rows = Table(title=f"{slide.name}: beside Keras, float32")
+    rows = Table(title=f"{slide.name}: compared with Keras, float32")
     for heading in NAMES:
         rows.add_column(heading, overflow="fold")
     for heading in ("heatmap, largest difference", "equal pixels", "Dice"):

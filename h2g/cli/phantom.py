@@ -1,4 +1,4 @@
-"""h2g phantom: a generated cohort."""
+"""h2g phantom: generates a cohort of slides."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from h2g.cli.options import common
 
 @click.command("phantom")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--slides", default=12, show_default=True, help="How many slides.")
+@click.option("--slides", default=12, show_default=True, help="Number of slides.")
 @click.option("--size-mm", default=8.0, show_default=True, help="Shorter side of a slide in mm.")
 @click.option("--mpp", default=1.0, show_default=True, help="Resolution of level 0 in um/px.")
-@click.option("--seed", default=0, show_default=True, help="Another seed, another cohort.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes at work.  [default: all cores]")
+@click.option("--seed", default=0, show_default=True, help="Another seed gives another cohort.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
 @click.option(
     "--format",
     "suffix",
     type=click.Choice(["svs", "tiff"]),
     default="svs",
     show_default=True,
-    help="Aperio's format, or a plain tiled pyramid (no objective power).",
+    help="svs is Aperio's format; tiff is a plain tiled pyramid without an objective power.",
 )
 @common
 def command(
@@ -31,9 +31,9 @@ def command(
 ) -> None:
     """Generate a cohort of H&E slides with known truth in the folder OUT.
 
-    Makes slides/, annotations/ (QuPath GeoJSON) and cohort.csv with grades, patients and splits
-    (of 12 slides: 7 train, 2 val, 3 test). One seed gives the same bytes everywhere. A rerun makes
-    what is missing.
+    OUT gets slides/, annotations/ (QuPath GeoJSON) and cohort.csv with grades, patients and splits
+    (12 slides: 7 train, 2 val, 3 test). The same seed gives the same bytes on every machine. Run
+    the command again to add missing files.
 
     \b
     Examples:

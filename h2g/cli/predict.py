@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", *ENGINES]),
     default="auto",
     show_default=True,
-    help="What runs the networks; auto is keras for a run folder, for a bundle the fastest that "
-    "it has files for.",
+    help="Engine that runs the networks; auto is keras for a run folder, and for a bundle the "
+    "fastest that it has files for.",
 )
 @click.option(
     "--device",
     type=click.Choice(["auto", *DEVICES]),
     default="auto",
     show_default=True,
-    help="auto is a GPU where keras or onnxruntime finds one.",
+    help="auto uses a GPU if keras or onnxruntime finds one.",
 )
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="float32",
     show_default=True,
-    help="bfloat16 computes float32 files faster on new CPUs (openvino); float16 and int8 are "
-    "files of their own in a bundle.",
+    help="bfloat16 runs float32 files faster on recent CPUs (openvino); float16 and int8 have "
+    "their own files in a bundle.",
 )
 @click.option(
     "--workers",
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--mpp",
     type=click.FloatRange(min=0, min_open=True),
-    help="um/px of level 0, in place of the slides' own.",
+    help="um/px of level 0; overrides the slides' own.",
 )
 @click.option(
     "--batch-size",
@@ -84,12 +84,12 @@ def command(
 ) -> None:
     """Segment SLIDES with MODEL: a run folder, or a bundle, which needs no TensorFlow.
 
-    SLIDES are slide files, folders that are searched for slides, and tables (CSV) with a column
-    slide and, where wanted, mpp and split; a cohort table is one.
+    SLIDES are slide files, folders to search for slides, and CSV tables with a column slide and
+    optional columns mpp and split, such as a cohort table.
 
-    OUT gets summary.csv (one row per slide, with areas or the reason why it failed), and for each
-    slide its heatmap, its segmentation (pyramidal TIFF), GeoJSON for QuPath, the patches' table
-    and an overlay. Run again after an interruption: what is done is skipped.
+    OUT gets summary.csv (one row per slide, with areas or the reason why it failed). Each slide
+    gets a heatmap, a segmentation (pyramidal TIFF), GeoJSON for QuPath, a table of patches and an
+    overlay. After an interruption, run the command again: finished slides are skipped.
 
     \b
     Examples:
@@ -115,8 +115,10 @@ def command(
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
         _print_table(summary, out)
-    asked = {request.name for request in requests}
-    failed = [row["slide"] for row in summary if row["slide"] in asked and row["status"] != "ok"]
+    requested = {request.name for request in requests}
+    failed = [
+        row["slide"] for row in summary if row["slide"] in requested and row["status"] != "ok"
+    ]
     if failed:
         raise H2GError(
             f"{len(failed)} of {len(requests)} slides could not be segmented "

@@ -1,4 +1,4 @@
-"""h2g prepare: the labelled patches of a cohort."""
+"""h2g prepare: indexes the labelled patches of a cohort."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 @click.command("prepare")
 @click.argument("cohort", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run folder.")
-@click.option("--recipe", required=True, help="A name ('h2g recipes' lists them) or a YAML file.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
+@click.option("--recipe", required=True, help="Recipe: a name from 'h2g recipes' or a YAML file.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe."
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(
     cohort: Path,
@@ -34,9 +36,9 @@ def command(
 ) -> None:
     """Find the tissue of every slide of COHORT (a CSV table) and index its labelled patches.
 
-    Places and labels go to OUT/index, tissue masks to OUT/tissue; no pixels are copied. Slides
-    that are indexed already are skipped. A slide that fails is left out with the reason, and the
-    exit code is 1 at the end.
+    Patch positions and labels go to OUT/index, tissue masks to OUT/tissue; no pixels are copied.
+    Slides that are already indexed are skipped. A slide that fails is left out and reported, and
+    the exit code is then 1.
 
     \b
     Examples:
@@ -59,7 +61,7 @@ def command(
         check_counts(run, counts)
     if failed:
         raise H2GError(
-            f"{len(failed)} of {len(run.cohort.slides)} slides are left out: {', '.join(failed)}. "
+            f"{len(failed)} of {len(run.cohort.slides)} slides were left out: {', '.join(failed)}. "
             "Run the same command again to retry them."
         )
 
@@ -90,10 +92,10 @@ def _print_table(counts: pd.DataFrame) -> None:
     for name in classes:
         table.add_column(name, justify="right")
     for (split, grade), group in counts.groupby(["split", "grade"], sort=False):
-        of = str(split), escape(str(grade))
+        stratum = str(split), escape(str(grade))
         for row in group.to_dict("records"):
-            table.add_row(*of, escape(row["slide"]), *(str(row[name]) for name in classes))
+            table.add_row(*stratum, escape(row["slide"]), *(str(row[name]) for name in classes))
         sums = (str(group[name].sum()) for name in classes)
-        table.add_row(*of, f"all {len(group)}", *sums, style="bold")
+        table.add_row(*stratum, f"all {len(group)}", *sums, style="bold")
         table.add_section()
     results().print(table)

@@ -1,4 +1,4 @@
-"""h2g recipes: the recipes that ship with h2g."""
+"""h2g recipes: lists the recipes that ship with h2g."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @click.command("recipes")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of a recipe file.")
 @common
 def command(name: str | None, as_json: bool, schema: bool) -> None:
-    """List the recipes, or print the YAML of one, comments included.
+    """List the recipes, or print the YAML of one with its comments.
 
-    The paper's nine designs come first, in its order, with their number and their mean Dice in its
-    Table 1. With a name, --json prints the recipe with every value, those of recipes that it
-    extends included.
+    The paper's nine designs come first, in the paper's order, with their number and their mean Dice
+    in its Table 1. With a name, --json prints every value of the recipe, including those from the
+    recipes that it extends.
 
     \b
     Examples:
@@ -37,7 +37,7 @@ def command(name: str | None, as_json: bool, schema: bool) -> None:
 
     if schema:
         if name:
-            raise click.UsageError("--schema is the same for every recipe; leave the name out.")
+            raise click.UsageError("--schema is the same for every recipe; omit the name.")
         click.echo(json.dumps(recipe_schema(), indent=2))
         return
     if name:

@@ -1,4 +1,4 @@
-"""h2g slide-info: what a slide is, and where its resolution comes from."""
+"""h2g slide-info: describes a slide and the source of its resolution."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @click.command("slide-info")
 @click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="um/px of level 0.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option(
+    "--mpp",
+    type=click.FloatRange(min=0, min_open=True),
+    help="um/px of level 0; overrides the slides' own.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(slides: tuple[Path, ...], mpp: float | None, as_json: bool) -> None:
-    """Dimensions, levels with um/px, objective, bounds, tiles and problems of slides.
+    """Describe slides: dimensions, levels with um/px, objective, bounds, tiles and problems.
 
-    A slide that cannot be read is listed with the reason, and the exit code is 1 at the end.
+    A slide that cannot be read is listed with the reason, and the exit code is then 1.
 
     \b
     Examples:
@@ -90,10 +94,10 @@ def _lines(row: dict[str, Any]) -> list[tuple[str, str]]:
     if row["status"] == "failed":
         return [("failed", row["reason"])]
     (width, height), (x, y, bounds_width, bounds_height) = row["field_level0"], row["bounds_level0"]
-    resolution = f"{row['mpp']:.4g} um/px, from: {row['mpp_source']}" if row["mpp"] else "unknown"
+    resolution = f"{row['mpp']:.4g} um/px, source: {row['mpp_source']}" if row["mpp"] else "unknown"
     power, tile = row["objective_power"], row["tile_px"]
     whole = (x, y, bounds_width, bounds_height) == (0, 0, width, height)
-    bounds = f"{bounds_width} x {bounds_height} from ({x}, {y}) on"
+    bounds = f"{bounds_width} x {bounds_height} at ({x}, {y})"
     return [
         ("pixels", f"{width} x {height}"),
         ("resolution", resolution),

@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
 @click.command("tissue")
 @click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option(
-    "--profile", type=click.Choice(["paper", "fast", "fast-4.15"]), help="Whose rule. [paper]"
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for masks and previews."
 )
-@click.option("--recipe", help="Take the rule from this recipe (a name or a YAML file).")
-@click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="um/px of level 0.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option(
+    "--profile",
+    type=click.Choice(["paper", "fast", "fast-4.15"]),
+    help="Profile whose tissue rule is used.  [default: paper]",
+)
+@click.option("--recipe", help="Recipe whose tissue rule is used (a name or a YAML file).")
+@click.option(
+    "--mpp",
+    type=click.FloatRange(min=0, min_open=True),
+    help="um/px of level 0; overrides the slides' own.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(
     slides: tuple[Path, ...],
@@ -35,7 +43,7 @@ def command(
 ) -> None:
     """Write OUT/SLIDE.png (mask) and OUT/SLIDE_preview.png, and print the share of tissue.
 
-    A slide that cannot be read is listed with the reason, and the exit code is 1 at the end.
+    A slide that cannot be read is listed with the reason, and the exit code is then 1.
 
     \b
     Examples:
@@ -45,7 +53,7 @@ def command(
     from h2g.progress import track
 
     settings = _settings(profile, recipe)
-    _refuse_same_names(slides)
+    _check_names(slides)
     rows = [
         _write_one(path, out, settings, mpp)
         for path in track(slides, "Finding tissue", total=len(slides))
@@ -69,13 +77,13 @@ def _settings(profile: str | None, recipe: str | None) -> TissueSettings:
     return PROFILES[profile or "paper"].tissue
 
 
-def _refuse_same_names(slides: tuple[Path, ...]) -> None:
+def _check_names(slides: tuple[Path, ...]) -> None:
     names = [path.stem for path in slides]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
         raise WrongUseError(
-            f"Several slides are named {', '.join(twice)}; files in --out are named after slides, "
-            "so give them in separate calls."
+            f"Several slides are named {', '.join(repeated)}, and the files in --out are named "
+            "after slides. Use a separate call and --out for each."
         )
 
 
@@ -99,7 +107,7 @@ def _write_one(
     mask, preview = out / f"{path.stem}.png", out / f"{path.stem}_preview.png"
     write_tissue(tissue, mask)
     write_preview(plane, tissue, preview)
-    hint = "no tissue found; look at the preview, and set preprocessing.tissue in a recipe"
+    hint = "no tissue found; check the preview and set preprocessing.tissue in a recipe"
     return {
         "slide": str(path),
         "status": "ok",

@@ -1,4 +1,4 @@
-"""h2g train: all stages of a recipe."""
+"""h2g train: trains all stages of a recipe."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.argument("cohort", type=click.Path(path_type=Path))
-@click.option("--recipe", required=True, help="A name ('h2g recipes' lists them) or a YAML file.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run folder.")
+@click.option("--recipe", required=True, help="Recipe: a name from 'h2g recipes' or a YAML file.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
 @click.option(
     "--stage",
     "stages",
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     metavar="STAGE",
     help="Only this stage of the recipe, e.g. patch; may be repeated.  [default: all]",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe."
+)
 @click.option(
     "--reuse-stage",
     "reused",
@@ -44,9 +46,9 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Processes or threads that read slides.  [default: one a core]",
+    help="Processes or threads that read slides.  [default: one per core]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(
     cohort: Path,
@@ -59,9 +61,9 @@ def command(
     jobs: int | None,
     as_json: bool,
 ) -> None:
-    """Train a recipe on the slides of COHORT (a CSV table), stage by stage, into a run folder.
+    """Train all stages of a recipe on the slides of COHORT (a CSV table).
 
-    Stopped in any way, the same command goes on after the last epoch that was finished.
+    After an interruption, run the command again: it resumes after the last finished epoch.
 
     \b
     Examples:

@@ -44,5 +44,5 @@ def test_the_same_prediction_and_two_without_tumour(tmp_path: Path) -> None:
 def test_predictions_of_two_slides_are_not_compared(tmp_path: Path) -> None:
     first = written(tmp_path / "a", np.zeros((4, 4)), np.zeros((100, 100)))
     second = written(tmp_path / "b", np.zeros((4, 4)), np.zeros((100, 90)))
-    with pytest.raises(SlideError, match="different slides or models"):
+    with pytest.raises(SlideError, match="Compare predictions of one slide and model"):
         compare_files(second, first)

@@ -74,7 +74,7 @@ def test_a_table_with_the_differences(run: Run, tmp_path: Path) -> None:
         assert words in result.stdout
     assert "%" not in result.stdout  # progress stays on stderr
     result = export(run.path, "--format", "onnx", "--out", tmp_path / "bundle")
-    assert "there" in result.stdout  # in place of the seconds
+    assert "kept" in result.stdout  # in place of the seconds
     result = export(run.path, "--format", "onnx", "--no-check", "--out", tmp_path / "other")
     assert "not checked" in result.stdout
 
@@ -183,7 +183,7 @@ def test_places_and_models_that_cannot_be(run: Run, tmp_path: Path) -> None:
     recipe = ("--recipe", str(run.path / "recipe.yaml"))
     for model, place, more, code, words in (
         (run.path, file / "below", (), 1, "a part of this path is a file, not a folder"),
-        (run.path, Path("/proc/below"), (), 1, "none can be made here"),
+        (run.path, Path("/proc/below"), (), 1, "it cannot be created here"),
         (run.path, file, (), 2, "this is a file"),
         (run.path, run.path, (), 2, "this is a run folder"),
         (run.path, tmp_path, (), 2, "holds other things and no bundle"),

@@ -65,7 +65,7 @@ def test_a_failing_slide_is_listed_and_the_exit_code_is_1(
     assert [left_out["slide"] for left_out in document["failed"]] == ["half"]
     assert "half" in document["failed"][0]["reason"]
     assert len(document["slides"]) == len(table) - 1
-    assert "1 of 7 slides are left out: half" in result.stderr
+    assert "1 of 7 slides were left out: half" in result.stderr
 
 
 def test_wrong_use_is_exit_code_2(

@@ -49,5 +49,5 @@ def test_resolution_given_and_missing(tmp_path: Path) -> None:
     assert "unknown" in without.stdout
     assert "--mpp 0.25" in without.stdout
     given = CliRunner().invoke(main, ["slide-info", "--mpp", "0.5", str(path)])
-    assert "0.5 um/px, from: given" in given.stdout
+    assert "0.5 um/px, source: given" in given.stdout
     assert CliRunner().invoke(main, ["slide-info", "--mpp", "0", str(path)]).exit_code == 2

@@ -103,7 +103,7 @@ def test_patches_between_two_centres_are_left_out(graph: Path) -> None:
         (("--format", "fast"), "a cluster graph gives numbers. Give onnx, openvino or tflite"),
         (("--format", "onnx", "--precision", "int8"), "in float32 alone"),
         (("--format", "openvino", "--precision", "float16"), "in float32 alone"),
-        (("--format", "onnx", "--name", "tissue"), "a cluster graph takes no --name"),
+        (("--format", "onnx", "--name", "tissue"), "a cluster graph does not accept --name"),
     ],
 )
 def test_what_it_cannot_be(graph: Path, tmp_path: Path, arguments, sentence: str) -> None:

@@ -102,7 +102,7 @@ def test_stopped_training_goes_on_to_the_same_end(trained_run, tmp_path, sent):
     assert is_run(folder)
     run = open_run(folder)
     if sent == signal.SIGTERM:
-        assert "h2g: stopped; run the same command again to go on." in errors
+        assert "h2g: stopped; run the same command again to resume." in errors
         assert run.seconds()["patch"] > 0
     with np.load(checkpoint) as arrays:
         done = json.loads(str(arrays["state"]))["epoch"]
