@@ -1,6 +1,6 @@
-"""The folder that a bundle is written to: what it holds already, and how that is changed.
+"""The folder of a bundle: its existing contents, and how they are changed.
 
-Changes are made whole or not at all: files are written aside, then swapped in by renames.
+A change succeeds as a whole or not at all: files are written aside, then swapped in by renames.
 """
 
 from __future__ import annotations
@@ -27,32 +27,34 @@ from h2g.folders.bundle import (
     Export,
     FilePrecision,
     Format,
+    check_export,
     is_bundle,
     open_bundle,
-    verify_export,
 )
 from h2g.folders.run import is_run
 
 Kinds = Set[tuple[Format, FilePrecision]]
 
 PREFIX = ".export-"
-# No export takes that long: a younger folder may be another export's.
+# No export takes that long. A younger folder may belong to another export.
 LEFTOVER_SECONDS = 24 * 3600
 
 
 @contextlib.contextmanager
 def staging_folder(bundle: Path) -> Iterator[Path]:
-    """An empty folder inside ``bundle``, so that renames take files over; gone at the end, and
-    with it the folders that were made for this and have stayed empty."""
-    made = [folder for folder in (bundle, *bundle.parents) if not folder.exists()]
+    """An empty folder inside ``bundle``, on the same disk, so that files can be renamed into it.
+
+    It is deleted at the end, with any parent folders that were created for it and are still empty.
+    """
+    created_folders = [folder for folder in (bundle, *bundle.parents) if not folder.exists()]
     try:
         bundle.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(bundle)
         with tempfile.TemporaryDirectory(prefix=PREFIX, dir=bundle) as name:
             yield Path(name)
     finally:
-        for folder in made:
-            with contextlib.suppress(OSError):  # it holds something now
+        for folder in created_folders:
+            with contextlib.suppress(OSError):  # no longer empty
                 folder.rmdir()
 
 
@@ -69,26 +71,26 @@ def swap_in(
     aside: Path,
     last: str = CARD_FILE,
 ) -> None:
-    """Takes the bundle's files ``old`` out, brings ``new`` in and replaces ``last``.
-
-    Whatever stops it before that, Ctrl-C included, the files are put back as they were.
+    """Replaces files of the bundle, and restores them if anything fails, Ctrl-C included.
 
     Args:
-        staged: holds ``last`` and the files ``new`` under their names relative to the bundle.
-        aside: a folder on the same disk; the old files end there.
-        last: with it the new bundle is whole.
+        staged: folder with ``last`` and the ``new`` files, under their names in the bundle.
+        new: files to add or replace.
+        old: files to remove.
+        aside: folder on the same disk that receives the removed files.
+        last: the file that is replaced last; it completes the new bundle.
     """
     leaving = [name for name in {*old, *new} if (bundle / name).is_file()]
     moves = [(bundle / name, aside / name) for name in leaving]
     moves += [(staged / name, bundle / name) for name in new]
     rename_all([*moves, (staged / last, bundle / last)])
     for name in leaving:
-        with contextlib.suppress(OSError):  # it holds other files
+        with contextlib.suppress(OSError):  # the folder holds other files
             (bundle / name).parent.rmdir()
 
 
 def _remove_leftovers(bundle: Path) -> None:
-    """Deletes what processes that were killed left behind."""
+    """Deletes staging folders that killed processes left behind."""
     for folder in bundle.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime > LEFTOVER_SECONDS:
@@ -96,10 +98,10 @@ def _remove_leftovers(bundle: Path) -> None:
 
 
 def existing_card(folder: Path) -> Card | None:
-    """The card in a folder that may be written to, None when there is none yet.
+    """The card of the bundle in a folder, or None if the folder is new or empty.
 
     Raises:
-        RunError: the folder holds something else, or a card that this h2g cannot read.
+        RunError: the folder holds something else, or a card that this version cannot read.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: this is a file. Give --out a folder.")
@@ -110,44 +112,45 @@ def existing_card(folder: Path) -> Card | None:
             return open_bundle(folder).card
         except ModelError as error:
             raise RunError(
-                f"{folder}: there is a bundle that cannot be added to; give another --out. {error}"
+                f"{folder}: the existing bundle cannot be extended; give another --out. {error}"
             ) from error
     if folder.is_dir() and any(not is_staging(path) for path in folder.iterdir()):
         raise RunError(
-            f"{folder}: this folder holds other things and no bundle. Give --out a new or empty "
+            f"{folder}: this folder holds other files and no bundle. Give --out a new or empty "
             "folder, or a bundle."
         )
     return None
 
 
-def refuse_other_model(card: Card, there: Card, replaced: Kinds, folder: Path) -> None:
-    """Raises RunError when the bundle there cannot take exports of ``card``.
+def check_same_model(card: Card, old_card: Card, replaced: Kinds, folder: Path) -> None:
+    """Raises RunError when the existing bundle cannot take exports of ``card``.
 
     Args:
-        replaced: the formats and precisions that are exported anew.
+        old_card: card of the existing bundle.
+        replaced: formats and precisions that will be exported again.
     """
-    if _hashes(card) != _hashes(there):
+    if _hashes(card) != _hashes(old_card):
         raise RunError(
-            f"{folder}: this bundle ('{there.name}') holds other networks than '{card.name}'. Give "
-            "another --out."
+            f"{folder}: this bundle ('{old_card.name}') holds other networks than '{card.name}'. "
+            "Give another --out."
         )
-    kept = [f"{e.format} {e.precision}" for e in _kept(there, replaced)]
-    if kept and there.name != card.name:
+    kept = [f"{e.format} {e.precision}" for e in _kept(old_card, replaced)]
+    if kept and old_card.name != card.name:
         raise RunError(
-            f"{folder}: this bundle is named '{there.name}', and so is what is in it "
-            f"({', '.join(kept)}). Leave out --name, or give another --out."
+            f"{folder}: this bundle and its exports ({', '.join(kept)}) are named "
+            f"'{old_card.name}'. Leave out --name, or give another --out."
         )
-    if kept and _terms(there) != _terms(card):
+    if kept and _terms(old_card) != _terms(card):
         raise RunError(
-            f"{folder}: what is there ({', '.join(kept)}) was exported with author "
-            f"'{there.author}' and licence '{there.licence}'. Leave out --author and --licence, "
-            "export these formats again together with the new ones, or give another --out."
+            f"{folder}: the existing exports ({', '.join(kept)}) have author "
+            f"'{old_card.author}' and licence '{old_card.licence}'. Leave out --author and "
+            "--licence, export these formats again with the new ones, or give another --out."
         )
-    if kept and there.preprocessing != card.preprocessing:
-        remedy = ", or --accept-preprocessing-change again" if there.preprocessing_change else ""
+    if kept and old_card.preprocessing != card.preprocessing:
+        remedy = ", or --accept-preprocessing-change again" if old_card.preprocessing_change else ""
         raise RunError(
-            f"{folder}: what is there ({', '.join(kept)}) runs with preprocessing profile "
-            f"'{there.preprocessing.profile}', this export with '{card.preprocessing.profile}'; "
+            f"{folder}: the existing exports ({', '.join(kept)}) use preprocessing profile "
+            f"'{old_card.preprocessing.profile}', this export with '{card.preprocessing.profile}'; "
             f"a bundle has one preprocessing. Give another --out{remedy}."
         )
 
@@ -155,15 +158,15 @@ def refuse_other_model(card: Card, there: Card, replaced: Kinds, folder: Path) -
 def reusable_exports(
     bundle: Bundle, source: ExportSource, request: ExportRequest
 ) -> dict[Format, Export]:
-    """The exports asked for that the bundle holds, intact and as they would be made."""
+    """The requested exports that the bundle already holds, intact and with the same settings."""
     if not _alike(source.card, bundle.card):
         return {}
-    found = {}
+    reusable = {}
     for format in request.formats:
         export = bundle.card.find_export(format, request.precision)
         if export is not None and _serves(export, source, request) and _is_intact(bundle, export):
-            found[format] = export
-    return found
+            reusable[format] = export
+    return reusable
 
 
 def _serves(export: Export, source: ExportSource, request: ExportRequest) -> bool:
@@ -180,44 +183,44 @@ def _serves(export: Export, source: ExportSource, request: ExportRequest) -> boo
 
 def _is_intact(bundle: Bundle, export: Export) -> bool:
     try:
-        verify_export(bundle, export)
+        check_export(bundle, export)
     except ModelError:
         return False
     return True
 
 
-def merge_cards(card: Card, there: Card | None, exports: Sequence[Export]) -> Card:
-    """``card`` with ``exports``, and what else the bundle there holds that goes with it."""
-    if there is None:
+def merge_cards(card: Card, old_card: Card | None, exports: Sequence[Export]) -> Card:
+    """The card with the new exports and those already in the bundle that stay valid."""
+    if old_card is None:
         return card.model_copy(update={"exports": tuple(exports)})
     replaced = {(export.format, export.precision) for export in exports}
-    kept = _kept(there, replaced) if _alike(card, there) else []
+    kept = _kept(old_card, replaced) if _alike(card, old_card) else []
     both = sorted([*kept, *exports], key=_place)
     update = {
         "exports": tuple(both),
-        # A single network file does not know them.
-        "training": card.training or there.training,
-        "scores": card.scores or there.scores,
+        # A single network file lacks them.
+        "training": card.training or old_card.training,
+        "scores": card.scores or old_card.scores,
     }
     return card.model_copy(update=update)
 
 
-def _alike(card: Card, there: Card) -> bool:
-    """Whether exports of one may lie beside those of the other."""
+def _alike(card: Card, old_card: Card) -> bool:
+    """Whether exports of both cards may share a bundle."""
     return (card.name, _terms(card), card.preprocessing) == (
-        there.name,
-        _terms(there),
-        there.preprocessing,
+        old_card.name,
+        _terms(old_card),
+        old_card.preprocessing,
     )
 
 
 def _terms(card: Card) -> tuple[str, str]:
-    """What stands inside the files of every export, beside the name."""
+    """Author and licence, which are written into the files of every export."""
     return card.author, card.licence
 
 
-def _kept(there: Card, replaced: Kinds) -> list[Export]:
-    return [e for e in there.exports if (e.format, e.precision) not in replaced]
+def _kept(old_card: Card, replaced: Kinds) -> list[Export]:
+    return [e for e in old_card.exports if (e.format, e.precision) not in replaced]
 
 
 def _hashes(card: Card) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""The frozen graph from patch to cluster as files for other runtimes.
+"""Export of the frozen graph from patch to cluster to files for other runtimes.
 
-Each is checked: it must put patches into the clusters that Keras puts them into.
+Each file is checked: it must assign patches to the same clusters as Keras.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from h2g.folders.run import is_run, open_run
 from h2g.models.deployment import deployed, load_network
 
 CHECKED_PATCHES = 64
-# A patch is a tie when its second centre is farther away than its first by less than this share.
+# A patch is a tie when its two nearest centres differ in distance by less than this share.
 TIE = 1e-4
 
 
 @dataclass(frozen=True)
 class ClusterExport:
-    """
+    """The files of one exported cluster graph.
+
     Attributes:
-        files: in the folder; the first is the one that a runtime opens.
-        patches: that were found to fall into the same clusters as with Keras; 0 unchecked.
+        files: names in the folder; a runtime opens the first.
+        patches: number of patches checked to be in the same clusters as with Keras; 0 if unchecked.
     """
 
     format: Format
@@ -47,16 +48,16 @@ def is_cluster_graph(path: Path) -> bool:
         return False
     try:
         return load_network(path).output_names == [OUTPUT]
-    except ModelError:  # what is wrong with it is told where it is exported
+    except ModelError:  # the export itself reports the reason
         return False
 
 
 def cluster_formats(names: Sequence[str], precision: FilePrecision) -> tuple[Format, ...]:
-    """The formats by name that can hold a cluster graph; ``all`` is every one of them.
+    """The named formats that can hold a cluster graph; ``all`` names every one of them.
 
     Raises:
-        WrongUseError: FAST, whose pipelines show probabilities, or another precision than
-            float32: float16 moved 43 of 64 patches, on features of a random MobileNetV2.
+        WrongUseError: the format is FAST, whose pipelines show probabilities, or the precision is
+            not float32: float16 moved 43 of 64 patches, on features of a random MobileNetV2.
     """
     if "fast" in names:
         raise WrongUseError(
@@ -65,8 +66,8 @@ def cluster_formats(names: Sequence[str], precision: FilePrecision) -> tuple[For
         )
     if precision != "float32":
         raise WrongUseError(
-            f"--precision {precision}: z-scores magnify what rounding does to features, and many "
-            "patches fall into other clusters. A cluster graph is exported in float32 alone."
+            f"--precision {precision}: z-scores magnify rounding errors of features, and many "
+            "patches fall into other clusters. A cluster graph is exported only in float32."
         )
     if "all" in names:
         names = [name for name in FORMATS if name != "fast"]
@@ -74,15 +75,15 @@ def cluster_formats(names: Sequence[str], precision: FilePrecision) -> tuple[For
 
 
 def export_clusters(file: Path, out: Path, request: ExportRequest) -> list[ClusterExport]:
-    """Writes clusters.onnx, clusters.xml and .bin, clusters.tflite: all asked for, or nothing.
+    """Writes clusters.onnx, clusters.xml and .bin, clusters.tflite: every requested one, or none.
 
-    Each is ``input_0_patch`` (N, S, S, 3) float32, RGB of 0..255 -> ``output_0_cluster`` (N,)
+    Each maps ``input_0_patch`` (N, S, S, 3) float32, RGB of 0..255, to ``output_0_cluster`` (N,)
     int32.
 
     Args:
-        file: the model.keras of ``h2g cluster``; in its run's folder the check is on patches of
-            the run, elsewhere on noise.
-        out: files of these names are replaced there, others stay.
+        file: the model.keras of ``h2g cluster``. In a run folder it is checked on patches of the
+            run, elsewhere on noise.
+        out: folder; files of these names are replaced, others stay.
     Raises:
         RunError: ``out`` is a run or a bundle, or the run's slides cannot be read.
         ModelError: a patch that is no tie falls into another cluster than with Keras.
@@ -97,7 +98,7 @@ def export_clusters(file: Path, out: Path, request: ExportRequest) -> list[Clust
         for format in request.formats:
             written = _write(graph, staging, format, opset=request.opset)
             if wanted is not None:
-                refuse_other_clusters(written[0], wanted, format=format)
+                check_clusters(written[0], wanted, format=format)
             count = 0 if wanted is None else len(wanted.clusters)
             done.append(ClusterExport(format, tuple(each.name for each in written), count))
         *others, last = [name for export in done for name in export.files]
@@ -120,10 +121,10 @@ class ClearPatches:
 
 
 def clear_patches(file: Path, network: keras.Model) -> ClearPatches:
-    """Patches of the run that a cluster graph is in, or noise where it is in none.
+    """Patches of the run that a cluster graph belongs to, or noise if it belongs to none.
 
     Args:
-        file: of ``network``, a bare cluster graph.
+        file: file of ``network``, a bare cluster graph.
     Raises:
         RunError: the run's slides cannot be read.
     """
@@ -134,20 +135,20 @@ def clear_patches(file: Path, network: keras.Model) -> ClearPatches:
     else:
         pixels = noise_patches(network.input_shape[1], count=CHECKED_PATCHES)
     distances = centre_distances(network, pixels)
-    # One cluster has no second: nothing is a tie.
+    # With one cluster there is no second centre, so nothing is a tie.
     two = np.sort(np.pad(distances, ((0, 0), (0, 1)), constant_values=np.inf), axis=1)[:, :2]
     clear = two[:, 0] < (1 - TIE) * two[:, 1]
     return ClearPatches(pixels[clear], distances.argmin(axis=1)[clear])
 
 
-def refuse_other_clusters(file: Path, patches: ClearPatches, *, format: Format) -> None:
+def check_clusters(file: Path, patches: ClearPatches, *, format: Format) -> None:
     """Raises ModelError when an exported graph puts a patch into another cluster.
 
     Args:
-        file: .onnx, .xml or .tflite; it gets the patches as a batch, and the last by itself.
+        file: .onnx, .xml or .tflite; it is run on a batch and on a single patch.
     """
     engine = ENGINE_OF_FORMAT[format]
-    # Not for many, which are padded and cast to probabilities.
+    # Not opened for many: such networks pad batches and cast the answers to float32.
     network = open_network(file, engine=engine, inputs=[PATCH_INPUT])
     found = np.concatenate(
         [network.run({PATCH_INPUT: part}) for part in (patches.pixels[:-1], patches.pixels[-1:])]
@@ -155,6 +156,6 @@ def refuse_other_clusters(file: Path, patches: ClearPatches, *, format: Format) 
     if moved := int((found != patches.clusters).sum()):
         raise ModelError(
             f"{file.name}: {moved} of {len(found)} patches fall into another cluster than with "
-            "Keras. Nothing was written. Another --opset or --format may do; --no-check exports "
-            "it as it is."
+            "Keras. Nothing was written. Another --opset or --format may work; --no-check exports "
+            "it anyway."
         )

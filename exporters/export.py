@@ -1,4 +1,4 @@
-"""From a trained model to a bundle: each format written aside, reloaded, compared, then put in."""
+"""Export of a trained model to a bundle: each format is written, reloaded, compared and added."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 from h2g.engines.engine import Network, open_network
 from h2g.errors import WrongUseError
 from h2g.exporters.bundle_folder import (
+    check_same_model,
     existing_card,
     merge_cards,
-    refuse_other_model,
     reusable_exports,
     staging_folder,
     swap_in,
 )
 from h2g.exporters.export_format import BUNDLE_FILES, Material, make_export
 from h2g.exporters.export_request import ExportRequest, wanted_formats
-from h2g.exporters.fast_limits import refuse_unsuited, with_fast_preprocessing
+from h2g.exporters.fast_limits import check_suits_fast, with_fast_preprocessing
 from h2g.exporters.model_card import MODEL_CARD_FILE, model_card
 from h2g.exporters.samples import Samples, noise_samples, run_samples
 from h2g.exporters.source import ExportSource, deployed_graphs, open_onnx_bundle, open_source
@@ -39,15 +39,16 @@ from h2g.folders.bundle import (
 )
 from h2g.stages.chain import NETWORKS
 
-# What runs the files of a source, and on what.
+# Engine and device that run the files of a source.
 REFERENCES = {".keras": ("keras", "auto"), ".onnx": ("onnxruntime", "CPU")}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """
+    """One export of a bundle.
+
     Attributes:
-        seconds: that it took; None for what the bundle held before.
+        seconds: duration of the export; None if the bundle already held it.
     """
 
     export: Export
@@ -68,13 +69,13 @@ def export(
 
     Args:
         run: a run folder or a .keras file.
-        formats: ``onnx``, ``openvino``, ``tflite``, ``fast``, some of them, or ``all``.
+        formats: one or more of ``onnx``, ``openvino``, ``tflite`` and ``fast``, or ``all``.
         out: the bundle's folder; formats are added to a bundle of the same networks.
         precision: ``float32``, ``float16`` or ``int8``.
         options: the other fields of h2g.exporters.export_request.ExportRequest, such as ``check``.
     Raises:
-        RunError, WrongUseError: what cannot be exported, or not to there.
-        ModelError: an export that is not what it was made from.
+        RunError, WrongUseError: the model cannot be exported, or not to this folder.
+        ModelError: an export differs from the original.
 
     Example:
         >>> import h2g
@@ -97,48 +98,48 @@ def export_model(
     recipe: str | None = None,
     name: str | None = None,
 ) -> tuple[Bundle, list[Exported]]:
-    """Exports a model into a bundle, format by format: each goes in whole and checked.
+    """Exports a model into a bundle, one format at a time; each is added complete and checked.
 
-    What is in stays when a later format is refused or stopped, and is not made again: only what
-    the bundle lacks, or holds with other settings, is.
+    Finished formats stay when a later one fails. Only formats that the bundle lacks, or holds with
+    other settings, are exported.
 
     Args:
-        model: a run folder, a .keras file or, to OpenVINO alone, a bundle with ONNX networks.
+        model: a run folder, a .keras file or, for OpenVINO only, a bundle with ONNX networks.
         out: a new or empty folder, or a bundle of the same networks.
-        recipe: of a .keras file.
-        name: of the bundle; by default the one that it has, or the recipe's.
+        recipe: recipe of a .keras file.
+        name: name of the bundle; by default its existing name, or the recipe's.
     Returns:
-        the bundle, and the formats asked for.
+        The bundle, and the requested exports.
     Raises:
-        RunError, WrongUseError: what cannot be exported, or not to there.
-        ModelError: an export that is not what it was made from.
+        RunError, WrongUseError: the model cannot be exported, or not to this folder.
+        ModelError: an export differs from the original.
     """
-    there = existing_card(out)
-    source = _open(model, request, recipe, name or (there.name if there else None))
-    source = dataclasses.replace(source, card=_card(source, there, request))
-    before: dict[Format, Export] = {}
-    if there is not None:
+    old_card = existing_card(out)
+    source = _open(model, request, recipe, name or (old_card.name if old_card else None))
+    source = dataclasses.replace(source, card=_card(source, old_card, request))
+    reusable: dict[Format, Export] = {}
+    if old_card is not None:
         asked = {(format, request.precision) for format in request.formats}
-        refuse_other_model(source.card, there, asked, out)
-        before = reusable_exports(Bundle(out, there), source, request)
-    done = [Exported(export, None) for export in before.values()]
-    missing = [format for format in request.formats if format not in before]
+        check_same_model(source.card, old_card, asked, out)
+        reusable = reusable_exports(Bundle(out, old_card), source, request)
+    done = [Exported(export, None) for export in reusable.values()]
+    missing = [format for format in request.formats if format not in reusable]
     with staging_folder(out) as staging:
-        if before:  # the run may know more by now than they do: its scores
-            there = _install_files(
-                merge_cards(source.card, there, []), there, (), staging / "card", out
+        if reusable:  # the run may have scores that the card lacks
+            old_card = _install_files(
+                merge_cards(source.card, old_card, []), old_card, (), staging / "card", out
             )
         for made in _make(source, request, missing, staging):
             new, files = made.export, staging / made.export.format / BUNDLE_FILES
-            there = _install_files(
-                merge_cards(source.card, there, [new]), there, new.files, files, out
+            old_card = _install_files(
+                merge_cards(source.card, old_card, [new]), old_card, new.files, files, out
             )
             done.append(made)
     return open_bundle(out), sorted(done, key=lambda each: FORMATS.index(each.export.format))
 
 
-def _card(source: ExportSource, there: Card | None, request: ExportRequest) -> Card:
-    card = source.card.model_copy(update=_terms(there or source.card, request))
+def _card(source: ExportSource, old_card: Card | None, request: ExportRequest) -> Card:
+    card = source.card.model_copy(update=_terms(old_card or source.card, request))
     if "fast" in request.formats or request.accept_preprocessing_change:
         card = with_fast_preprocessing(
             card,
@@ -146,12 +147,12 @@ def _card(source: ExportSource, there: Card | None, request: ExportRequest) -> C
             accept_change=request.accept_preprocessing_change,
         )
     if "fast" in request.formats:
-        refuse_unsuited(card)
+        check_suits_fast(card)
     return card
 
 
 def _terms(known: Card, request: ExportRequest) -> dict[str, str]:
-    """Author and licence: those asked for, else those that are known."""
+    """Author and licence: the requested ones, else the known ones."""
     return {
         "author": known.author if request.author is None else request.author,
         "licence": known.licence if request.licence is None else request.licence,
@@ -166,7 +167,7 @@ def _open(
     else:
         if request.formats != ("openvino",):
             raise WrongUseError(
-                f"{model}: a bundle is exported to --format openvino alone, from its ONNX "
+                f"{model}: a bundle can only be exported to --format openvino, from its ONNX "
                 "networks. Give the run folder for other formats."
             )
         if recipe is not None:
@@ -198,7 +199,7 @@ def _make(
 
 
 def _references(source: ExportSource) -> dict[str, Network]:
-    """The networks as they were given: in Keras, or the ONNX files of a bundle."""
+    """The original networks: in Keras, or the ONNX files of a bundle."""
     opened = {}
     for name, file in source.files.items():
         engine, device = REFERENCES[file.suffix]
@@ -215,13 +216,13 @@ def _samples(source: ExportSource, request: ExportRequest) -> Samples | None:
 
 
 def _install_files(
-    card: Card, there: Card | None, new: Collection[str], folder: Path, out: Path
+    card: Card, old_card: Card | None, new: Collection[str], folder: Path, out: Path
 ) -> Card:
-    """Makes the bundle what ``card`` says, its ``new`` files taken from ``folder``."""
+    """Makes the bundle match ``card``, with its ``new`` files from ``folder``."""
     write_text(folder / MODEL_CARD_FILE, model_card(card))
     write_card(folder, card)
-    before = there.exports if there else ()
-    old = [name for export in before if export not in card.exports for name in export.files]
+    previous = old_card.exports if old_card else ()
+    old = [name for export in previous if export not in card.exports for name in export.files]
     aside = folder.with_name(f"{folder.name}-aside")
     swap_in(folder, out, new=[*new, MODEL_CARD_FILE], old=old, aside=aside)
     return card

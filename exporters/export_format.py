@@ -1,4 +1,4 @@
-"""One export: its files written, reloaded in their runtime and compared, and its card entry."""
+"""One export: its files are written, reloaded in their runtime and compared; and its card entry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from h2g.errors import ModelError
 from h2g.exporters.export_request import ExportRequest
 from h2g.exporters.fast_graphs import run_fast_graph
 from h2g.exporters.formats import network_files, open_exported, quantise_networks, write_networks
-from h2g.exporters.parity import largest_difference, refuse_differences
+from h2g.exporters.parity import check_differences, largest_difference
 from h2g.exporters.quantization_cost import MeasuredCost, measure_cost, why_refused
 from h2g.exporters.samples import Samples
 from h2g.exporters.source import ExportSource, Graph
@@ -27,9 +27,9 @@ from h2g.folders.bundle import Card, Check, Export, FilePrecision, Format, Quant
 from h2g.hardware import package_version
 from h2g.progress import progress
 
-# Below an export's folder: its files under their names in the bundle.
+# Subfolder of an export's folder: its files under their names in the bundle.
 BUNDLE_FILES = "bundle"
-# Beside them: what int8 is made from and measured against.
+# Subfolder beside it: the float32 files that int8 is made from and compared with.
 FLOAT32_FILES = "float32"
 
 logger = logging.getLogger(__name__)
@@ -37,12 +37,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Material:
-    """What all exports of one command share.
+    """Everything that all exports of one command share.
 
     Attributes:
-        graphs: of the source's networks, by name.
-        references: the networks that exports are compared with.
-        samples: None where nothing is compared or calibrated.
+        graphs: graphs of the source's networks, by name.
+        references: networks that exports are compared with.
+        samples: None if nothing is compared or calibrated.
     """
 
     source: ExportSource
@@ -52,12 +52,12 @@ class Material:
 
 
 def make_export(material: Material, request: ExportRequest, format: Format, folder: Path) -> Export:
-    """Writes one format at the precision asked for.
+    """Writes one format at the requested precision.
 
     Args:
-        folder: is made for this export; its files are written to ``folder/BUNDLE_FILES``.
+        folder: created for this export; its files are written to ``folder/BUNDLE_FILES``.
     Raises:
-        ModelError: the format cannot hold the networks, or they differ there by more than they may.
+        ModelError: the format cannot hold the networks, or they differ by more than is allowed.
     """
     files, precision = folder / BUNDLE_FILES, request.precision
     with progress(f"{format} {precision}", total=2) as advance:
@@ -86,7 +86,7 @@ def make_export(material: Material, request: ExportRequest, format: Format, fold
 
 def engine_version(network: Network) -> str:
     """The engine's name and version, e.g. ``openvino 2026.4.1``."""
-    # None where onnxruntime-gpu is installed: it is onnxruntime, too.
+    # None if onnxruntime-gpu is installed, which is onnxruntime too.
     version = package_version(ENGINES[network.engine].packages[0][0])
     return f"{network.engine} {version}" if version else network.engine
 
@@ -144,7 +144,7 @@ def _check(
     engine, reference = (
         engine_version(next(iter(each.values()))) for each in (networks, material.references)
     )
-    refuse_differences(
+    check_differences(
         differences,
         exact=precision == "float32",
         what=f"{format} {precision} ({engine})",
@@ -165,10 +165,10 @@ def _cost(
     networks: Mapping[str, Network],
     folder: Path,
 ) -> QuantisationCost:
-    """What int8 costs, measured when a check is wanted.
+    """The cost of int8, measured if a check is requested.
 
     Raises:
-        ModelError: more than it may, and it is not forced.
+        ModelError: it loses more than is allowed, and is not forced.
     """
     run, samples = material.source.run, material.samples
     if run is None or samples is None:
@@ -189,12 +189,12 @@ def _cost(
     if reason and not request.force:
         raise ModelError(f"{format}: {reason}. It was not written; --force exports it anyway.")
     if reason:
-        logger.warning("%s: %s; exported all the same (--force).", format, reason)
+        logger.warning("%s: %s; exported anyway (--force).", format, reason)
     return cost
 
 
 def _metadata(card: Card) -> dict[str, str]:
-    """What stands inside a network's file, for those who have only that."""
+    """Facts written into a network's file, for readers who have only that file."""
     patch = card.preprocessing.patch
     return {
         "name": card.name,

@@ -1,4 +1,4 @@
-"""What a user asks to have exported, and what cannot be asked."""
+"""An export request of a user, and its limits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ DEFAULT_OPSET = 17
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """
+    """The formats to export, and how.
+
     Attributes:
-        check: reload what was written and compare it.
-        force: keep int8 that loses more than it may.
-        fast_version: whose preprocessing a ``fast`` export has; None takes the one of training,
-            4.9 after training for none.
-        accept_preprocessing_change: FAST's preprocessing in place of the one of training.
-        author, licence: of the weights; None leaves what the bundle says.
+        check: reload the written files and compare them.
+        force: keep int8 even if it loses more than is allowed.
+        fast_version: FAST version whose preprocessing a ``fast`` export uses; None is the version
+            that the model was trained for, or 4.9 if it was trained for none.
+        accept_preprocessing_change: use FAST's preprocessing instead of that of training.
+        author, licence: author and licence of the weights; None keeps those of the bundle.
     """
 
     formats: tuple[Format, ...]
@@ -37,10 +38,10 @@ class ExportRequest:
 
 
 def one_line(option: str, text: str | None) -> str | None:
-    """What an option says, for the card.
+    """An option's text for the card, without outer spaces.
 
     Raises:
-        WrongUseError: nothing but spaces, or several lines.
+        WrongUseError: the text is blank, or has several lines.
     """
     if text is None:
         return None
@@ -51,17 +52,17 @@ def one_line(option: str, text: str | None) -> str | None:
 
 
 def wanted_formats(names: Sequence[str], precision: FilePrecision) -> tuple[Format, ...]:
-    """The formats by name; ``all`` is every one that has the precision.
+    """The named formats; ``all`` names every format that has the precision.
 
     Raises:
-        WrongUseError: a format that was named does not have it.
+        WrongUseError: a named format lacks the precision.
     """
     for name in FORMATS:
         if name in names and precision not in precisions(name):
             able = [other for other in FORMATS if precision in precisions(other)]
             raise WrongUseError(
                 f"--format {name} has no --precision {precision}, only "
-                f"{' and '.join(precisions(name))}; {precision} there is for {' and '.join(able)}."
+                f"{' and '.join(precisions(name))}; {precision} exists for {' and '.join(able)}."
             )
     return tuple(
         name
@@ -71,6 +72,6 @@ def wanted_formats(names: Sequence[str], precision: FilePrecision) -> tuple[Form
 
 
 def precisions(format: Format) -> tuple[FilePrecision, ...]:
-    """What there are files in."""
+    """The precisions that files of a format exist in."""
     engine = next(spec for spec in ENGINES.values() if spec.formats[:1] == (format,))
     return tuple(each for each in FILE_PRECISIONS if each in engine.precisions)

@@ -1,4 +1,4 @@
-"""Deployed graphs as FAST runs them: what was not scanned comes as black, and becomes white."""
+"""Deployed graphs for FAST, which delivers unscanned areas as black; the graphs turn them white."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.fast_patches import PIXELS_A_CELL
 
 WHITE = 255.0
-# Only its size counts: PIXELS_A_CELL for each cell of the heatmap.
+# Only its size matters: PIXELS_A_CELL for each cell of the heatmap.
 EXTENT_INPUT = "input_2_extent"
 
 
 @keras.saving.register_keras_serializable(package="h2g")
 class WhiteGlass(keras.layers.Layer):
-    """Black pixels to white: FAST drops the alpha channel, which leaves black where a slide has no
-    pixels, and networks learnt from slides on white (h2g.slides)."""
+    """Layer that turns black pixels white.
+
+    FAST drops the alpha channel, so areas without pixels are black. Networks are trained on slides
+    with a white background (h2g.slides).
+    """
 
     def call(self, image: Any) -> Any:
         is_black = keras.ops.max(image, axis=-1, keepdims=True) <= 0
@@ -32,11 +35,12 @@ class WhiteGlass(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="h2g")
 class CutToExtent(keras.layers.Layer):
-    """The part of a heatmap that lies on the slide: FAST 4.9 makes heatmaps of resampled patches
-    too large, by empty cells on the right and below.
+    """Layer that crops a heatmap to the slide.
 
-    Inputs: the heatmap (1, h, w, 1), and a picture of the slide's size, (1, H, W, 1), in which a
-    cell is ``pixels_a_cell`` a side; its values do not count.
+    FAST 4.9 adds empty cells on the right and below to heatmaps of resampled patches.
+
+    Inputs: the heatmap (1, h, w, 1), and an image (1, H, W, 1) of the slide's size, with
+    ``pixels_a_cell`` pixels per side of a cell; its values are ignored.
     """
 
     def __init__(self, pixels_a_cell: int, **kwargs: Any) -> None:
@@ -56,17 +60,18 @@ class CutToExtent(keras.layers.Layer):
         return {**super().get_config(), "pixels_a_cell": self.pixels_a_cell}
 
     def _cells(self, side: Any) -> Any:
-        """Whole cells that cover a side."""
+        """Number of whole cells that cover a side."""
         return (side + self.pixels_a_cell - 1) // self.pixels_a_cell
 
 
 def fast_graphs(source: ExportSource) -> dict[str, keras.Model]:
-    """The graphs of a source's networks: one patch per call, and one more input for a network that
-    sees the slide, which gives the result its place; for FAST 4.9 another (:class:`CutToExtent`).
+    """The graphs of a source's networks, adapted to FAST.
 
-    Each channel of a heatmap with several is an input of its own: FAST 4.15.1 gives a network the
-    pixels of such an image in a wrong order (TensorToImage: channel by channel where pixel by pixel
-    is read), those of one channel in the right one.
+    A patch network takes one patch per call. A network that sees the slide has an extra input,
+    which gives the result its place; for FAST 4.9 it has another (:class:`CutToExtent`).
+
+    Each channel of a heatmap is an input of its own. FAST 4.15.1 passes images of several channels
+    in the wrong pixel order (TensorToImage writes channel by channel, and pixel by pixel is read).
     """
     graphs: dict[str, keras.Model] = {}
     for name, card in source.card.networks.items():
@@ -84,10 +89,10 @@ def fast_graphs(source: ExportSource) -> dict[str, keras.Model]:
 def run_fast_graph(
     network: Network, card: NetworkCard, patch: PatchSettings, feed: Feed
 ) -> np.ndarray:
-    """What a graph for FAST answers, as the network itself does.
+    """The output of a graph for FAST, in the form of the original network's output.
 
     Args:
-        feed: as the network itself takes it.
+        feed: inputs of the original network.
     """
     answer = network.run(fast_feed(network.inputs, feed))
     if not card.cells:
@@ -98,10 +103,10 @@ def run_fast_graph(
 
 
 def fast_feed(inputs: Mapping[str, Shape], feed: Feed) -> Feed:
-    """What a graph for FAST takes, from what the network itself takes.
+    """The inputs of a graph for FAST, made from those of the original network.
 
     Args:
-        inputs: of the graph for FAST.
+        inputs: input shapes of the graph for FAST.
     """
     return {name: _fast_input(name, shape, feed) for name, shape in inputs.items()}
 
@@ -120,15 +125,17 @@ def _fast_input(name: str, shape: Shape, feed: Feed) -> np.ndarray:
 
 
 def heatmap_inputs(channels: int) -> list[str]:
-    """Names of the inputs that a heatmap without background goes into; in this order by name, too,
-    which is how FAST numbers them."""
+    """Names of the inputs for a heatmap without background.
+
+    Sorted by name they have the same order, because FAST numbers inputs by name.
+    """
     if channels == 1:
         return [HEATMAP_INPUT]
     return [f"{HEATMAP_INPUT}_{number:02}" for number in range(1, channels + 1)]
 
 
 def _for_fast(deployed: keras.Model, *, cuts: bool) -> keras.Model:
-    """The same graph; its first input is the picture."""
+    """The same graph with FAST's inputs; the first input is the image."""
     inputs, seen = [], []
     extent = _input((1, None, None, 1), EXTENT_INPUT) if cuts else None
     for place, each in enumerate(deployed.inputs):
@@ -149,8 +156,10 @@ def _for_fast(deployed: keras.Model, *, cuts: bool) -> keras.Model:
 
 
 def _whole_tiles(deployed: keras.Model, patch: PatchSettings) -> keras.Model:
-    """Probabilities of every pixel of a patch, margins included, as FAST's stitching takes them:
-    each pixel those of its cell, and 0 in the margins, which FAST cuts off."""
+    """Graph with probabilities for every pixel of a patch, margins included, as FAST stitches them.
+
+    Each pixel has the values of its cell. The margins are 0, and FAST cuts them off.
+    """
     step = patch.step_px // deployed.outputs[0].shape[1]
     x = keras.layers.UpSampling2D(step, name="pixels_of_cells")(deployed.outputs[0])
     # The output is named after the last layer.

@@ -1,4 +1,4 @@
-"""Puts a bundle's pipeline and networks where FastPathology looks for them."""
+"""Installation of a bundle's pipeline and networks for FastPathology."""
 
 from __future__ import annotations
 
@@ -9,35 +9,33 @@ from pathlib import Path
 
 from h2g.errors import RunError, WrongUseError
 from h2g.files import file_sha256, rename_all
-from h2g.folders.bundle import Bundle, Export, verify_export
+from h2g.folders.bundle import Bundle, Export, check_export
 
 USER_FOLDER = "fast/user/"
 PREFIX = ".h2g-install-"
 
 
 def install(bundle: Bundle, target: Path) -> list[Path]:
-    """Copies the pipeline to ``target/pipelines`` and its networks to ``target/models``: all of
-    them, or nothing.
+    """Copies the pipeline to ``target/pipelines`` and its networks to ``target/models``.
 
-    Files carry the model's name. One that is there already is kept when it is equal, and replaced
-    when the pipeline there was written by h2g from a model of the same name; anything else there
-    is not touched.
+    All files are copied, or none. They carry the model's name. An equal file is kept. A different
+    one is replaced only if h2g wrote the existing pipeline from a model of the same name.
 
     Args:
-        target: FastPathology's folder, ``~/fastpathology``; is made.
+        target: FastPathology's folder, ``~/fastpathology``; created if missing.
     Returns:
         The installed files.
     Raises:
-        RunError: no FAST export in the bundle.
-        ModelError: its files are not as they were exported.
+        RunError: the bundle has no FAST export.
+        ModelError: its files have changed since the export.
         WrongUseError: a file of that name is something else, or the folder cannot be written.
     """
     export = bundle.card.find_export("fast")
     if export is None:
         raise RunError(f"{bundle.path}: this bundle has no FAST pipelines. Export --format fast.")
-    verify_export(bundle, export)
+    check_export(bundle, export)
     files = _places(bundle, export, target)
-    _refuse_others(files)
+    _check_existing_files(files)
     changed = {place: file for place, file in files.items() if not _is_equal(place, file)}
     try:
         _copy(changed, target)
@@ -49,7 +47,7 @@ def install(bundle: Bundle, target: Path) -> list[Path]:
 
 
 def _places(bundle: Bundle, export: Export, target: Path) -> dict[Path, Path]:
-    """Where each file goes -> where it is."""
+    """The file to copy, by its place in ``target``."""
     return {
         target / name.removeprefix(USER_FOLDER): bundle.path / name
         for name in sorted(export.files)
@@ -57,20 +55,20 @@ def _places(bundle: Bundle, export: Export, target: Path) -> dict[Path, Path]:
     }
 
 
-def _refuse_others(files: Mapping[Path, Path]) -> None:
+def _check_existing_files(files: Mapping[Path, Path]) -> None:
     pipelines = {place: file for place, file in files.items() if place.suffix == ".fpl"}
     if all(_mark(place) == _mark(file) for place, file in pipelines.items()):
         return
     for place, file in files.items():
         if place.exists() and not _is_equal(place, file):
             raise WrongUseError(
-                f"{place}: is there already and was not installed from a model of this name. Move "
+                f"{place}: this file exists and was not installed from a model of this name. Move "
                 "it away, or export the model with another --name."
             )
 
 
 def _mark(pipeline: Path) -> str | None:
-    """The first line, which names h2g and the model; None when there is no such file."""
+    """The first line, which names h2g and the model; None if there is no such file."""
     try:
         with pipeline.open(encoding="utf-8", errors="replace") as stream:
             return stream.readline()
@@ -83,7 +81,7 @@ def _is_equal(place: Path, file: Path) -> bool:
 
 
 def _copy(files: Mapping[Path, Path], target: Path) -> None:
-    """Copies beside their places, then renames; what was there is put back when that fails."""
+    """Copies the files beside their places, then renames them; restores old files on failure."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=target) as folder:
         new, old = Path(folder) / "new", Path(folder) / "old"

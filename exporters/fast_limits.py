@@ -1,4 +1,4 @@
-"""What FAST does in another way than a model was trained: refused, or an accepted change."""
+"""Differences between FAST and a model's training: each is an error, or an accepted change."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from h2g.folders.bundle import Card
 from h2g.recipes.preprocessing import PROFILES, CoarsestLevel, Preprocessing, Profile
 from h2g.recipes.reading import setting_differences
 
-# From 4.10 on PatchGenerator takes a level within this of the wanted um/px as it is.
+# From 4.10 on, PatchGenerator reads a level within this share of the wanted um/px unscaled.
 TOLERANCE = 0.1
-# Of a patch's side: others are cut with an overlap.
+# FAST cuts patches with an overlap unless their side is a multiple of this.
 SIDE_MULTIPLE = 16
-# What would end a class's name, or its text, in a pipeline.
+# Characters that would end a class name, or its text, in a pipeline.
 RESERVED = ('"', ";", "\n", "@@", "$")
-# What FastPathology is built on.
+# FastPathology is built on this version.
 DEFAULT: FastName = "4.9"
 PROFILE_OF: dict[FastName, Profile] = {
     each.fast_version: each.profile for each in PROFILES.values() if each.fast_version
 }
 
 
-def refuse_unsuited(card: Card) -> None:
-    """Raises WrongUseError with a sentence for each thing that FAST would do in another way."""
+def check_suits_fast(card: Card) -> None:
+    """Raises WrongUseError, with a reason for each setting that FAST cannot follow."""
     reasons = [*_of_networks(card), *_of_tissue(card), *_of_patches(card)]
     if reasons:
         raise WrongUseError(f"{card.name} cannot be exported for FAST: {'; '.join(reasons)}.")
@@ -37,7 +37,7 @@ def _of_networks(card: Card) -> Iterator[str]:
     if fast_chain(card) not in TEMPLATES:
         chains = "; ".join(" and ".join(chain) for chain in TEMPLATES)
         yield (
-            f"it has the networks {' and '.join(fast_chain(card))}, and there are pipelines for: "
+            f"it has the networks {' and '.join(fast_chain(card))}, and pipelines exist for: "
             f"{chains}"
         )
     for name, network in card.networks.items():
@@ -45,14 +45,14 @@ def _of_networks(card: Card) -> Iterator[str]:
             yield f"its {name} network takes a heatmap, and no network makes one; export the run"
         if not network.many and IMAGE_INPUT not in network.inputs:
             yield (
-                f"its {name} network sees the heatmap alone, and FAST puts results where the "
-                "network's picture of the slide lies"
+                f"its {name} network sees only the heatmap, and FAST places results by the "
+                "network's image of the slide"
             )
     for name in card.class_names:
         if any(part in name for part in RESERVED):
             yield (
-                f"the class name '{name}' holds one of {' '.join(map(repr, RESERVED))}, which mean "
-                "something else in a pipeline; rename the class in the recipe"
+                f"the class name '{name}' contains one of {' '.join(map(repr, RESERVED))}, which "
+                "have another meaning in a pipeline; rename the class in the recipe"
             )
     level, wanted = card.preprocessing.low_resolution.level, _level(card)
     if level != wanted and card.slide_networks:
@@ -93,7 +93,7 @@ def _of_patches(card: Card) -> Iterator[str]:
     if patch.step_px % SIDE_MULTIPLE:
         yield (
             f"patches have {patch.step_px} px without margins (patch.size_px, patch.margin_px), "
-            f"and FAST puts them side by side only when that is a multiple of {SIDE_MULTIPLE}"
+            f"and FAST places them side by side only if that is a multiple of {SIDE_MULTIPLE}"
         )
     if patch.margin_px and "tiles" not in fast_chain(card):
         yield (
@@ -105,22 +105,21 @@ def _of_patches(card: Card) -> Iterator[str]:
 
 
 def _level(card: Card) -> CoarsestLevel:
-    """What a pipeline's ``level -1`` is, as recipes name it."""
+    """A recipe's name for the ``level -1`` of a pipeline."""
     return "fast-4.9" if card.preprocessing.fast_version == "4.9" else "coarsest"
 
 
 def with_fast_preprocessing(
     card: Card, *, fast_version: FastName | None, accept_change: bool
 ) -> Card:
-    """The card as it is true inside FAST, which has its own tissue rule, test of patches and
-    low-resolution level.
+    """The card with FAST's own preprocessing: tissue rule, patch test and low-resolution level.
 
     Args:
-        fast_version: whose; None takes the one that the model was trained for, 4.9 if for none.
-        accept_change: go on with networks that were trained with another profile; the card then
-            says what differs.
+        fast_version: version of FAST; None is the one that the model was trained for, or 4.9.
+        accept_change: accept networks that were trained with another profile; the card then lists
+            the differences.
     Raises:
-        WrongUseError: another profile, and no change was accepted.
+        WrongUseError: the profile differs, and the change was not accepted.
     """
     trained = card.preprocessing
     version = fast_version or trained.fast_version or DEFAULT
@@ -131,7 +130,7 @@ def with_fast_preprocessing(
     if not accept_change:
         raise WrongUseError(
             f"{card.name} was trained with preprocessing profile '{trained.profile}', and FAST "
-            f"{version} does its own, which differs: {text}. {_ways_out(trained, version)}"
+            f"{version} uses its own, which differs: {text}. {_ways_out(trained, version)}"
         )
     note = (
         f"trained with profile '{trained.profile}', exported with that of FAST {version}: {text}."
@@ -147,9 +146,8 @@ def _ways_out(trained: Preprocessing, version: FastName) -> str:
         else "Train"
     )
     return (
-        f"{train} with preprocessing.profile={PROFILE_OF[version]} for FAST {version}, or go on "
-        "with --accept-preprocessing-change and measure what it costs; the other formats need no "
-        "change."
+        f"{train} with preprocessing.profile={PROFILE_OF[version]} for FAST {version}, or add "
+        "--accept-preprocessing-change and measure the cost; the other formats need no change."
     )
 
 

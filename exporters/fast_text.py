@@ -1,4 +1,4 @@
-"""The text pipelines of a model: templates filled from its card, nothing of it a constant."""
+"""The text pipelines of a model: templates filled from its card, without constants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from h2g.results.labels import THRESHOLD
 from h2g.slides.fast_patches import cell_pixel_mm
 
 OTHER_PREPROCESSING = "Trained with other preprocessing than this; see its model card"
-# The chains of networks that there are pipelines for; one that segments patches counts as tiles.
+# The chains of networks with a pipeline; a network that segments patches is called tiles.
 TEMPLATES: dict[tuple[str, ...], Template] = {
     ("patch",): "one_stage",
     ("patch", "refinement"): "two_stage",
@@ -28,21 +28,21 @@ HEADLESS: dict[Template, Template] = {
     "slide_only": "slide_only_headless",
 }
 HEADLESS_ENGINE = "@@engine=ONNXRuntime@@"
-# 4.9 has nothing but thresholds and knows no attribute to ask for them.
+# 4.9 has only thresholds, and no attribute to select them.
 TISSUE_METHOD: dict[FastName, str] = {"4.9": "", "4.15": "Attribute color-thresholding true"}
-# A path of Windows has 260 characters, and the name of a slide stands in it, too.
+# A Windows path has at most 260 characters, including the slide's name.
 LONGEST_NAME = 60
-# What Windows takes for a device, whatever follows the dot.
+# Names that Windows reserves for devices, with any suffix.
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-# The only engine whose results are those of h2g to the last digits, on every CPU.
+# The only engine whose results equal those of h2g to the last digits on every CPU.
 ENGINE = "ONNXRuntime"
 
 
 def pipeline_name(name: str) -> str:
-    """A model's name as FastPathology lists it, which is also the folder of its results.
+    """A model's name in FastPathology's list, which is also the folder of its results.
 
-    Letters without accents, digits and a few signs; nothing that Windows refuses or cuts off. Two
-    names that give the same one give the same :func:`slug`.
+    It has letters without accents, digits and a few signs, and nothing that Windows refuses or cuts
+    off. Two models with the same pipeline name have the same :func:`slug`.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     kept = " ".join(re.sub(r"[^A-Za-z0-9 ._()+-]+", " ", plain).split())[:LONGEST_NAME].strip(" .")
@@ -50,7 +50,7 @@ def pipeline_name(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A model's name as part of file names."""
+    """A model's name in the form used in file names."""
     return re.sub(r"[^a-z0-9.]+", "-", pipeline_name(name).lower()).strip("-.") or "model"
 
 
@@ -72,10 +72,10 @@ def headless_file(card: Card) -> str:
 
 
 def gui_pipeline(card: Card, models: dict[str, str]) -> str:
-    """A pipeline for FastPathology: one input, outputs to keep, and what is drawn.
+    """A pipeline for FastPathology: one input, the outputs to save, and the renderers.
 
     Args:
-        models: the networks' files, relative to the pipeline's folder.
+        models: paths of the networks, relative to the pipeline's folder.
     """
     template = TEMPLATES[fast_chain(card)]
     places = {"slide": "WSI", "engine": ENGINE, **_network_inputs(card, "finished 0")}
@@ -91,7 +91,7 @@ def headless_pipeline(card: Card, models: dict[str, str]) -> str:
 
 
 def description(card: Card) -> str:
-    """One line for menus, with what to know before using the model."""
+    """A line for menus, with the facts to know before using the model."""
     patch = card.preprocessing.patch
     patches = f"Patches of {patch.size_px} px at {10 / patch.mpp:g}x"
     parts = [
@@ -126,8 +126,11 @@ def _values(card: Card, models: dict[str, str]) -> dict[str, str]:
 
 
 def _network_inputs(card: Card, heatmap: str) -> dict[str, str]:
-    """What the refinement network gets beside the slide: each class of the heatmap as an image,
-    unless it sees only the slide, the slide's extent for FAST 4.9, and the frame."""
+    """The refinement network's inputs besides the slide.
+
+    They are one image per class of the heatmap (if it takes a heatmap), the slide's extent (for
+    FAST 4.9) and the frame.
+    """
     takes_heatmap = any(HEATMAP_INPUT in network.inputs for network in card.networks.values())
     numbers = range(1, len(card.class_names) if takes_heatmap else 1)
     images = [fill("channel.part", {"number": str(each), "heatmap": heatmap}) for each in numbers]
@@ -150,5 +153,5 @@ def _colour(number: int) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """On one line, without FAST's own signs."""
+    """The text on one line, without FAST's special characters."""
     return " ".join(text.split()).replace('"', "'").replace("@@", "@ @").replace("$", "")

@@ -1,4 +1,4 @@
-"""The formats: how the files of each are written, and the engine that reads them back."""
+"""The formats: how files of each are written, and the engine that reads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from h2g.folders.bundle import FilePrecision, Format
 from h2g.stages.chain import NETWORKS
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
-# What runs a format here; FAST's networks are ONNX files.
+# The engine that runs each format here; FAST's networks are ONNX files.
 ENGINE_OF_FORMAT: dict[Format, str] = {
     "onnx": "onnxruntime",
     "openvino": "openvino",
@@ -30,7 +30,7 @@ ENGINE_OF_FORMAT: dict[Format, str] = {
 def network_files(
     names: Iterable[str], folder: Path, *, format: Format, precision: FilePrecision
 ) -> dict[str, Path]:
-    """By network, the file that an engine opens, of a format other than ``fast``."""
+    """The file that an engine opens, by network, for a format other than ``fast``."""
     infix = "" if precision == "float32" else f".{precision}"
     return {name: folder / f"{name}{infix}{SUFFIXES[format]}" for name in names}
 
@@ -47,12 +47,12 @@ def write_networks(
     """Writes a format other than ``fast`` in floating point.
 
     Args:
-        folder: is made; holds nothing but these files afterwards.
-        metadata: goes into each file, with the name of its stage.
+        folder: created; holds only these files afterwards.
+        metadata: written into each file, with the name of its stage.
     Returns:
-        As :func:`network_files`.
+        See :func:`network_files`.
     Raises:
-        ModelError, WrongUseError: a graph that this format cannot hold.
+        ModelError, WrongUseError: this format cannot hold a graph.
     """
     folder.mkdir(parents=True)
     files = network_files(graphs, folder, format=format, precision=precision)
@@ -73,15 +73,15 @@ def write_network(
     opset: int,
     metadata: Mapping[str, str] = {},
 ) -> None:
-    """Writes one graph in a format other than ``fast``; OpenVINO's has a .bin beside it.
+    """Writes one graph in a format other than ``fast``; OpenVINO adds a .bin file.
 
     Raises:
-        ModelError, WrongUseError: a graph that this format cannot hold.
+        ModelError, WrongUseError: this format cannot hold the graph.
     """
     if format == "openvino":
         write_openvino(graph, file, precision=precision, info=metadata)
     elif isinstance(graph, Path):
-        raise WrongUseError(f"{graph}: ONNX files are converted to --format openvino alone.")
+        raise WrongUseError(f"{graph}: ONNX files can only be converted to --format openvino.")
     elif format == "onnx":
         write_onnx(graph, file, opset=opset, metadata=metadata)
     elif format == "tflite":
@@ -99,11 +99,11 @@ def quantise_networks(
     """Writes a format other than ``fast`` in int8.
 
     Args:
-        float32: the files of the same format in float32.
-        folder: is made; holds nothing but these files afterwards.
-        samples: what the ranges are measured on.
+        float32: the float32 files of the same format.
+        folder: created; holds only these files afterwards.
+        samples: inputs to measure the ranges on.
     Returns:
-        As :func:`network_files`.
+        See :func:`network_files`.
     """
     folder.mkdir(parents=True)
     files = network_files(graphs, folder, format=format, precision="int8")
@@ -121,7 +121,7 @@ def quantise_networks(
 def open_exported(
     networks: Mapping[str, Path], *, format: Format, precision: FilePrecision
 ) -> dict[str, Network]:
-    """An export's networks on this CPU; float16 weights in float32 arithmetic."""
+    """An export's networks, opened on this CPU; float16 weights are computed in float32."""
     return {
         name: open_network(
             file,

@@ -1,8 +1,8 @@
-"""Licences that are known by a short name, and the page with their text."""
+"""Licences with a short name, and the page with their text."""
 
 from __future__ import annotations
 
-# As SPDX writes them.
+# In SPDX spelling.
 SPDX_NAMES = (
     "CC0-1.0",
     "CC-BY-4.0",
@@ -28,7 +28,7 @@ SPDX_NAMES = (
 
 
 def licence_url(licence: str) -> str:
-    """The page of a licence, empty for one that is not known; ``CC BY 4.0`` is CC-BY-4.0."""
+    """The page of a licence, or "" if it is unknown; ``CC BY 4.0`` counts as CC-BY-4.0."""
     written = "-".join(licence.split()).lower()
     for name in SPDX_NAMES:
         if name.lower() == written:

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what model.json says, for people, in the manner of model cards.
+"""MODEL_CARD.md: the content of model.json, written for people in the form of a model card.
 
 Source: Mitchell et al. 2019, Model Cards for Model Reporting.
 """
@@ -20,30 +20,30 @@ from h2g.recipes.preprocessing import (
 from h2g.stages.chain import SMOOTHED
 from h2g.tables import markdown_table
 
-# Below this many patients nothing is known of how scores vary.
+# With fewer patients, the variation of scores is unknown.
 FEW_PATIENTS = 20
 MODEL_CARD_FILE = "MODEL_CARD.md"
 SCORES = ("dice", "recall", "precision")
 COARSEST: dict[CoarsestLevel, str] = {
     "coarsest": "the slide's coarsest level",
-    "fast-4.9": "the slide's coarsest level of at least 5 MiB (four bytes a pixel)",
+    "fast-4.9": "the slide's coarsest level of at least 5 MiB (four bytes per pixel)",
 }
 HOW_TO_RUN = """\
 On slides, with h2g (no TensorFlow needed):
 
     h2g predict BUNDLE slide.svs --out predictions
 
-BUNDLE is the folder of this file. `--engine` chooses among the formats, `--precision` among what
-stands in the table above."""
+BUNDLE is the folder of this file. `--engine` selects a format and `--precision` a
+precision from the table above."""
 WITH_FAST = """
 
-In FastPathology: `h2g export ... --format fast --install` puts the pipelines where it looks for
-them (`~/fastpathology`); they are listed under this model's name. Without a window:
+In FastPathology: `h2g export ... --format fast --install` copies the pipelines to its folder
+(`~/fastpathology`); they are listed under this model's name. Without a window:
 `runPipeline` of FAST with the pipeline file in `fast/`, or
 `h2g predict BUNDLE slide.svs --out predictions --engine fast`.
 
 The pipelines are for FAST {versions}{program}. Other versions of FAST choose other
-patches or levels: they load the pipelines or not, and give other results."""
+patches or levels. They may fail to load the pipelines, and their results differ."""
 
 
 def model_card(card: Card) -> str:
@@ -78,8 +78,8 @@ def _networks(card: Card) -> str:
     ]
     return (
         f"{markdown_table(('stage', 'from -> to', 'architecture', 'parameters'), rows)}\n\n"
-        f"Classes: {', '.join(card.class_names)}. Networks take RGB of 0 to 255; scaling and "
-        "resizing are part of them."
+        f"Classes: {', '.join(card.class_names)}. Networks take RGB of 0 to 255; they scale and "
+        "resize it themselves."
     )
 
 
@@ -100,7 +100,7 @@ def _training(card: Card) -> str:
 
 def _scores(card: Card) -> str:
     if not card.scores:
-        return "Not evaluated: there were no scores on a test split when this was exported."
+        return "Not evaluated: there were no scores on a test split at the time of export."
     rows = [
         (variant, *(f"{scores[name]:.3f}" for name in SCORES))
         for variant, scores in card.scores.items()
@@ -162,14 +162,15 @@ def _preprocessing(card: Card) -> str:
     if card.takes_patches:
         lines.append(
             f"Patches of {patch.size_px} x {patch.size_px} px at {patch.mpp:g} um/px "
-            f"({patch.size_px * patch.mpp:g} um a side), side by side; {_level_of_patches(patch)} "
-            f"is taken as it is. Those with more than {patch.min_tissue:.0%} tissue are classified."
+            f"({patch.size_px * patch.mpp:g} um per side), side by side; "
+            f"{_level_of_patches(patch)} is read unscaled. Those with more than "
+            f"{patch.min_tissue:.0%} tissue are classified."
         )
     for name in card.slide_networks:
         lines.append(f"The {name} network sees {_low_resolution(steps.low_resolution)}.")
     lines.append(f"Profile: `{steps.profile}`.")
     if card.preprocessing_change:
-        lines.append(f"**Other than in training:** {card.preprocessing_change}")
+        lines.append(f"**Differs from training:** {card.preprocessing_change}")
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -196,7 +197,7 @@ def _tissue(tissue: TissueSettings) -> str:
 def _low_resolution(settings: LowResolutionSettings) -> str:
     if settings.level != "at-least":
         return COARSEST[settings.level]
-    return f"the coarsest level with at least {settings.min_side_px} px a side"
+    return f"the coarsest level with at least {settings.min_side_px} px per side"
 
 
 def _licence(card: Card) -> str:
@@ -222,7 +223,7 @@ def _capital(text: str) -> str:
 
 
 def _limitations(card: Card) -> Iterator[str]:
-    """Sentences, each from a fact of the card."""
+    """Sentences about limitations, each derived from a fact of the card."""
     yield from _of_training(card)
     yield from _of_scores(card)
     yield from _of_preprocessing(card)
@@ -231,19 +232,19 @@ def _limitations(card: Card) -> Iterator[str]:
 
 def _of_training(card: Card) -> Iterator[str]:
     if card.training is None:
-        yield "What it was trained on is not known."
+        yield "The training data are unknown."
         return
     slides = card.training.slides.get("train", 0)
     patients = card.training.patients.get("train")
     whose = f" of {patients} patient{_plural(patients)}" if patients else ""
     yield (
-        f"Trained on {slides} slide{_plural(slides)}{whose}. Other stains, scanners, tissues and "
-        "tumours than theirs were not seen."
+        f"Trained on {slides} slide{_plural(slides)}{whose}. It has seen no other stains, "
+        "scanners, tissues or tumours."
     )
     if not patients:
-        yield ("The cohort table names no patients; slides of one may lie in several splits.")
+        yield "The cohort table names no patients; slides of one patient may be in several splits."
     elif patients < FEW_PATIENTS:
-        yield f"{patients} patient{_plural(patients)} are too few to expect it to hold elsewhere."
+        yield f"{patients} patient{_plural(patients)} are too few to expect such scores elsewhere."
     rare = [grade for grade, count in card.training.grades.items() if count < 3]
     if len(card.training.grades) > 1 and rare:
         yield f"Fewer than three training slides each of: {', '.join(rare)}."
@@ -263,13 +264,13 @@ def _of_preprocessing(card: Card) -> Iterator[str]:
     patch = card.preprocessing.patch
     if card.takes_patches:
         yield (
-            f"Slides need a known resolution, and at {patch.mpp:g} um/px or finer. Regions smaller "
+            f"Slides need a known resolution of {patch.mpp:g} um/px or finer. Regions smaller "
             f"than a patch ({patch.size_px * patch.mpp:g} um) may be missed."
         )
     else:
-        yield "It sees the slide at low resolution alone: no cell is told from another."
+        yield "It sees the slide only at low resolution and cannot tell cells apart."
     if card.preprocessing_change:
-        yield "It runs with another preprocessing than it was trained with; scores do not hold."
+        yield "It runs with other preprocessing than in training, so the scores do not apply."
 
 
 def _of_exports(card: Card) -> Iterator[str]:
@@ -287,7 +288,7 @@ def _of_exports(card: Card) -> Iterator[str]:
     if noise:
         yield f"Checked on noise, not on slides: {', '.join(noise)}."
     if any(e.precision == "int8" and (not e.cost or not e.cost.dice) for e in card.exports):
-        yield "What int8 costs in Dice was not measured."
+        yield "The loss of Dice in int8 was not measured."
 
 
 def _plural(count: int) -> str:

@@ -1,4 +1,4 @@
-"""How far an exported network is from the one it was made from: the same samples through both."""
+"""The difference between an exported network and its original, measured on the same samples."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ Run = Callable[[Feed], np.ndarray]
 
 
 def largest_difference(name: str, run: Run, reference: Network, feeds: Sequence[Feed]) -> float:
-    """The largest absolute difference of a probability; NaN where one is not a number.
+    """The largest absolute difference of a probability; NaN if any value is NaN.
 
-    A network for many inputs gets them as one batch and one by one, another in two sizes at least.
+    A network for many inputs is run on one batch and on single inputs, any other on at least two
+    sizes.
 
     Args:
-        name: of the networks' stage.
-        run: the exported network, from the reference's inputs to its answers.
+        name: name of the networks' stage.
+        run: runs the exported network on inputs of the reference.
     Raises:
-        ModelError: the network gives another shape than the reference.
+        ModelError: the outputs have different shapes.
     """
     largest = 0.0
     for feed in _trials(feeds, many=NETWORKS[name].many):
-        found, expected = run(feed), reference.run(feed)
-        if found.shape != expected.shape:
+        values, expected = run(feed), reference.run(feed)
+        if values.shape != expected.shape:
             raise ModelError(
-                f"The exported {name} network gives {found.shape} values, not {expected.shape}."
+                f"The exported {name} network gives {values.shape} values, not {expected.shape}."
             )
         # np.maximum, unlike max, keeps NaN.
-        largest = float(np.maximum(largest, np.max(np.abs(found - expected))))
+        largest = float(np.maximum(largest, np.max(np.abs(values - expected))))
     return largest
 
 
-def refuse_differences(
+def check_differences(
     differences: Mapping[str, float], *, exact: bool, what: str, reference: str
 ) -> None:
-    """Raises ModelError, with the figures, when a difference is above its limit or not a number.
+    """Raises ModelError, with the figures, when a difference is above its limit or NaN.
 
     Args:
-        exact: off allows any number.
+        exact: False allows any number.
         what: the export, e.g. ``onnx float32 (onnxruntime 1.31.1)``.
-        reference: what it was compared with.
+        reference: the engine it was compared with.
     """
     most = {name: NETWORKS[name].limit if exact else 1.0 for name in differences}
-    # "Not within" and not "above": NaN is neither.
+    # "Not within", because NaN is not "above" either.
     if all(value <= most[name] for name, value in differences.items()):
         return
     figures = ", ".join(
@@ -56,7 +57,7 @@ def refuse_differences(
     )
     raise ModelError(
         f"{what} gives other probabilities than {reference}; largest differences: {figures}. "
-        "It was not written. Another --opset or --format may do; --no-check exports it as it is."
+        "It was not written. Another --opset or --format may work; --no-check exports it anyway."
     )
 
 

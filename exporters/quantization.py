@@ -1,7 +1,7 @@
 """Networks in int8, after training: ranges of activations are measured on calibration samples.
 
-Kept in float32: resizing, the division of raw pixels, softmax, and what was measured to hurt (each
-function says what).
+Resizing, the division of raw pixels and softmax stay in float32, and so does every layer that was
+measured to lose accuracy in int8 (listed in each function).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from h2g.exporters.tracing import saved_model
 from h2g.files import replacing
 from h2g.quiet import quiet
 
-# Dense layers stay in float32, and so does the batch norm after them, or before them and taken into
-# their weights: its scales differ by orders of magnitude, and int8 has one step a row or a tensor.
-# There is little to gain: convolutions take nearly all the time.
+# Dense layers stay in float32, and so does the batch norm after them, or the one folded into their
+# weights. Its scales differ by orders of magnitude, and int8 has one step per row or tensor.
+# Little is lost: convolutions take nearly all the time.
 OPENVINO_FLOAT_TYPES = ("Interpolate", "MatMul")
 TFLITE_FLOAT_TYPES = ("FULLY_CONNECTED", "MUL", "RESIZE_BILINEAR", "SOFTMAX")
-# Convolutions, and what stands between them.
+# Convolutions, and the operators between them.
 ONNX_INT8_TYPES = (
     "Add",
     "AveragePool",
@@ -53,13 +53,13 @@ ONNX_WITH_WEIGHTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 def quantise_openvino(float_file: Path, path: Path, feeds: Sequence[Feed]) -> None:
     """Writes an OpenVINO network in int8, as ``path`` (.xml) and the .bin beside it.
 
-    Weights of convolutions have a scale a channel. Names, free sizes and ``rt_info`` are those of
-    the float32 file. Dense layers stay in float32.
+    Weights of convolutions have one scale per channel. Names, free sizes and ``rt_info`` are those
+    of the float32 file. Dense layers stay in float32.
     """
-    # Read when nncf is imported, which otherwise reports its use to Google Analytics.
+    # nncf reads this at import; without it, nncf reports its use to Google Analytics.
     os.environ["NNCF_CI"] = "1"
     with quiet():
-        import nncf  # a second and a half, for int8 alone
+        import nncf  # takes 1.5 seconds, and only int8 needs it
 
         network = nncf.quantize(
             openvino.Core().read_model(float_file),
@@ -67,7 +67,7 @@ def quantise_openvino(float_file: Path, path: Path, feeds: Sequence[Feed]) -> No
             # Symmetric activations; "mixed" lost more of a trained MobileNetV2, and gained nothing.
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(feeds),
-            # Some networks have none of them.
+            # Some networks have no such layers.
             ignored_scope=nncf.IgnoredScope(types=list(OPENVINO_FLOAT_TYPES), validate=False),
         )
     save_network(network, path)
@@ -77,7 +77,7 @@ def quantise_onnx(float_file: Path, path: Path, feeds: Sequence[Feed]) -> None:
     """Writes an ONNX network in int8: float32 operators between QuantizeLinear and
     DequantizeLinear, which runtimes fuse.
 
-    Weights of convolutions have a scale a channel. Names, free sizes, properties and opset are
+    Weights of convolutions have one scale per channel. Names, free sizes, properties and opset are
     those of the float32 file. Dense layers, batch norms outside convolutions and the last layer
     stay in float32: with the classifier's head in int8, a trained MobileNetV2 lost 13 % of patch
     accuracy and 0.06 of Dice.
@@ -110,16 +110,16 @@ def quantise_onnx(float_file: Path, path: Path, feeds: Sequence[Feed]) -> None:
 def quantise_tflite(model: keras.Model, path: Path, feeds: Sequence[Feed]) -> None:
     """Writes a deployed Keras graph as a TFLite network in int8 with float32 inputs and outputs.
 
-    Weights of convolutions have a scale a channel. The signature and free sizes are those of
+    Weights of convolutions have one scale per channel. The signature and free sizes are those of
     :func:`h2g.exporters.to_tflite.write_tflite`. Dense layers stay in float32: in int8, a trained
     MobileNetV2 with U-Net fell from a Dice of 0.92 to 0.01.
     """
     with saved_model(model) as folder, quiet():
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        # One at a time: all in float32 would be a gigabyte of large fields.
+        # One at a time: all of them in float32 would take a gigabyte.
         converter.representative_dataset = lambda: map(as_floats, feeds)
-        # What is called a debugger is the converter's one way to keep layers in float32.
+        # The debugger is the converter's only way to keep layers in float32.
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
             debug_dataset=converter.representative_dataset,
@@ -133,7 +133,7 @@ def quantise_tflite(model: keras.Model, path: Path, feeds: Sequence[Feed]) -> No
 
 
 class _Calibration(ort_quantization.CalibrationDataReader):
-    """One feed per call, and None after the last."""
+    """Reader that returns one feed per call, and None after the last."""
 
     def __init__(self, feeds: Sequence[Feed]) -> None:
         self._feeds = map(as_floats, feeds)
@@ -143,8 +143,11 @@ class _Calibration(ort_quantization.CalibrationDataReader):
 
 
 def _float_nodes(graph: onnx.GraphProto) -> list[str]:
-    """Nodes that int8 leaves out: all before the first convolution, sums with constants (offsets of
-    batch norms), and the last layer with weights."""
+    """Names of the nodes that stay in float32.
+
+    They are all nodes before the first convolution, sums with constants (offsets of batch norms)
+    and the last layer with weights.
+    """
     constants = {tensor.name for tensor in graph.initializer}
     after_convolution: set[str] = set()
     names, last = [], ""
@@ -161,7 +164,7 @@ def _float_nodes(graph: onnx.GraphProto) -> list[str]:
 
 
 def _take_over_names(network: onnx.ModelProto, original: onnx.ModelProto) -> None:
-    """Inputs, outputs, properties and operator sets as they were before the tools added theirs."""
+    """Restores inputs, outputs, properties and operator sets that the tools have changed."""
     for place in ("input", "output"):
         tensors = getattr(network.graph, place)
         del tensors[:]

@@ -1,4 +1,4 @@
-"""What int8 costs: float32 and int8 side by side on the run's validation slides."""
+"""The cost of int8: float32 and int8 compared on the run's validation slides."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from h2g.slides.tissue_patches import BATCH_SIZE, Located, locate_patches, read_
 from h2g.stages.chain import NETWORKS
 from h2g.stages.evaluate_run import raster_size
 
-# Mean Dice that int8 may lose on validation slides and still be exported.
+# Largest loss of mean Dice on validation slides with which int8 is still exported.
 LARGEST_DICE_LOSS = 0.01
-# Each is segmented twice, and a slide of full size takes a minute or more.
+# Each slide is segmented twice, and a full-size slide takes a minute or more.
 MOST_SLIDES = 20
 
-# By the names of their stages, in the order in which they run on a slide.
+# Networks by stage, in the order in which they run on a slide.
 Networks = Mapping[str, Network]
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """What both precisions reach on the same validation slides.
+    """Scores of both precisions on the same validation slides.
 
     Attributes:
-        accuracy: by network, the share of its inputs with a known answer that it answers rightly;
-            only of networks that have such inputs.
-        dice: macro mean over slides of what the networks output; None where no slide could be
+        accuracy: by network, the share of inputs with a known answer that it gets right; only for
+            networks that have such inputs.
+        dice: macro mean over slides of the networks' final output; None if no slide could be
             scored.
     """
 
@@ -50,27 +50,25 @@ class MeasuredCost:
 
 @dataclass(frozen=True)
 class _SlideScore:
-    """Whether each known input was answered rightly, by network, (n,) bool; and the slide's
-    Dice."""
+    """The correct answers on one slide, by network, (n,) bool; and the slide's Dice."""
 
     right: dict[str, np.ndarray]
     dice: float
 
 
 def measure_cost(run: Run, networks: Mapping[Compared, Networks]) -> MeasuredCost:
-    """Scores the networks of both precisions on the run's validation slides, ``MOST_SLIDES`` of
-    them at most.
+    """Scores the networks of both precisions on at most ``MOST_SLIDES`` of the validation slides.
 
-    A slide that cannot be scored is left out, with a warning.
+    A slide that cannot be scored is skipped with a warning.
     """
     rows = _sample_evenly(run.cohort.split("val"))
     slides: list[dict[Compared, _SlideScore]] = []
     for number, row in enumerate(rows, start=1):
-        logger.info("What int8 costs: %s in float32 and int8 (%d/%d).", row.name, number, len(rows))
+        logger.info("Cost of int8: %s in float32 and int8 (%d/%d).", row.name, number, len(rows))
         try:
             slides.append(_score_slide(run, row, networks))
         except (SlideError, AnnotationError) as error:
-            logger.warning("What int8 costs is measured without %s: %s", row.name, error)
+            logger.warning("The cost of int8 is measured without %s: %s", row.name, error)
     if not slides:
         return MeasuredCost({}, None)
     return MeasuredCost(
@@ -80,12 +78,14 @@ def measure_cost(run: Run, networks: Mapping[Compared, Networks]) -> MeasuredCos
 
 
 def why_refused(cost: QuantisationCost) -> str | None:
-    """Why an int8 export must not be kept, with the figures and without a full stop; None when it
-    may, or when nothing was measured."""
+    """The reason not to keep an int8 export, with figures and without a full stop.
+
+    None if it may be kept, or if nothing was measured.
+    """
     if cost.dice is None:
         return None
     loss = cost.dice["float32"] - cost.dice["int8"]
-    # "Not within" and not "above": NaN is neither. 0.92 - 0.91 is a little more than 0.01.
+    # "Not within", because NaN is not "above" either. 0.92 - 0.91 is slightly more than 0.01.
     if round(loss, 9) <= LARGEST_DICE_LOSS:
         return None
     falls = "".join(
@@ -94,7 +94,7 @@ def why_refused(cost: QuantisationCost) -> str | None:
     )
     inputs = " and ".join(f"{count} {name} inputs" for name, count in cost.calibration.items())
     return (
-        f"int8 loses {loss:.3f} of the mean Dice on the validation slides, where "
+        f"int8 loses {loss:.3f} of the mean Dice on the validation slides, and at most "
         f"{LARGEST_DICE_LOSS:g} is allowed: {cost.dice['float32']:.3f} in float32, "
         f"{cost.dice['int8']:.3f} in int8{falls} (ranges from {inputs})"
     )
@@ -113,7 +113,7 @@ def _accuracy(slides: Sequence[dict[Compared, _SlideScore]]) -> dict[str, dict[C
 
 
 def _sample_evenly(rows: Sequence[CohortSlide]) -> list[CohortSlide]:
-    """At most ``MOST_SLIDES``, evenly over the grades and always the same."""
+    """At most ``MOST_SLIDES`` rows, evenly over the grades and always the same."""
     ordered = sorted(rows, key=lambda row: (row.grade, row.name))
     count = min(len(ordered), MOST_SLIDES)
     # The middle one of each of ``count`` parts.
@@ -128,7 +128,7 @@ def _score_slide(
     wanted = any(NETWORKS[name].many for name in networks["float32"])
     with closing(SlidePool(max_open=threads + 1)) as pool:
         with pool.lease(row.slide, row.mpp) as slide:
-            truth = true_labels(row, recipe, slide.info, size_px)  # first what fails at once
+            truth = true_labels(row, recipe, slide.info, size_px)  # first, because it fails fast
             located = locate_patches(slide, recipe.preprocessing, wanted=wanted)
             reason = located.why_none(recipe.preprocessing)
             if reason:

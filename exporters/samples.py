@@ -1,4 +1,4 @@
-"""What an export is tried on: inputs as prediction hands them in, from slides or noise."""
+"""Inputs to check an export with, in the form that prediction uses, from slides or noise."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from h2g.folders.run import Run
 from h2g.stages.chain import NETWORKS, network_names
 
 NOISE_PATCHES = 64
-# A cell of a noise heatmap in pixels of the noise picture.
+# Side of a cell of a noise heatmap, in pixels of the noise image.
 NOISE_CELL_PX = 16
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs of every network, each of batch size 1: uint8 where pixels go in, else float32."""
+    """Inputs of every network, each of batch size 1: uint8 for pixels, else float32."""
 
     feeds: dict[str, list[Feed]]
     pixels: Literal["slides", "noise"]
 
 
 def run_samples(run: Run, *, split: Split = "train", calibrate: bool = False) -> Samples:
-    """Inputs from slides of a split, the same every time; fewer where it has fewer slides.
+    """Inputs from slides of a split, the same every time; fewer if it has fewer slides.
 
     Args:
-        calibrate: as many as the ranges of int8 need; a comparison needs fewer.
+        calibrate: draw as many as int8 calibration needs; a comparison needs fewer.
     Raises:
-        RunError: the run is not prepared, or its slides are not there or cannot be read.
+        RunError: the run is not prepared, or its slides are missing or cannot be read.
     """
     with _naming_no_check(run):
         if not any(row.slide.exists() for row in run.cohort.split(split)):
-            raise SlideError(f"no slide of the {split} split is where cohort.csv says")
+            raise SlideError(f"no slide of the {split} split exists where cohort.csv says")
         feeds = {}
         for name in network_names(run.recipe):
             kind = NETWORKS[name]
@@ -52,7 +52,7 @@ def run_patches(run: Run, *, count: int) -> np.ndarray:
     """(count, S, S, 3) uint8 RGB: patches of the training slides, as in run_samples.
 
     Raises:
-        RunError: the run is not prepared, or its slides are not there or cannot be read.
+        RunError: the run is not prepared, or its slides are missing or cannot be read.
     """
     from h2g.stages.patch.patch_samples import draw_patches
 
@@ -70,7 +70,7 @@ def noise_patches(size_px: int, *, count: int) -> np.ndarray:
 
 
 def noise_samples(card: Card) -> Samples:
-    """Blotches of random colour under fine noise, in the shapes that the networks take."""
+    """Inputs of random colour blotches under fine noise, in the shapes that the networks take."""
     feeds = {name: _noise_feeds(network) for name, network in card.networks.items()}
     return Samples(feeds, "noise")
 
@@ -95,7 +95,7 @@ def _noise_feeds(network: NetworkCard) -> list[Feed]:
 def _noise_input(
     rng: np.random.Generator, channels: int | None, height: int, width: int
 ) -> np.ndarray:
-    """A picture, or a heatmap without background."""
+    """An image, or a heatmap without background."""
     if channels == IMAGE_CHANNELS:
         return _noise(rng, height, width)
     cells = (max(1, height // NOISE_CELL_PX), max(1, width // NOISE_CELL_PX))
@@ -117,6 +117,6 @@ def _naming_no_check(run: Run) -> Iterator[None]:
     except (SlideError, TrainingError, RunError) as error:
         raise RunError(
             f"{run.path}: exports are checked, and int8 is calibrated, on the run's own slides, "
-            f"and this is not possible: {str(error).rstrip('.')}. Put the slides back, or export "
-            "floating point unchecked: --no-check."
+            f"which is not possible: {str(error).rstrip('.')}. Put the slides back, or export "
+            "floating point without a check: --no-check."
         ) from error

@@ -1,4 +1,4 @@
-"""What is exported: trained networks with the card that describes them."""
+"""The source of an export: trained networks with the card that describes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import keras
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.evaluation.scores import METRICS
 from h2g.files import file_sha256
-from h2g.folders.bundle import Card, NetworkCard, TrainingData, open_bundle, verify_export
+from h2g.folders.bundle import Card, NetworkCard, TrainingData, check_export, open_bundle
 from h2g.folders.cohort import SPLITS, Cohort
 from h2g.folders.run import Run, is_run, open_run
 from h2g.models.deployment import deployed, load_network
@@ -26,9 +26,9 @@ from h2g.stages.chain import NETWORKS, network_names, variants
 
 logger = logging.getLogger(__name__)
 
-# A bundle's name becomes file names and entries of menus.
+# A bundle's name is used in file names and menus.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
-# Sizes of a tensor without its batch axis; None is any.
+# Sizes of a tensor without its batch axis; None is any size.
 Sides = tuple[int | None, ...]
 # A deployed graph: in Keras, or as an .onnx file of an earlier export.
 Graph: TypeAlias = "keras.Model | Path"
@@ -36,12 +36,12 @@ Graph: TypeAlias = "keras.Model | Path"
 
 @dataclass(frozen=True)
 class ExportSource:
-    """Trained networks.
+    """Trained networks to export.
 
     Attributes:
-        card: without exports.
+        card: the card without exports.
         files: by network, .keras files, or .onnx files of a bundle.
-        run: where they come from; None for a single file or a bundle.
+        run: the run of the networks; None for a single file or a bundle.
     """
 
     card: Card
@@ -50,18 +50,18 @@ class ExportSource:
 
 
 def open_source(path: Path, *, recipe: str | None = None, name: str | None = None) -> ExportSource:
-    """The networks of a run folder, or that of a single .keras file.
+    """The networks of a run folder, or the network of a single .keras file.
 
-    A run's slides need not be there.
+    A run's slides need not exist.
 
     Args:
         recipe: name or file of a single network's recipe; by default the recipe.yaml in the
-            nearest folder above it that has one.
-        name: of the bundle; by default the recipe's.
+            nearest parent folder that has one.
+        name: name of the bundle; by default the recipe's.
     Raises:
-        RunError: neither of them, or a run that is not trained.
-        RecipeError, WrongUseError: a recipe that is missing, wrong or not wanted.
-        ModelError: a file that cannot be loaded, or is not of this recipe.
+        RunError: ``path`` is neither of them, or the run is not trained.
+        RecipeError, WrongUseError: the recipe is missing, wrong or not wanted.
+        ModelError: a file cannot be loaded, or does not fit the recipe.
     """
     if name is not None and not NAME.fullmatch(name):
         raise WrongUseError(
@@ -70,12 +70,12 @@ def open_source(path: Path, *, recipe: str | None = None, name: str | None = Non
         )
     if is_run(path):
         if recipe is not None:
-            raise WrongUseError(f"{path}: a run has a recipe of its own; leave out --recipe.")
+            raise WrongUseError(f"{path}: a run has its own recipe; leave out --recipe.")
         return _open_run(path, name)
     if path.is_file() and path.suffix == ".keras":
         return _open_file(path, recipe, name)
     raise RunError(
-        f"{path}: nothing to export. Give a run folder, as 'h2g train' makes it, or a .keras file."
+        f"{path}: nothing to export. Give a run folder of 'h2g train', or a .keras file."
     )
 
 
@@ -83,10 +83,10 @@ def open_onnx_bundle(path: Path, *, name: str | None = None) -> ExportSource:
     """The float32 ONNX networks of a bundle, with its card, to be converted further.
 
     Args:
-        name: in place of the card's.
+        name: replaces the card's name.
     Raises:
-        ModelError: not a bundle, or its files are not as they were exported.
-        RunError: it has no float32 ONNX networks.
+        ModelError: ``path`` is no bundle, or its files have changed since the export.
+        RunError: the bundle has no float32 ONNX networks.
     """
     bundle = open_bundle(path)
     export = bundle.card.find_export("onnx")
@@ -95,7 +95,7 @@ def open_onnx_bundle(path: Path, *, name: str | None = None) -> ExportSource:
             f"{path}: this bundle holds no float32 ONNX networks to convert. Export the run, or "
             "add them first: --format onnx."
         )
-    verify_export(bundle, export)
+    check_export(bundle, export)
     files = {network: path / file for network, file in export.networks.items()}
     card = bundle.card.model_copy(update={"exports": (), "name": name or bundle.card.name})
     return ExportSource(card, files, run=None)
@@ -104,11 +104,11 @@ def open_onnx_bundle(path: Path, *, name: str | None = None) -> ExportSource:
 def deployed_graph(
     source: ExportSource, name: str, *, batch_size: int | None = None, spacing_frame: bool = False
 ) -> keras.Model:
-    """One network as engines run it (h2g.models.deployment).
+    """One network in the form that engines run (h2g.models.deployment).
 
     Args:
-        batch_size: of a network that runs on patches; None takes any.
-        spacing_frame: with the input that FAST needs.
+        batch_size: batch size of a network that runs on patches; None is any.
+        spacing_frame: add the input that FAST needs.
     Raises:
         ModelError: there is no such network.
     """
@@ -119,7 +119,7 @@ def deployed_graph(
 
 
 def deployed_graphs(source: ExportSource) -> dict[str, Graph]:
-    """The graphs of all networks; files that are ONNX already stay files."""
+    """The graphs of all networks; ONNX files stay files."""
     return {
         name: file if file.suffix == ".onnx" else deployed_graph(source, name)
         for name, file in source.files.items()
@@ -128,7 +128,7 @@ def deployed_graphs(source: ExportSource) -> dict[str, Graph]:
 
 def _open_run(path: Path, name: str | None) -> ExportSource:
     run = open_run(path, slides_must_exist=False)
-    # One by one: the first that is missing is the one to train first.
+    # One by one, so that the error names the first missing network, which is trained first.
     files = {stage: run.trained_models([stage])[stage] for stage in network_names(run.recipe)}
     return _source(files, run.recipe, name, run=run)
 
@@ -141,7 +141,7 @@ def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource
     if not fitting:
         known = "; ".join(f"{stage}: {_text(shapes)}" for stage, shapes in wanted.items())
         raise ModelError(
-            f"{path}: no network of recipe '{own.name}': its inputs and output are "
+            f"{path}: this is no network of recipe '{own.name}': its inputs and output are "
             f"{_text(found)}, the recipe's are {known}. Name its recipe with --recipe."
         )
     return _source({fitting[0]: path}, own, name, run=None)
@@ -177,8 +177,8 @@ def _network_card(stage: str, file: Path, recipe: Recipe) -> NetworkCard:
     found, wanted = _sides(network), kind.shapes(recipe)
     if found != wanted:
         raise ModelError(
-            f"{file}: not a {stage} network of recipe '{recipe.name}': its inputs and output are "
-            f"{_text(found)}, the recipe's {_text(wanted)}."
+            f"{file}: this is no {stage} network of recipe '{recipe.name}': its inputs and output "
+            f"are {_text(found)}, the recipe's are {_text(wanted)}."
         )
     graph = deployed(network)
     return NetworkCard(
@@ -201,7 +201,7 @@ def _text(shapes: Iterable[Sides]) -> str:
 
 
 def training_data(cohort: Cohort) -> TrainingData:
-    """Counts of the cohort table."""
+    """Counts of slides, patients and grades in the cohort table."""
     splits = {split: cohort.split(split) for split in SPLITS}
     patients = {
         split: len({slide.patient for slide in slides if slide.patient is not None})
@@ -215,8 +215,9 @@ def training_data(cohort: Cohort) -> TrainingData:
 
 
 def test_scores(run: Run) -> dict[str, dict[str, float]]:
-    """Macro means on the test split by variant, as 'h2g evaluate' wrote them; none when it did not,
-    or before the networks were trained again.
+    """Macro means on the test split by variant, read from the file of 'h2g evaluate'.
+
+    The result is empty if the file is missing or older than the networks.
 
     Raises:
         RunError: the file is damaged.
@@ -228,8 +229,8 @@ def test_scores(run: Run) -> dict[str, dict[str, float]]:
     trained = max(path.stat().st_mtime for path in files.values())
     if file.stat().st_mtime < trained:
         logger.warning(
-            "%s is older than the networks and is left out of the card; 'h2g evaluate %s' makes "
-            "it again.",
+            "%s is older than the networks and is left out of the card; 'h2g evaluate %s' updates "
+            "it.",
             file,
             run.path,
         )

@@ -1,7 +1,7 @@
-"""A model as FAST and FastPathology load it.
+"""Export of a model to the files that FAST and FastPathology load.
 
 fast/<model>-headless.fpl                        for runPipeline
-fast/user/{models,pipelines}/                    to be copied into ~/fastpathology
+fast/user/{models,pipelines}/                    to copy into ~/fastpathology
 fast/datahub/<model>/{pipeline.fpl,...}          two DataHub items: the pipeline,
 fast/datahub/<model>-model/{patch.onnx,...}      and the networks that it needs
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from h2g import __version__
 from h2g.exporters.fast_graphs import fast_graphs
-from h2g.exporters.fast_limits import refuse_unsuited
+from h2g.exporters.fast_limits import check_suits_fast
 from h2g.exporters.fast_text import (
     description,
     fast_version,
@@ -33,23 +33,23 @@ from h2g.files import write_text
 from h2g.folders.bundle import Card
 
 FOLDER = "fast"
-# What both of FAST's engines read.
+# Both of FAST's engines read it.
 OPSET = 13
 
 
 def write_fast(source: ExportSource, folder: Path) -> dict[str, Path]:
-    """Writes ``fast/`` below a folder.
+    """Writes ``fast/`` in a folder.
 
-    Each network is one file with two names (hard links) where the disk can do that; in a copy of
-    the bundle they may become two files.
+    Each network is one file with two names (hard links) if the disk supports them. A copy of the
+    bundle may hold two files.
 
     Returns:
-        By network, the file that an engine opens.
+        The file that an engine opens, by network.
     Raises:
-        WrongUseError: the recipe asks for what FAST does in another way.
+        WrongUseError: FAST cannot follow the recipe.
     """
     card = source.card
-    refuse_unsuited(card)
+    check_suits_fast(card)
     fast, name = folder / FOLDER, slug(card.name)
     networks: dict[str, Path] = {}
     for stage, graph in fast_graphs(source).items():
@@ -96,18 +96,18 @@ PIPELINE_FILE = "pipeline.fpl"
 
 
 def item_id(card: Card, kind: ItemKind) -> str:
-    """An item's id, which is its folder's name; the DataHub takes no dots in it."""
+    """An item's id, which is also its folder's name; the DataHub allows no dots in it."""
     name = slug(card.name).replace(".", "-")
     return name if kind == "pipeline" else f"{name}-model"
 
 
 def write_model_item(card: Card, folder: Path) -> None:
-    """The item of the networks, which themselves are put beside these files."""
+    """Writes the item of the networks, without the networks themselves."""
     _write(card, folder, _metadata(card, "model"))
 
 
 def write_pipeline_item(card: Card, folder: Path, pipeline: str) -> None:
-    """The item of the pipeline; what it needs, the networks' item, stands in it whole."""
+    """Writes the item of the pipeline, which includes the metadata of the networks' item."""
     needs = [_metadata(card, "model")]
     _write(card, folder, {**_metadata(card, "pipeline"), "needs": needs})
     write_text(folder / PIPELINE_FILE, pipeline)
@@ -120,7 +120,7 @@ def _write(card: Card, folder: Path, metadata: dict[str, Any]) -> None:
 
 
 def _metadata(card: Card, kind: ItemKind) -> dict[str, Any]:
-    """The keys that FAST's DataHub reads; those left empty are for whoever publishes the item."""
+    """The keys that FAST's DataHub reads; the publisher of the item fills in the empty ones."""
     versions = fast_version(card)
     return {
         "id": item_id(card, kind),
@@ -133,7 +133,7 @@ def _metadata(card: Card, kind: ItemKind) -> dict[str, Any]:
         "license_url": licence_url(card.licence),
         "thumbnail_url": "",
         "download_url": "",
-        # Of three numbers each: FAST 4.9 crashes at two.
+        # Three numbers each: FAST 4.9 crashes on two.
         "min_fast_version": versions.oldest,
         "max_fast_version": versions.newest,
         "needs": [],

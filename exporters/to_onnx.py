@@ -1,4 +1,4 @@
-"""A deployed Keras graph to ONNX."""
+"""Export of a deployed Keras graph to ONNX."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def write_onnx(
 ) -> None:
     """Writes a deployed graph as one .onnx file, weights included.
 
-    Input and output names are the graph's; sizes that are free there are free here.
+    Input and output names are those of the graph; its free sizes stay free.
 
     Args:
         opset: 13 to 18.
-        metadata: goes into the file's properties, which runtimes can show.
+        metadata: written into the file's properties, which runtimes can show.
     Raises:
-        WrongUseError: an opset that this does not write.
+        WrongUseError: the opset cannot be written.
     """
     if opset not in OPSETS:
         raise WrongUseError(
@@ -51,24 +51,24 @@ def write_onnx(
 
 @contextlib.contextmanager
 def _stopping_at_errors() -> Iterator[None]:
-    """tf2onnx stops where an optimisation fails.
+    """Makes tf2onnx stop when an optimisation fails.
 
-    By itself it goes on without that, and to be able to, copies all weights before each of some
-    thirty: three times the time.
+    By default it continues without that optimisation. For this it copies all weights before each
+    of about thirty, which takes three times as long.
     """
-    before = os.environ.get(CATCH_ERRORS)
+    previous = os.environ.get(CATCH_ERRORS)
     os.environ[CATCH_ERRORS] = "FALSE"
     try:
         yield
     finally:
-        if before is None:
+        if previous is None:
             del os.environ[CATCH_ERRORS]
         else:
-            os.environ[CATCH_ERRORS] = before
+            os.environ[CATCH_ERRORS] = previous
 
 
 def _name_free_sizes(graph: onnx.GraphProto) -> None:
-    """``batch`` and, say, ``input_0_image_height`` in place of numbered unknowns."""
+    """Names free sizes, e.g. ``batch`` and ``input_0_image_height``, which tf2onnx only numbers."""
     for tensor in (*graph.input, *graph.output):
         for size, axis in zip(tensor.type.tensor_type.shape.dim, AXES, strict=False):
             if size.dim_param:

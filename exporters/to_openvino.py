@@ -1,7 +1,7 @@
-"""A deployed Keras graph, or an ONNX file of one, to OpenVINO's .xml and .bin.
+"""Export of a deployed Keras graph, or of its ONNX file, to OpenVINO's .xml and .bin.
 
-Not by openvino.convert_model, which takes ``--verbose`` on any program's command line for its own:
-its two steps, reading and folding, are taken here by themselves.
+openvino.convert_model is not used, because it reads ``--verbose`` from any program's command line.
+Its two steps, reading and folding, are called here directly.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def write_openvino(
 ) -> None:
     """Writes a graph as ``path`` and the .bin beside it.
 
-    Input and output names are the graph's; sizes that are free there are free here.
+    Input and output names are those of the graph; its free sizes stay free.
 
     Args:
         model: a deployed Keras graph, or an .onnx file.
-        path: ends in .xml.
-        precision: of the stored weights; inputs, outputs and, unless an engine is told otherwise,
-            arithmetic are float32 either way.
-        info: goes into the model's ``rt_info`` below ``h2g``.
+        path: the .xml file.
+        precision: precision of the stored weights; inputs, outputs and, by default, arithmetic are
+            float32 either way.
+        info: written into the model's ``rt_info`` under ``h2g``.
     Raises:
-        ModelError: an .onnx file that OpenVINO cannot read.
+        ModelError: OpenVINO cannot read the .onnx file.
     """
     if isinstance(model, Path):
         _write(_read_onnx(model), path, precision, info)
@@ -48,7 +48,7 @@ def write_openvino(
     with saved_model(model) as folder:
         with without_chatter():
             network = openvino.Core().read_model(folder)
-        # Inside the block: weights are read from the folder when they are needed.
+        # Inside the block, because weights are read from the folder only when needed.
         _write(network, path, precision, info)
 
 
@@ -56,19 +56,19 @@ def _read_onnx(file: Path) -> openvino.Model:
     if not file.is_file():
         raise ModelError(f"{file}: there is no such model file.")
     try:
-        # Other readers, which are tried on what is no ONNX file, log what they think of it.
+        # OpenVINO tries other readers on a file that is not ONNX, and they log their errors.
         with without_chatter():
             return openvino.Core().read_model(file)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(
             f"{file}: not an ONNX network that OpenVINO can convert ({reason}). Copy or export the "
-            "file anew."
+            "file again."
         ) from error
 
 
 def _write(network: openvino.Model, path: Path, precision: str, info: Mapping[str, str]) -> None:
-    # Folds constants and batch norms, which halves the time that an engine takes to load it.
+    # Folds constants and batch norms, which halves an engine's loading time.
     from openvino._offline_transformations import apply_moc_transformations
 
     apply_moc_transformations(network, cf=False, smart_reshape=True)
@@ -78,10 +78,10 @@ def _write(network: openvino.Model, path: Path, precision: str, info: Mapping[st
 
 
 def save_network(network: openvino.Model, path: Path, *, half: bool = False) -> None:
-    """Writes ``path`` (.xml) and the .bin beside it, each whole or not at all.
+    """Writes ``path`` (.xml) and the .bin beside it, each completely or not at all.
 
     Args:
-        half: stores float32 constants in float16, as OpenVINO does unless it is told not to.
+        half: store float32 constants in float16, which is OpenVINO's default.
     Raises:
         ModelError: the disk is full.
     """
@@ -90,10 +90,10 @@ def save_network(network: openvino.Model, path: Path, *, half: bool = False) -> 
         written = Path(folder) / path.name
         try:
             openvino.save_model(network, written, compress_to_fp16=half)
-        except RuntimeError as error:  # "iostream error" is all that it says of a full disk
+        except RuntimeError as error:  # a full disk is reported only as "iostream error"
             raise ModelError(
                 f"{path}: cannot be written ({error}). Is there space left on the disk?"
             ) from error
-        # The .xml last: it is what engines open.
+        # The .xml last, because engines open it.
         for suffix in (".bin", ".xml"):
             os.replace(written.with_suffix(suffix), path.with_suffix(suffix))

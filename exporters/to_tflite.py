@@ -1,4 +1,4 @@
-"""A deployed Keras graph to TFLite, which LiteRT runs."""
+"""Export of a deployed Keras graph to TFLite, which LiteRT runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ def write_tflite(
 ) -> None:
     """Writes a deployed graph as one .tflite file.
 
-    It has the signature ``serving_default`` with the graph's input and output names; sizes that
-    are free there are free here.
+    It has the signature ``serving_default`` with the graph's input and output names. Free sizes
+    of the graph stay free.
 
     Args:
-        precision: of the stored weights; inputs, outputs and arithmetic are float32 either way.
+        precision: precision of the stored weights; inputs, outputs and arithmetic are float32
+            either way.
     """
     with saved_model(model) as folder, without_chatter():
-        # Not from_concrete_functions, which leaves the weights out and gives NaN.
+        # Not from_concrete_functions, which omits the weights and gives NaN.
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         if precision == "float16":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

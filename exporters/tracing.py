@@ -1,4 +1,4 @@
-"""A deployed Keras graph as TensorFlow has it: what all converters start from."""
+"""A deployed Keras graph in TensorFlow's form, from which all converters start."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def serving_function(model: keras.Model) -> Any:
 
 @contextlib.contextmanager
 def saved_model(model: keras.Model) -> Iterator[Path]:
-    """A SavedModel folder of the graph, with the signature ``serving_default``; gone at the end.
+    """A temporary SavedModel folder of the graph, with the signature ``serving_default``.
 
-    Keras's own export writes the same in three times the time, with an output ``output_0``.
+    Keras's own export takes three times as long, and names the output ``output_0``.
     """
     function = serving_function(model)
     variables = tf.Module()
-    # The bare TensorFlow variables: of a Keras model as an attribute, no weights would be saved,
+    # The bare TensorFlow variables. With a Keras model as an attribute no weights would be saved,
     # and the converters would give NaN.
     variables.all = [variable.value for variable in model.variables]
     with tempfile.TemporaryDirectory(prefix="h2g-") as folder:

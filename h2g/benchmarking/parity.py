@@ -32,12 +32,13 @@ class Parity:
     """Agreement of two predictions of one slide.
 
     Attributes:
-        heatmap_difference: largest difference of a class's probability in a cell.
+        heatmap_difference: largest difference of a class's probability in a cell; None for a model
+            that makes no heatmap, or an engine that writes none.
         equal_pixels: share of the segmentation's pixels with the same label.
         dice: Dice of all classes but background together; 1 if neither has any.
     """
 
-    heatmap_difference: float
+    heatmap_difference: float | None
     equal_pixels: float
     dice: float
 
@@ -48,18 +49,30 @@ def compare_files(files: SlideFiles, reference: SlideFiles) -> Parity:
     Raises:
         SlideError: the segmentations or heatmaps differ in size, so slide or model differ.
     """
-    heatmap, expected = (read_heatmap(each["heatmap"]).values for each in (files, reference))
     labels, wanted = (tifffile.imread(each["segmentation"], key=0) for each in (files, reference))
-    if heatmap.shape != expected.shape or labels.shape != wanted.shape:
+    if labels.shape != wanted.shape:
         raise SlideError(
             f"{files['segmentation']}: {labels.shape[1]} x {labels.shape[0]} pixels, but the "
-            f"reference has {wanted.shape[1]} x {wanted.shape[0]}. Compare predictions of one slide and model."
+            f"reference has {wanted.shape[1]} x {wanted.shape[0]}. Compare predictions of one "
+            "slide and model."
         )
     return Parity(
-        heatmap_difference=float(np.abs(heatmap - expected).max()),
+        heatmap_difference=_heatmap_difference(files, reference),
         equal_pixels=float((labels == wanted).mean()),
         dice=_dice(labels > 0, wanted > 0),
     )
+
+
+def _heatmap_difference(files: SlideFiles, reference: SlideFiles) -> float | None:
+    if not (files["heatmap"].is_file() and reference["heatmap"].is_file()):
+        return None
+    heatmap, expected = (read_heatmap(each["heatmap"]).values for each in (files, reference))
+    if heatmap.shape != expected.shape:
+        raise SlideError(
+            f"{files['heatmap']}: its shape is {heatmap.shape}, the reference's {expected.shape}. "
+            "Compare predictions of one slide and model."
+        )
+    return float(np.abs(heatmap - expected).max())
 
 
 def parity_table(wanted: Wanted, slide: Path, mpp: float | None, out: Path) -> pd.DataFrame:
@@ -118,8 +131,9 @@ def figure_cells(row: Mapping[Any, Any]) -> list[str]:
     """The figures of a row as text; empty if the row has a reason instead."""
     if row["reason"]:
         return [""] * 3
+    difference = row["heatmap_difference"]
     return [
-        f"{row['heatmap_difference']:.2e}",
+        "" if pd.isna(difference) else f"{difference:.2e}",
         f"{100 * row['equal_pixels']:.4f} %",
         f"{row['dice']:.5f}",
     ]

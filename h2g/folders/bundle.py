@@ -208,7 +208,7 @@ def open_bundle(path: Path) -> Bundle:
         raise ModelError(f"{file}: {where}: {first['msg']}. Export the run again.") from error
 
 
-def verify_export(bundle: Bundle, export: Export) -> None:
+def check_export(bundle: Bundle, export: Export) -> None:
     """Compares the files of an export with the card.
 
     Raises:

@@ -13,8 +13,8 @@ from h2g.folders.bundle import (
     Export,
     FilePrecision,
     Format,
+    check_export,
     open_bundle,
-    verify_export,
 )
 from h2g.hardware import has_onnxruntime_gpu
 from h2g.prediction.model_files import ModelFiles, NetworkFile
@@ -36,7 +36,7 @@ def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> Mode
     _check_chain(bundle)
     choice = _choose(bundle, engine=engine, device=device, precision=precision)
     _check_hardware(choice)
-    verify_export(bundle, choice.export)
+    check_export(bundle, choice.export)
     card, whole_slides = bundle.card, ENGINES[choice.engine].whole_slides
     return ModelFiles(
         path=path,

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from h2g.cli.main import main
-from h2g.folders.bundle import open_bundle, verify_export
+from h2g.folders.bundle import check_export, open_bundle
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
 from h2g.recipes.reading import validate_recipe
@@ -64,7 +64,7 @@ def test_one_json_document_on_stdout(run: Run, tmp_path: Path, capfd) -> None:
     assert [*onnx["max_difference"]] == ["patch"]
     bundle = open_bundle(out)
     for each in bundle.card.exports:
-        verify_export(bundle, each)
+        check_export(bundle, each)
 
 
 def test_a_table_with_the_differences(run: Run, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_author_and_licence_stay_in_a_bundle(run: Run, tmp_path: Path) -> None:
     assert terms() == ("John Doe", "MIT")
     bundle = open_bundle(out)
     for each in bundle.card.exports:
-        verify_export(bundle, each)
+        check_export(bundle, each)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_places_and_models_that_cannot_be(run: Run, tmp_path: Path) -> None:
         (run.path, Path("/proc/below"), (), 1, "it cannot be created here"),
         (run.path, file, (), 2, "this is a file"),
         (run.path, run.path, (), 2, "this is a run folder"),
-        (run.path, tmp_path, (), 2, "holds other things and no bundle"),
+        (run.path, tmp_path, (), 2, "holds other files and no bundle"),
         (tmp_path / "nowhere", out, (), 2, "nothing to export"),
         (cut, out, recipe, 1, "cut.keras: not a Keras model that can be loaded"),
         (cut, out, (), 2, "needs its recipe"),

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from h2g.cli.main import main
 from h2g.clustering.graph import open_clusters
 from h2g.errors import ModelError
-from h2g.exporters.clusters import clear_patches, is_cluster_graph, refuse_other_clusters
+from h2g.exporters.clusters import check_clusters, clear_patches, is_cluster_graph
 from h2g.exporters.samples import noise_patches, run_patches
 from h2g.folders.run import Run
 from h2g.models.deployment import load_network
@@ -80,10 +80,10 @@ def test_away_from_its_run_it_is_checked_on_noise(graph: Path, tmp_path: Path) -
 def test_another_graph_is_refused(graph: Path, tmp_path: Path) -> None:
     assert export(graph, "--format", "onnx", "--no-check", "--out", tmp_path).exit_code == 0
     patches = clear_patches(graph, load_network(graph))
-    refuse_other_clusters(tmp_path / "clusters.onnx", patches, format="onnx")
+    check_clusters(tmp_path / "clusters.onnx", patches, format="onnx")
     wrong = dataclasses.replace(patches, clusters=np.roll(patches.clusters, 1))
     with pytest.raises(ModelError, match=r"\d+ of \d+ patches fall into another cluster"):
-        refuse_other_clusters(tmp_path / "clusters.onnx", wrong, format="onnx")
+        check_clusters(tmp_path / "clusters.onnx", wrong, format="onnx")
 
 
 def test_patches_between_two_centres_are_left_out(graph: Path) -> None:
@@ -101,8 +101,8 @@ def test_patches_between_two_centres_are_left_out(graph: Path) -> None:
     ("arguments", "sentence"),
     [
         (("--format", "fast"), "a cluster graph gives numbers. Give onnx, openvino or tflite"),
-        (("--format", "onnx", "--precision", "int8"), "in float32 alone"),
-        (("--format", "openvino", "--precision", "float16"), "in float32 alone"),
+        (("--format", "onnx", "--precision", "int8"), "only in float32"),
+        (("--format", "openvino", "--precision", "float16"), "only in float32"),
         (("--format", "onnx", "--name", "tissue"), "a cluster graph does not accept --name"),
     ],
 )

@@ -23,7 +23,7 @@ from h2g.exporters.model_card import MODEL_CARD_FILE
 from h2g.exporters.quantization_cost import MeasuredCost
 from h2g.exporters.source import open_source
 from h2g.files import file_sha256
-from h2g.folders.bundle import CARD_FILE, Bundle, open_bundle, verify_export
+from h2g.folders.bundle import CARD_FILE, Bundle, check_export, open_bundle
 from h2g.folders.run import Run, open_run
 from h2g.recipes.preprocessing import PROFILES
 from h2g.stages.chain import NETWORKS
@@ -75,7 +75,7 @@ def test_every_format_is_there_whole_and_like_keras(exported: Bundle, shared: Ru
         ("tflite", "float32"),
     }
     for export in card.exports:
-        verify_export(exported, export)
+        check_export(exported, export)
         assert set(export.networks.values()) <= set(export.files)
         assert set(export.networks) == {"patch", "refinement"}
         check = export.check
@@ -119,7 +119,7 @@ def test_a_format_is_replaced(bundle: Bundle, shared: Run) -> None:
     assert after.card.find_export("onnx").opset == 13
     assert len(after.card.exports) == 3
     for export in after.card.exports:
-        verify_export(after, export)
+        check_export(after, export)
 
 
 def test_a_bundle_keeps_its_name(bundle: Bundle, shared: Run, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_other_places_are_refused(shared: Run, bundle: Bundle, tmp_path: Path) -
     file.write_text("mine")
     for place, words in {
         shared.path: "this is a run folder",
-        foreign: "holds other things and no bundle",
+        foreign: "holds other files and no bundle",
         file: "this is a file",
     }.items():
         with pytest.raises(RunError, match=words):
@@ -221,7 +221,7 @@ def test_stopped_in_the_second_format_it_goes_on_there(
         with pytest.raises(type(stop)):
             export_model(shared.path, out, request)
     (first,) = open_bundle(out).card.exports
-    verify_export(open_bundle(out), first)
+    check_export(open_bundle(out), first)
     assert set(hashes(out)) == {*first.files, CARD_FILE, MODEL_CARD_FILE}
     written = (out / "patch.onnx").stat()
     bundle, (onnx, tflite) = export_model(shared.path, out, request)
@@ -236,7 +236,7 @@ def test_what_is_there_is_made_again_where_it_would_be_another(
 ) -> None:
     def is_made(request: ExportRequest) -> bool:
         _, (done,) = export_model(shared.path, bundle.path, request)
-        verify_export(bundle, open_bundle(bundle.path).card.find_export("onnx"))
+        check_export(bundle, open_bundle(bundle.path).card.find_export("onnx"))
         return done.seconds is not None
 
     assert not is_made(ONNX)
@@ -272,7 +272,7 @@ def test_slides_that_moved_away_name_no_check(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     bundle, (done,) = export_model(run.path, tmp_path / "out", UNCHECKED)
     assert done.export.check is None
-    verify_export(bundle, done.export)
+    check_export(bundle, done.export)
 
 
 def test_a_single_file_is_checked_on_noise(shared: Run, tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_an_onnx_bundle_becomes_openvino(bundle: Bundle, tmp_path: Path) -> None
 
 def test_of_a_bundle_nothing_else_is_made(bundle: Bundle, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(WrongUseError, match="--format openvino alone"):
+    with pytest.raises(WrongUseError, match="can only be exported to --format openvino"):
         export_model(bundle.path, out, ExportRequest(("openvino", "tflite")))
     with pytest.raises(WrongUseError, match="leave out --recipe"):
         export_model(bundle.path, out, ExportRequest(("openvino",)), recipe="demo")
@@ -423,11 +423,11 @@ def test_fast_pipelines(shared: Run, tmp_path: Path) -> None:
     bundle, (_, fast) = export_model(shared.path, tmp_path / "out", request)
     assert bundle.card.preprocessing.profile == "fast"
     assert fast.export.check.max_difference["refinement"] <= NETWORKS["refinement"].limit
-    verify_export(bundle, fast.export)
+    check_export(bundle, fast.export)
     assert any(name.endswith(".fpl") for name in fast.export.files)
     text = (bundle.path / MODEL_CARD_FILE).read_text("utf-8")
-    assert "Other than in training" in text
-    assert "scores do not hold" in text
+    assert "Differs from training" in text
+    assert "scores do not apply" in text
     # A single refinement network has no heatmap to start from.
     with pytest.raises(WrongUseError, match="takes a heatmap, and no network makes one"):
         export_model(shared.model_file("refinement"), tmp_path / "other", request)

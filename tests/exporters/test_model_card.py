@@ -148,7 +148,7 @@ def test_preprocessing_in_words_with_units() -> None:
     assert "512 x 512 px at 0.5 um/px (256 um a side)" in steps
     assert "sees the slide's coarsest level of at least 5 MiB" in steps
     assert "**Other than in training:** trained with profile 'paper'." in steps
-    assert "scores do not hold" in section(text, "Limitations")
+    assert "scores do not apply" in section(text, "Limitations")
 
 
 def test_fast_pathology_only_where_there_are_pipelines() -> None:
@@ -169,7 +169,7 @@ def test_fast_pathology_only_where_there_are_pipelines() -> None:
         ({}, "Trained on 40 slides of 38 patients."),
         ({}, "Fewer than three training slides each of: 3."),
         ({"scores": {}}, "Not evaluated on slides that it had not seen."),
-        ({"training": None}, "What it was trained on is not known."),
+        ({"training": None}, "The training data are unknown."),
         (
             {"training": TrainingData(slides={"train": 1}, patients={}, grades={"all": 1})},
             "Trained on 1 slide. Other stains",
@@ -211,7 +211,7 @@ def test_patches_are_told_of_where_a_network_takes_them(inputs: tuple[str, ...])
     networks = {"refinement": refinement_card(takes=inputs)}
     text = model_card(card(networks=networks))
     assert "Patches of" not in section(text, "From slide to networks")
-    assert "no cell is told from another" in section(text, "Limitations")
+    assert "cannot tell cells apart" in section(text, "Limitations")
     text = model_card(card(networks={"patch": patch_card(), **networks}))
     assert "Patches of 256 x 256 px" in section(text, "From slide to networks")
     assert "may be missed" in section(text, "Limitations")

@@ -18,7 +18,7 @@ from h2g.engines.engine import (
     one_by_one,
 )
 from h2g.errors import ModelError
-from h2g.exporters.parity import largest_difference, refuse_differences
+from h2g.exporters.parity import check_differences, largest_difference
 
 PATCH_PX, INPUT_PX = 4, 8
 FIRST_SIZE = (20, 30)
@@ -125,16 +125,14 @@ def test_not_a_number_is_refused(name: str, exact: bool) -> None:
     found = largest_difference(name, KnownNetwork(math.nan), KnownNetwork(), feeds)
     assert math.isnan(found)
     with pytest.raises(ModelError, match=f"{name} nan"):
-        refuse_differences({name: found}, exact=exact, what="it", reference="keras")
+        check_differences({name: found}, exact=exact, what="it", reference="keras")
 
 
 def test_limits() -> None:
-    refuse_differences(
-        {"patch": 1e-4, "refinement": 1e-3}, exact=True, what="it", reference="keras"
-    )
-    refuse_differences({"patch": 0.4}, exact=False, what="int8", reference="keras")
+    check_differences({"patch": 1e-4, "refinement": 1e-3}, exact=True, what="it", reference="keras")
+    check_differences({"patch": 0.4}, exact=False, what="int8", reference="keras")
     with pytest.raises(ModelError) as raised:
-        refuse_differences(
+        check_differences(
             {"patch": 2e-4, "refinement": 1e-5},
             exact=True,
             what="onnx float32",

@@ -15,7 +15,7 @@ import pytest
 from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, PATCH_INPUT
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.fast_install import install
-from h2g.exporters.fast_limits import refuse_unsuited
+from h2g.exporters.fast_limits import check_suits_fast
 from h2g.exporters.fast_text import gui_pipeline, headless_pipeline, pipeline_name, slug
 from h2g.exporters.to_fast import item_id, write_model_item, write_pipeline_item
 from h2g.fast_versions import FAST_VERSIONS, FastName
@@ -315,14 +315,14 @@ def test_items_of_nobody(tmp_path: Path) -> None:
 )
 def test_what_fast_does_in_another_way(card: Card, sentence: str) -> None:
     with pytest.raises(WrongUseError, match=f"A model cannot be exported for FAST: .*{sentence}"):
-        refuse_unsuited(card)
+        check_suits_fast(card)
 
 
 def test_what_fast_does_alike() -> None:
-    refuse_unsuited(card_of())
-    refuse_unsuited(card_of(refines=False, level="at-least"))
-    refuse_unsuited(card_of(tissue={"closing_px": ()}, patch={"mpp": 0.75}))
-    refuse_unsuited(card_of(networks={"refinement": refinement_card(takes=(IMAGE_INPUT,))}))
+    check_suits_fast(card_of())
+    check_suits_fast(card_of(refines=False, level="at-least"))
+    check_suits_fast(card_of(tissue={"closing_px": ()}, patch={"mpp": 0.75}))
+    check_suits_fast(card_of(networks={"refinement": refinement_card(takes=(IMAGE_INPUT,))}))
 
 
 # -- networks and layouts

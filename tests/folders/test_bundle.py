@@ -17,9 +17,9 @@ from h2g.folders.bundle import (
     Export,
     QuantisationCost,
     TrainingData,
+    check_export,
     is_bundle,
     open_bundle,
-    verify_export,
     write_card,
 )
 from h2g.recipes.preprocessing import PROFILES
@@ -104,7 +104,7 @@ def test_what_networks_run_on(bundle: Bundle) -> None:
 
 def test_whole_exports_are_verified(bundle: Bundle) -> None:
     for export in bundle.card.exports:
-        verify_export(bundle, export)
+        check_export(bundle, export)
 
 
 @pytest.mark.parametrize("name", ["patch.xml", "patch.bin"])
@@ -114,20 +114,20 @@ def test_a_changed_byte_is_a_sentence(bundle: Bundle, name: str) -> None:
     content[3] ^= 1
     file.write_bytes(content)
     with pytest.raises(ModelError, match=f"{name}: changed since it was exported"):
-        verify_export(bundle, bundle.card.exports[1])
-    verify_export(bundle, bundle.card.exports[0])
+        check_export(bundle, bundle.card.exports[1])
+    check_export(bundle, bundle.card.exports[0])
 
 
 def test_a_missing_file_is_a_sentence(bundle: Bundle) -> None:
     (bundle.path / "patch.bin").unlink()
     with pytest.raises(ModelError, match="patch.bin: this file of the bundle is missing"):
-        verify_export(bundle, bundle.card.exports[1])
+        check_export(bundle, bundle.card.exports[1])
 
 
 def test_a_network_without_sha256_is_a_sentence(bundle: Bundle) -> None:
     export = bundle.card.exports[0].model_copy(update={"files": {}})
     with pytest.raises(ModelError, match="no sha256 of patch.onnx"):
-        verify_export(bundle, export)
+        check_export(bundle, export)
 
 
 @pytest.mark.parametrize("version", [1, 3, "2", None])
