@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+import shapely.affinity
 
 from h2g.annotations import raster
 from h2g.annotations.raster import drawing, rasterise, regions_from_labels
@@ -114,6 +115,67 @@ def test_bands_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(whole, banded)
     some = drawing(shapes, NAMES, field_level0=(900, 700), size_px=(101, 83)).rows(40, 55)
     np.testing.assert_array_equal(some, whole[40:55])
+
+
+def random_shapes(rng: np.random.Generator) -> AnnotatedRegions:
+    """Stars of two classes about a field of 90 x 70; some reach beyond it."""
+    places = [(*rng.uniform((0, 0), (90, 70)), rng.uniform(5, 40)) for _ in range(6)]
+    return annotated(*((NAMES[1 + n % 2], star(*place)) for n, place in enumerate(places)))
+
+
+def moved(shapes: AnnotatedRegions, x: float, y: float) -> AnnotatedRegions:
+    pairs = [
+        (each.class_name, shapely.affinity.translate(each.geometry, x, y))
+        for each in shapes.regions
+    ]
+    return annotated(*pairs)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_window_is_a_part_of_the_raster(seed: int) -> None:
+    """Within the raster its crop; beyond it what a raster of a larger field has there."""
+    rng = np.random.default_rng(seed)
+    shapes = random_shapes(rng)
+    whole = rasterise(shapes, NAMES, field_level0=(90, 70), size_px=(90, 70))
+    around = rasterise(moved(shapes, 100, 100), NAMES, field_level0=(290, 270), size_px=(290, 270))
+    regions = drawing(shapes, NAMES, field_level0=(90, 70), size_px=(90, 70))
+    for _ in range(20):
+        width, height = rng.integers(1, 50, 2).tolist()
+        left, top = rng.integers((0, 0), (91 - width, 71 - height)).tolist()
+        window = regions.window(left=left, top=top, size_px=(width, height))
+        np.testing.assert_array_equal(window, whole[top : top + height, left : left + width])
+        assert window.dtype == np.uint8
+        left, top = rng.integers(-60, 120, 2).tolist()
+        window = regions.window(left=left, top=top, size_px=(width, height))
+        rows, cols = slice(top + 100, top + 100 + height), slice(left + 100, left + 100 + width)
+        np.testing.assert_array_equal(window, around[rows, cols])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_window_may_start_between_pixels(seed: int) -> None:
+    """It equals the raster of the regions moved the other way."""
+    rng = np.random.default_rng(seed)
+    shapes = random_shapes(rng)
+    regions = drawing(shapes, NAMES, field_level0=(90, 70), size_px=(90, 70))
+    seen = set()
+    for left, top in rng.uniform(-20, 80, (20, 2)).tolist():
+        window = regions.window(left=left, top=top, size_px=(31, 23))
+        expected = rasterise(
+            moved(shapes, -left, -top), NAMES, field_level0=(31, 23), size_px=(31, 23)
+        )
+        np.testing.assert_array_equal(window, expected)
+        seen |= {*window.ravel().tolist()}
+    assert seen == {0, 1, 2}
+
+
+def test_a_window_far_off_is_background() -> None:
+    shapes = annotated(("tumour", shapely.box(0, 0, 90, 70)))
+    regions = drawing(shapes, NAMES, field_level0=(90, 70), size_px=(90, 70))
+    for left, top in ((-40, 0), (0, -40), (90, 0), (0, 70), (500.5, -500.5)):
+        assert not regions.window(left=left, top=top, size_px=(40, 40)).any()
+    # Centres of rows and columns at -0.75, 0.25 and 1.25.
+    corner = regions.window(left=-1.25, top=-1.25, size_px=(3, 3))
+    np.testing.assert_array_equal(corner, [[0, 0, 0], [0, 1, 1], [0, 1, 1]])
 
 
 def test_no_regions_is_background() -> None:

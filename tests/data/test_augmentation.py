@@ -7,6 +7,7 @@ import tensorflow as tf
 from h2g.data.augmentation import (
     augment_patches,
     move,
+    move_masks,
     move_samples,
     random_numbers,
     random_zoom,
@@ -90,6 +91,38 @@ def test_move_by_numpy(transpose: bool, vertical: bool, horizontal: bool) -> Non
     moved = move(tf.constant(pixels), *flags).numpy()
     np.testing.assert_array_equal(moved[0], pixels[0])
     np.testing.assert_array_equal(moved[1], expected)
+
+
+@pytest.mark.parametrize("flip", [0, 0.5, 1])
+@pytest.mark.parametrize("rotate", [0, 0.5, 1])
+def test_masks_move_with_their_patches(flip: float, rotate: float) -> None:
+    """The mask is the patch's red channel; nothing else is changed, so it stays that."""
+    masks = np.random.default_rng(1).integers(0, 3, (16, 8, 8), np.int32)
+    pixels = random_patches(16, 8)
+    pixels[..., 0] = masks
+    settings = NOTHING.model_copy(update={"flip": flip, "rotate": rotate})
+    ways = set()
+    for number in (0, 1, 2, 3, 7, 500, 12_345, 2**40):
+        batch = tf.constant(number, tf.int64)
+        images = augment_patches(tf.constant(pixels), batch, seed=3, settings=settings)
+        found = move_masks(tf.constant(masks), batch, seed=3, settings=settings)
+        assert found.dtype == tf.int32
+        np.testing.assert_array_equal(found, np.rint(images.numpy()[..., 0] * 255))
+        ways.add(found.numpy().tobytes())
+    chance = 0 < flip < 1 or rotate > 0
+    assert len(ways) == (8 if chance else 1)
+
+
+def test_masks_move_with_patches_whose_colours_change() -> None:
+    """Grey has no hue, so a grey picture shows the mask through all changes of colour."""
+    masks = np.random.default_rng(1).integers(0, 256, (16, 8, 8), np.int32)
+    pixels = np.repeat(masks[..., None], 3, axis=-1).astype(np.uint8)
+    settings = PatchAugmentation(brightness=0)
+    for number in range(30):
+        batch = tf.constant(number, tf.int64)
+        images = augment_patches(tf.constant(pixels), batch, seed=3, settings=settings)
+        found = move_masks(tf.constant(masks), batch, seed=3, settings=settings)
+        np.testing.assert_array_equal(found, np.rint(images.numpy()[..., 1] * 255))
 
 
 def shifted(pixel: tuple[int, int, int], hue=0.0, saturation=0.0, brightness=1.0) -> list[float]:

@@ -57,6 +57,14 @@ def card_of(
     return Card(**{**values, **more})
 
 
+def tiles_of(*, refines: bool = False, **more: Any) -> Card:
+    """A network that answers with 8 x 8 cells."""
+    networks = {"patch": patch_card(output=(None, 8, 8, 2))}
+    if refines:
+        networks["refinement"] = refinement_card()
+    return card_of(networks=networks, **more)
+
+
 # -- text
 
 
@@ -278,7 +286,22 @@ def test_items_of_nobody(tmp_path: Path) -> None:
         (card_of(tissue={"closing_px": (5, 3)}), r"tissue.closing_px is \[5, 3\]"),
         (card_of(tissue={"closing_px": (4,)}), r"tissue.closing_px is \[4\]"),
         (card_of(patch={"rule": "mpp"}), "patch.rule is 'mpp'"),
-        (card_of(patch={"size_px": 100}), "patch.size_px is 100, .* multiple of 16"),
+        (
+            card_of(patch={"size_px": 100}),
+            "patches have 100 px without margins .*, and FAST puts them .* multiple of 16",
+        ),
+        (
+            tiles_of(patch={"size_px": 256, "margin_px": 20}),
+            "patches have 216 px without margins .* multiple of 16",
+        ),
+        (
+            card_of(patch={"size_px": 256, "margin_px": 32}),
+            r"patch.margin_px is 32, and FAST has margins only around tiles .*answer mask",
+        ),
+        (
+            tiles_of(refines=True),
+            "has the networks tiles and refinement, and there are pipelines for: patch; .*; tiles",
+        ),
         (card_of(patch={"tolerance": 0.2}, version="4.15"), "patch.tolerance is 0.2, and FAST's"),
         (
             card_of(tissue={"level": "coarsest"}),
@@ -323,6 +346,8 @@ def test_what_fast_does_alike() -> None:
     check_suits_fast(card_of(refines=False, level="at-least"))
     check_suits_fast(card_of(tissue={"closing_px": ()}, patch={"mpp": 0.75}))
     check_suits_fast(card_of(networks={"refinement": refinement_card(takes=(IMAGE_INPUT,))}))
+    check_suits_fast(tiles_of())
+    check_suits_fast(tiles_of(patch={"size_px": 256, "margin_px": 32}))
 
 
 # -- networks and layouts

@@ -71,6 +71,28 @@ def test_overrides(tmp_path):
         ),
         ("patch: {class_weights: {tumour: -1}}\n", "class_weights.tumour: .*greater than 0"),
         ("refinement: {cross_fit: 2, inputs: image}\n", "refinement: cross_fit makes heatmaps"),
+        (
+            "patch: {cells: 4}\n",
+            "patch: cells 4: a network with answer class gives one cell per patch; set answer: mask",
+        ),
+        (
+            "patch: {answer: mask, class_weights: balanced}\n",
+            "patch: class_weights weighs whole patches, and a network with answer mask is trained",
+        ),
+        (
+            "patch: {answer: mask, loss: cwce-literal}\nclustering: {}\n",
+            "patch: cwce-literal weighs whole patches, .* on pixels; leave it out",
+        ),
+        (
+            "patch: {answer: mask, cells: 7}\npreprocessing: {patch: {size_px: 64, margin_px: 8}}\n",
+            "patch.cells 7 does not divide the 48 px of a patch without its margins",
+        ),
+        (
+            "preprocessing: {patch: {size_px: 64, margin_px: 32}}\n",
+            "patch: margin_px 32 on both sides leaves nothing of size_px 64",
+        ),
+        ("preprocessing: {patch: {margin_px: -1}}\n", "margin_px: .*greater than or equal to 0"),
+        ("patch: {answer: mask, cells: 0}\n", "patch.cells: .*greater than or equal to 1"),
         ("paper: {source: A}\n", "paper.table: this key is missing"),
         ("patch: [", "not valid YAML"),
     ],
@@ -78,6 +100,17 @@ def test_overrides(tmp_path):
 def test_mistakes_are_told_with_their_key(tmp_path, text, sentence):
     with pytest.raises(RecipeError, match=sentence):
         load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("cells", [1, 6, 48])
+def test_cells_that_divide_a_patch_without_its_margins(tmp_path, cells):
+    text = (
+        f"patch: {{model: tile_unet, answer: mask, cells: {cells}}}\n"
+        "preprocessing: {patch: {size_px: 64, margin_px: 8}}\n"
+    )
+    recipe = load_recipe(write(tmp_path, text))
+    assert recipe.patch.cells == cells
+    assert recipe.preprocessing.patch.step_px == 48
 
 
 def test_unknown_recipe_lists_the_names(tmp_path):

@@ -1,6 +1,9 @@
 """Runs in FAST's Python: the patches that FAST cuts from a slide, and which hold tissue.
 
-cut_in_fast.py SLIDE MAGNIFICATION SIDE_PX OUT.npz     all patches, and the cells with tissue
+cut_in_fast.py SLIDE MAGNIFICATION SIDE_PX OVERLAP OUT.npz
+
+OVERLAP is the share of a patch, on each side, that is its margin. OUT.npz has all patches, and the
+cells with tissue.
 """
 
 import os
@@ -10,14 +13,14 @@ import fast
 import numpy as np
 
 
-def main(slide: str, magnification: str, side_px: str, out: str) -> None:
+def main(slide: str, magnification: str, side_px: str, overlap: str, out: str) -> None:
     fast.Reporter.setGlobalReportMethod(fast.Reporter.NONE)
     image = fast.WholeSlideImageImporter.create(slide).runAndGetOutputData()
     mask = tissue().connect(image).runAndGetOutputData()
 
     def generator() -> fast.PatchGenerator:
-        size = int(side_px)
-        made = fast.PatchGenerator.create(size, size, 1, 0, float(magnification), 0.0, 0.5)
+        size, share = int(side_px), float(overlap)
+        made = fast.PatchGenerator.create(size, size, 1, 0, float(magnification), share, 0.5)
         return made.connect(0, image)
 
     patches, cells, kept = [], [], []
@@ -43,4 +46,4 @@ def cell(patch: fast.Image) -> tuple[int, int]:
     return int(patch.getFrameData("patchid-y")), int(patch.getFrameData("patchid-x"))
 
 
-main(*sys.argv[1:5])
+main(*sys.argv[1:6])

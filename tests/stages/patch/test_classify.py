@@ -10,9 +10,11 @@ import pytest
 from h2g.engines.engine import Feed
 from h2g.errors import SlideError
 from h2g.slides import tissue_patches
+from h2g.slides.info import Level, slide_info
 from h2g.slides.reading import PatchPlan, open_slide
 from h2g.slides.tissue import find_tissue
-from h2g.stages.patch.classify import classify_slide
+from h2g.stages.patch.classify import HeatmapCells, classify_slide
+from tests.plain_plans import plain_plan
 from tests.prediction.drawn_slides import (
     GLASS,
     PREPROCESSING,
@@ -133,3 +135,48 @@ def test_a_slide_that_breaks_off_is_named(slide: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(PatchPlan, "read_cell", fail)
     with pytest.raises(SlideError, match="level 0 cannot be read"):
         classify(slide, ColourClassifier())
+
+
+# -- answers to cells
+
+# 3 x 4 patches of 48 level-0 pixels.
+PLAN = plain_plan(48, rows=3, cols=4, field_level0=(192, 144))
+INFO = slide_info(Path("a.svs"), {}, [Level((192, 144), 1.0)], mpp=0.5)
+
+
+def test_answers_are_put_at_their_patches_places() -> None:
+    # Patch (1, 2) covers rows 2 and 3 and columns 4 and 5 of its 2 x 2 cells.
+    answers = np.array([[[[0.9], [0.1]], [[0.2], [0.8]]]], np.float32)
+    filled = HeatmapCells(PLAN)
+    filled.put(np.array([[1, 2]]), answers)
+    heatmap = filled.heatmap(INFO)
+    expected = np.zeros((6, 8), np.float32)
+    expected[2, 4:6], expected[3, 4:6] = (0.9, 0.1), (0.2, 0.8)
+    np.testing.assert_array_equal(heatmap.values[..., 0], expected)
+    assert (heatmap.step_level0, heatmap.mpp, heatmap.field_level0) == (24, 12, (192, 144))
+
+
+@pytest.mark.parametrize("side", [1, 2, 6])
+def test_every_patch_finds_its_own_cells_again(side: int) -> None:
+    answers = np.random.default_rng(0).random((12, side, side, 3), np.float32)
+    patches = np.argwhere(np.ones((3, 4), bool))
+    order = np.random.default_rng(1).permutation(12)
+    filled = HeatmapCells(PLAN)
+    for batch in (order[:5], order[5:6], order[6:]):
+        filled.put(patches[batch], answers[batch])
+    heatmap = filled.heatmap(INFO)
+    assert heatmap.values.shape == (3 * side, 4 * side, 3)
+    for (row, col), answer in zip(patches.tolist(), answers, strict=True):
+        np.testing.assert_array_equal(heatmap.of_patch(row, col, PLAN), answer)
+
+
+def test_a_class_is_a_single_cell() -> None:
+    answers = np.random.default_rng(0).random((2, 3), np.float32)
+    heatmaps = []
+    for each in (answers, answers[:, np.newaxis, np.newaxis]):
+        filled = HeatmapCells(PLAN)
+        filled.put(np.array([[0, 1], [2, 3]]), each)
+        heatmaps.append(filled.heatmap(INFO))
+    np.testing.assert_array_equal(heatmaps[0].values, heatmaps[1].values)
+    np.testing.assert_array_equal(heatmaps[0].values[[0, 2], [1, 3]], answers)
+    assert heatmaps[0].step_level0 == 48
