@@ -163,7 +163,7 @@ def test_a_mask_lies_over_its_pixels(tmp_path: Path) -> None:
 def test_annotations_that_count_from_the_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """QuPath counts from the corner of what was scanned, here (40, 40); patches from the field's."""
+    """QuPath counts from the corner of the scanned part, here (40, 40)."""
     one, of = write_annotated(tmp_path, "one"), recipe()
     patches = patches_of(one.row, of)
     plain = masks_module.describe_slide

@@ -288,7 +288,7 @@ def test_items_of_nobody(tmp_path: Path) -> None:
         (card_of(patch={"rule": "mpp"}), "patch.rule is 'mpp'"),
         (
             card_of(patch={"size_px": 100}),
-            "patches have 100 px without margins .*, and FAST puts them .* multiple of 16",
+            "100 px without margins .*multiple of 16",
         ),
         (
             tiles_of(patch={"size_px": 256, "margin_px": 20}),
@@ -300,7 +300,7 @@ def test_items_of_nobody(tmp_path: Path) -> None:
         ),
         (
             tiles_of(refines=True),
-            "has the networks tiles and refinement, and there are pipelines for: patch; .*; tiles",
+            "has the networks tiles and refinement, and pipelines exist for: patch; .*; tiles",
         ),
         (card_of(patch={"tolerance": 0.2}, version="4.15"), "patch.tolerance is 0.2, and FAST's"),
         (
@@ -328,11 +328,11 @@ def test_items_of_nobody(tmp_path: Path) -> None:
                     "refinement": refinement_card(takes=(HEATMAP_INPUT,)),
                 }
             ),
-            "refinement network sees the heatmap alone",
+            "refinement network sees only the heatmap",
         ),
         (
             card_of(networks={"patch": patch_card(), "other": refinement_card()}),
-            "has the networks patch and other, and there are pipelines for: patch; patch and ref",
+            "has the networks patch and other, and pipelines exist for: patch; patch and ref",
         ),
     ],
 )
@@ -540,7 +540,7 @@ def test_install_leaves_others_alone(own_bundle: Bundle, tmp_path: Path) -> None
     other.write_bytes(b"somebody's network")
     mine = target / "models" / "mine.onnx"
     mine.write_bytes(b"mine")
-    with pytest.raises(WrongUseError, match="drawn-one-patch.onnx: is there already.*--name"):
+    with pytest.raises(WrongUseError, match="this file exists and was not installed.*--name"):
         install(own_bundle, target)
     assert set(contents(target)) == {"models/drawn-one-patch.onnx", "models/mine.onnx"}
 

@@ -73,7 +73,7 @@ def test_overrides(tmp_path):
         ("refinement: {cross_fit: 2, inputs: image}\n", "refinement: cross_fit makes heatmaps"),
         (
             "patch: {cells: 4}\n",
-            "patch: cells 4: a network with answer class gives one cell per patch; set answer: mask",
+            "patch: cells 4: a network with answer class gives one cell per patch;",
         ),
         (
             "patch: {answer: mask, class_weights: balanced}\n",
@@ -84,7 +84,8 @@ def test_overrides(tmp_path):
             "patch: cwce-literal weighs whole patches, .* on pixels; leave it out",
         ),
         (
-            "patch: {answer: mask, cells: 7}\npreprocessing: {patch: {size_px: 64, margin_px: 8}}\n",
+            "patch: {answer: mask, cells: 7}\n"
+            "preprocessing: {patch: {size_px: 64, margin_px: 8}}\n",
             "patch.cells 7 does not divide the 48 px of a patch without its margins",
         ),
         (
