@@ -14,10 +14,10 @@ from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# Groups whose outlines are cut out of all others: ASAP users' convention, and CAMELYON16's name.
-# A recipe that lists one of them means its own.
+# Groups whose outlines are cut out of all others: the convention of ASAP's users, and CAMELYON16's
+# name. A recipe that lists one of them overrides this.
 EXCLUSIONS = ("exclusion", "_2")
 WITHOUT_AREA = ("Dot", "PointSet", "Measurement")
 
@@ -31,8 +31,8 @@ def read_asap(
 ) -> AnnotatedRegions:
     """The annotations of an ASAP file; the group, or a group around it, names the class.
 
-    A spline is taken as the polygon of its points. ``bounds_level0`` is not used: ASAP counts
-    from the corner of the whole field.
+    A spline is read as the polygon of its points. ``bounds_level0`` is not used, because ASAP's
+    origin is the corner of the whole field.
     """
     root = _root(path)
     parents = {group.get("Name", ""): group.get("PartOfGroup", "") for group in root.iter("Group")}
@@ -41,9 +41,9 @@ def read_asap(
         names = _names(annotation.get("PartOfGroup", ""), parents)
         outlines.append(Outline(names, _shape(annotation, path)))
     listed = {*settings.ignored, *(n for names in settings.classes.values() for n in names)}
-    cutting = {*EXCLUSIONS} - {name.casefold() for name in listed}
-    holes = [o.geometry for o in outlines if _is_one_of(o.names, cutting)]
-    drawn = [o for o in outlines if not _is_one_of(o.names, cutting)]
+    exclusions = {*EXCLUSIONS} - {name.casefold() for name in listed}
+    holes = [o.geometry for o in outlines if _is_one_of(o.names, exclusions)]
+    drawn = [o for o in outlines if not _is_one_of(o.names, exclusions)]
     annotated = regions_of(drawn, settings, source=path, field_level0=field_level0)
     return _without(annotated, [areas(hole) for hole in holes])
 
@@ -57,7 +57,7 @@ def _root(path: Path) -> ElementTree.Element:
         raise AnnotationError(f"{path}: not XML ({error}).") from error
     if root.tag != "ASAP_Annotations":
         raise AnnotationError(
-            f"{path}: XML, but not ASAP's: it begins with <{root.tag}>, not <ASAP_Annotations>. "
+            f"{path}: not ASAP's XML; the file begins with <{root.tag}>, not <ASAP_Annotations>. "
             "Open it in QuPath and export it as GeoJSON."
         )
     return root
@@ -86,7 +86,7 @@ def _shape(annotation: ElementTree.Element, path: Path) -> shapely.Polygon | Non
     except (KeyError, ValueError) as error:
         name = annotation.get("Name", "without name")
         raise AnnotationError(
-            f"{path}: the annotation '{name}' has a point without Order, X and Y as numbers "
+            f"{path}: the annotation '{name}' has a point without numeric Order, X and Y "
             f"({error}). Save it from ASAP again."
         ) from error
     if not all(math.isfinite(value) for point in points for value in point):

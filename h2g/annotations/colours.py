@@ -1,4 +1,4 @@
-"""One colour a class, the same in GeoJSON, overlays and plots."""
+"""One colour per class, the same in GeoJSON, overlays and plots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PALETTE = (
     (150, 75, 0),
     (0, 190, 190),
 )
-GOLDEN_TURN = 0.618034  # of the hue circle: neighbours in number lie far apart in colour
+GOLDEN_TURN = 0.618034  # fraction of the hue circle, so that successive classes differ clearly
 
 
 def class_colour(index: int) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Label masks as files: PNG and tiled or stripped TIFF to arrays, in bounded memory."""
+"""Reads label masks from PNG and from tiled or stripped TIFF, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from PIL.PngImagePlugin import PngImageFile
 
 from h2g.errors import AnnotationError
 
-# A mask with more pixels is read at a coarser level, or with only some of its rows and columns:
+# A larger mask is read at a coarser level, or with only some of its rows and columns. The limit is
 # about 3 um/px on a slide of 25 x 25 mm.
 MAX_PX = 64_000_000
 JPEG_LIKE = ("JPEG", "OJPEG", "JPEG2000", "APERIO_JP2000_YCBC", "APERIO_JP2000_RGB", "WEBP")
 DECODER_ERRORS = (tifffile.TiffFileError, RuntimeError, ValueError, OSError, struct.error)
 
 COLOUR_PICTURE = (
-    "a colour picture, not a label mask. A mask has one channel that holds class numbers; 0 is "
-    "background."
+    "this is a colour image, not a label mask. Save a mask with one channel of class numbers; "
+    "0 is background."
 )
 
 
 @dataclass(frozen=True)
 class LabelMask:
-    """What a mask file holds.
+    """The labels of a mask file.
 
     Attributes:
-        labels: (h, w) uint8, at most about MAX_PX of them.
-        size_px: (width, height) of the file's mask, which may be larger.
+        labels: (h, w) uint8, about MAX_PX at most.
+        size_px: (width, height) of the mask in the file, which may be larger.
     """
 
     labels: np.ndarray
@@ -39,7 +39,7 @@ class LabelMask:
 
 
 def read_png_mask(path: Path, class_count: int) -> LabelMask:
-    """Raises AnnotationError when it cannot be read or holds other labels."""
+    """Reads a PNG mask; AnnotationError if it is unreadable or holds other labels."""
     try:
         # Not Image.open, which refuses images of more than 179 Mpx.
         with PngImageFile(path) as image:
@@ -54,12 +54,12 @@ def read_png_mask(path: Path, class_count: int) -> LabelMask:
 
 
 def read_tiff_mask(path: Path, class_count: int) -> LabelMask:
-    """Raises AnnotationError when it cannot be read or holds other labels."""
+    """Reads a TIFF mask; AnnotationError if it is unreadable or holds other labels."""
     try:
         with tifffile.TiffFile(path) as tiff:
             levels = _levels(tiff)
             full = levels[0]
-            _refuse_colours_and_jpeg(full, path)
+            _check_storage(full, path)
             labels = _read_page(_fine_enough(levels), class_count, path)
             return LabelMask(labels, (full.imagewidth, full.imagelength))
     except DECODER_ERRORS as error:
@@ -67,13 +67,13 @@ def read_tiff_mask(path: Path, class_count: int) -> LabelMask:
 
 
 def fits(size_px: tuple[int, int], field_level0: tuple[int, int]) -> bool:
-    """Whether one downsample makes the field's sides the mask's, each to a pixel."""
+    """Whether one downsample turns the field's size into the mask's, to within one pixel."""
     least = max((side - 1) / full for side, full in zip(size_px, field_level0, strict=True))
     most = min((side + 1) / full for side, full in zip(size_px, field_level0, strict=True))
     return least <= most
 
 
-def _refuse_colours_and_jpeg(page: tifffile.TiffPage, path: Path) -> None:
+def _check_storage(page: tifffile.TiffPage, path: Path) -> None:
     compression = tifffile.COMPRESSION(page.compression).name
     if compression in JPEG_LIKE:
         raise AnnotationError(
@@ -85,7 +85,7 @@ def _refuse_colours_and_jpeg(page: tifffile.TiffPage, path: Path) -> None:
 
 
 def _levels(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """The file's first image and its smaller copies, finest first, however they are stored."""
+    """The file's first image and its smaller copies, finest first."""
     pages = [level.keyframe for series in tiff.series for level in series.levels if level.keyframe]
     first = pages[0]
     field = (first.imagewidth, first.imagelength)
@@ -104,7 +104,7 @@ def _levels(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _fine_enough(levels: list[tifffile.TiffPage]) -> tifffile.TiffPage:
-    """The finest level of at most MAX_PX; the one before it when that has far fewer."""
+    """The finest level within MAX_PX, or the next finer one if that level is far smaller."""
     large = [page for page in levels if page.imagewidth * page.imagelength > MAX_PX]
     small = levels[len(large) :]
     if large and (not small or small[0].imagewidth * small[0].imagelength < MAX_PX / 16):
@@ -113,12 +113,12 @@ def _fine_enough(levels: list[tifffile.TiffPage]) -> tifffile.TiffPage:
 
 
 def _read_page(page: tifffile.TiffPage, class_count: int, path: Path) -> np.ndarray:
-    """The page's labels, decoded a tile or strip at a time, thinned out when it is too large."""
+    """The page's labels, decoded tile by tile and subsampled if the page is too large."""
     rows, cols = _sampled(page.imagewidth, page.imagelength)
     labels = np.zeros((len(rows), len(cols)), dtype=np.uint8)
     white_is_0 = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     for segment, (*_, top, left, _), (_, height, width, _) in page.segments():
-        if segment is None:  # a tile of nothing but 0
+        if segment is None:  # a tile that holds only 0
             continue
         values = _one_channel(segment[0, :height, :width], path)
         values = (2**page.bitspersample - 1) - values if white_is_0 else values
@@ -130,7 +130,7 @@ def _read_page(page: tifffile.TiffPage, class_count: int, path: Path) -> np.ndar
 
 
 def _sampled(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows and columns to take so that at most MAX_PX are left: evenly spread."""
+    """Evenly spread rows and columns that keep about MAX_PX pixels."""
     factor = math.ceil(math.sqrt(max(1.0, width * height / MAX_PX)))
 
     def spread(side_px: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def _sampled(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _one_channel(values: np.ndarray, path: Path) -> np.ndarray:
-    """(h, w) of an image in which all colour channels say the same; an alpha channel is nothing."""
+    """The (h, w) values of an image with equal colour channels; an alpha channel is ignored."""
     if values.ndim == 3:
         colours = values[..., : 1 if values.shape[2] <= 2 else 3]
         if (colours != colours[..., :1]).any():
@@ -158,6 +158,6 @@ def _labels(values: np.ndarray, class_count: int, path: Path) -> np.ndarray:
     if values.size and (values.max() >= class_count or values.min() < 0):
         raise AnnotationError(
             f"{path}: the mask holds the values {', '.join(map(str, np.unique(values)[:10]))}; "
-            f"with the recipe's classes they go from 0 to {class_count - 1}."
+            f"the recipe's classes have the values 0 to {class_count - 1}."
         )
     return values.astype(np.uint8)

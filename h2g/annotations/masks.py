@@ -1,7 +1,7 @@
-"""Label masks: PNG and (pyramidal) TIFF at any downsample, read to regions.
+"""Regions from label masks: PNG and (pyramidal) TIFF at any downsample.
 
 A mask is stretched over the slide's whole field. A pixel holds its class's number (1, 2, ... in
-the recipe's order) or, when the recipe has one class, anything but 0.
+the recipe's order). If the recipe has one class, any value but 0 means that class.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def read_mask(
 ) -> AnnotatedRegions:
     """The regions of a mask file, outlined along its pixels' edges.
 
-    A mask that has the shape of the slide's ``openslide.bounds-*`` and not of its whole field
-    (QuPath exports such) is laid over those bounds.
+    A mask may have the shape of the slide's ``openslide.bounds-*`` instead of the whole field, as
+    QuPath exports it. It is then stretched over those bounds.
     """
     read = read_png_mask if path.suffix.lower() == ".png" else read_tiff_mask
     mask = read(path, len(settings.class_names))
@@ -38,13 +38,13 @@ def read_mask(
     if not fits(mask.size_px, covered):
         raise AnnotationError(
             f"{path}: the mask has {mask.size_px[0]} x {mask.size_px[1]} pixels, the slide "
-            f"{field_level0[0]} x {field_level0[1]}: not the same shape. A mask covers the slide's "
-            "whole field, at any downsample."
+            f"{field_level0[0]} x {field_level0[1]}. Export a mask of the slide's whole field; any "
+            "downsample will do."
         )
-    found = regions_from_labels(
+    annotated = regions_from_labels(
         mask.labels, settings.class_names, field_level0=covered, source=path
     )
     if (x, y) == (0, 0):
-        return found
-    moved = (Region(affinity.translate(r.geometry, x, y), r.class_name) for r in found.regions)
+        return annotated
+    moved = (Region(affinity.translate(r.geometry, x, y), r.class_name) for r in annotated.regions)
     return AnnotatedRegions(tuple(moved), path)

@@ -1,4 +1,4 @@
-"""From outlines with the names that a file gives them to valid regions of the recipe's classes."""
+"""Converts the named outlines of a file to valid regions of the recipe's classes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# What an outline without a class is called: the word by which a recipe can map or ignore it.
+# Name of outlines without a class, by which a recipe can map or ignore them.
 UNCLASSIFIED = "unclassified"
 
 
@@ -26,8 +26,8 @@ class Outline:
     """One object of an annotation file.
 
     Attributes:
-        names: its class, most specific first: ("Tumor: Positive", "Tumor").
-        geometry: any shapely geometry as it is in the file; None when the object has none.
+        names: names of its class, most specific first, e.g. ("Tumor: Positive", "Tumor").
+        geometry: the shapely geometry in the file; None if the object has none.
     """
 
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class Outline:
 
 
 def polygon(shell: Sequence, holes: Sequence = ()) -> shapely.Polygon | None:
-    """A polygon of rings of (x, y) points; None for fewer than three points."""
+    """A polygon from rings of (x, y) points; None if the shell has fewer than three."""
     if len(shell) < 3:
         return None
     return shapely.Polygon(shell, [hole for hole in holes if len(hole) >= 3])
@@ -52,9 +52,9 @@ def regions_of(
     """The outlines of the recipe's classes, repaired, shifted and cut to the slide's field.
 
     Args:
-        shift_level0: added to every point: where the file's (0, 0) lies on the slide.
+        shift_level0: position of the file's (0, 0) on the slide, added to every point.
     Raises:
-        AnnotationError: a name the recipe does not know, or nothing that lies on the slide.
+        AnnotationError: a name is unknown to the recipe, or no outline lies on the slide.
     """
     mapped = _mapped(outlines, settings, source)
     repaired = sum(not outline.geometry.is_valid for outline, _ in mapped if outline.geometry)
@@ -64,19 +64,19 @@ def regions_of(
         if not area.is_empty:
             regions.append(Region(affinity.translate(area, *shift_level0), class_name))
     if repaired:
-        log.warning("%s: %d self-crossing outlines were repaired.", source.name, repaired)
+        logger.warning("%s: %d self-crossing outlines were repaired.", source.name, repaired)
     if len(regions) < len(mapped):
-        log.warning(
+        logger.warning(
             "%s: %d objects without area were left out.", source.name, len(mapped) - len(regions)
         )
     return AnnotatedRegions(_on_slide(regions, field_level0, source), source)
 
 
 def areas(geometry: shapely.Geometry | None) -> shapely.Polygon | shapely.MultiPolygon:
-    """The valid, polygonal part of a geometry; an empty polygon when there is none.
+    """The valid, polygonal part of a geometry; an empty polygon if there is none.
 
-    Self-crossing outlines keep every part they go around (both halves of an eight, the middle of
-    a loop that crosses itself), as drawn outlines are meant.
+    Self-crossing outlines keep every part that they enclose, such as both halves of an eight or
+    the middle of a loop that crosses itself. That is what the annotator means.
     """
     if geometry is None:
         return shapely.Polygon()
@@ -94,22 +94,22 @@ def _flat(geometry: shapely.Geometry) -> list[shapely.Geometry]:
 def _mapped(
     outlines: Sequence[Outline], settings: AnnotationSettings, source: Path
 ) -> list[tuple[Outline, str]]:
-    """The outlines that have a class of ours, with that class."""
+    """The outlines that belong to a class of the recipe, each with that class."""
     ignored = {name.casefold() for name in settings.ignored}
     known = {name.casefold(): name for name in settings.classes}
     for class_name, names in settings.classes.items():
         known.update({name.casefold(): class_name for name in names})
-    found, unknown = [], Counter[str]()
+    mapped, unknown = [], Counter[str]()
     for outline in outlines:
         keys = [name.strip().casefold() for name in outline.names]
         key = next((key for key in keys if key in known or key in ignored), None)
         if key in known:
-            found.append((outline, known[key]))
+            mapped.append((outline, known[key]))
         elif key is None:
             unknown[outline.names[0]] += 1
     if unknown and settings.unlisted == "error":
         raise AnnotationError(_unknown_names(unknown, settings, source))
-    return found
+    return mapped
 
 
 def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: Path) -> str:
@@ -117,8 +117,8 @@ def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: 
     first_class, first_names = next(iter(settings.classes.items()))
     added = ", ".join((*first_names, sorted(unknown)[0]))
     return (
-        f"{source}: the recipe knows no class for the names {names} (objects in brackets). "
-        f"Put each under annotation.classes (--set 'annotation.classes.{first_class}=[{added}]') "
+        f"{source}: the recipe has no class for the names {names} (object counts in brackets). "
+        f"List each under annotation.classes (--set 'annotation.classes.{first_class}=[{added}]') "
         f"or under annotation.ignored (--set 'annotation.ignored=[{', '.join(sorted(unknown))}]'), "
         "or ignore all such names with --set annotation.unlisted=ignore."
     )
@@ -139,10 +139,10 @@ def _on_slide(
     if regions and not inside:
         raise AnnotationError(
             f"{source}: every outline lies outside the slide's {field_level0[0]} x "
-            f"{field_level0[1]} pixels. Is it the annotation of another slide, or in um?"
+            f"{field_level0[1]} pixels. Check that it is of this slide and in pixels, not um."
         )
     if len(inside) < len(regions):
-        log.warning(
+        logger.warning(
             "%s: %d outlines lie outside the slide.", source.name, len(regions) - len(inside)
         )
     return tuple(inside)

@@ -1,7 +1,7 @@
-"""QuPath's GeoJSON, read and written.
+"""Reads and writes QuPath's GeoJSON.
 
-QuPath shows a slide without the empty margin that ``openslide.bounds-*`` cut off, so its (0, 0)
-is the corner of those bounds: they are added on reading and taken off on writing.
+QuPath shows a slide without the empty margin outside ``openslide.bounds-*``, so its (0, 0) is the
+corner of those bounds. The corner is added on reading and subtracted on writing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from h2g.errors import AnnotationError
 from h2g.files import replacing
 from h2g.recipes.annotation import AnnotationSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 GZIP_MAGIC = b"\x1f\x8b"
-# What shapely raises on geometry that is none.
+# Errors that shapely raises for invalid geometry.
 BROKEN = (TypeError, ValueError, LookupError, AttributeError, shapely.errors.ShapelyError)
-DECIMALS = 3  # of a level-0 pixel, in written files
+DECIMALS = 3  # decimals of a level-0 pixel in written files
 
 
 def read_geojson(
@@ -41,15 +41,15 @@ def read_geojson(
 ) -> AnnotatedRegions:
     """The annotations of a GeoJSON file, gzipped or not.
 
-    Taken: a FeatureCollection, a list of Features, one Feature or one geometry. Objects that
-    QuPath calls cell, detection, tile or TMA core are not annotations and are passed over; an
-    annotation without a class has the name "unclassified".
+    The file may hold a FeatureCollection, a list of Features, one Feature or one geometry.
+    QuPath's cells, detections, tiles and TMA cores are skipped. An annotation without a class is
+    named "unclassified".
     """
     features = list(_features(_load(path), path))
     annotations = [feature for feature in features if _object_type(feature) == "annotation"]
     if len(annotations) < len(features):
-        passed = len(features) - len(annotations)
-        log.warning("%s: %d objects are not annotations: passed over.", path.name, passed)
+        skipped = len(features) - len(annotations)
+        logger.warning("%s: %d objects are not annotations; skipped.", path.name, skipped)
     outlines = []
     for number, feature in enumerate(annotations, start=1):
         try:
@@ -74,7 +74,7 @@ def write_geojson(
     """Writes the regions as a FeatureCollection of annotations that QuPath opens in place.
 
     Args:
-        class_names: background first; a class's place gives its colour.
+        class_names: background first; a class's position sets its colour.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
@@ -98,12 +98,12 @@ def _load(path: Path) -> Any:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         raise AnnotationError(
-            f"{path}: not JSON ({error}). Annotations are GeoJSON as QuPath exports it."
+            f"{path}: not JSON ({error}). Export the annotations from QuPath as GeoJSON."
         ) from error
 
 
 def _features(document: Any, path: Path) -> Iterator[dict[str, Any]]:
-    """Every Feature of a document, whichever of GeoJSON's wrappings it has."""
+    """Every Feature of a document in any form that GeoJSON allows."""
     if isinstance(document, list):
         for member in document:
             yield from _features(member, path)
@@ -117,7 +117,7 @@ def _features(document: Any, path: Path) -> Iterator[dict[str, Any]]:
         yield {"type": "Feature", "geometry": document}
     else:
         raise AnnotationError(
-            f"{path}: JSON, but not GeoJSON: no FeatureCollection, Feature or geometry. "
+            f"{path}: not GeoJSON; it has no FeatureCollection, Feature or geometry. "
             "Export the slide's annotations from QuPath: File, Export objects as GeoJSON."
         )
 
@@ -137,13 +137,13 @@ def _object_type(feature: dict[str, Any]) -> str:
 
 
 def _names(feature: dict[str, Any]) -> tuple[str, ...]:
-    """The class, then the classes it is derived from: "a: b: c", "a: b", "a"."""
+    """The class and then its parent classes: "a: b: c", "a: b", "a"."""
     classification = _properties(feature).get("classification")
     if isinstance(classification, str):
         classification = {"name": classification}
     if not classification:
         return (UNCLASSIFIED,)
-    # QuPath writes a derived class as "names" from 0.4, as one "name" with colons before.
+    # QuPath 0.4 and later write a derived class as "names", earlier versions as "name" with colons.
     name = ": ".join(classification.get("names") or ()) or classification.get("name")
     if not name:
         return (UNCLASSIFIED,)
@@ -152,17 +152,17 @@ def _names(feature: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _geometry(geometry: dict[str, Any] | None) -> shapely.Geometry | None:
-    """A GeoJSON geometry in two dimensions, points and lines too; None where there is none."""
+    """A GeoJSON geometry in two dimensions, including points and lines; None if there is none."""
     if geometry is None:
         return None
-    with np.errstate(invalid="ignore"):  # said below
-        found = shapely.force_2d(shapely.geometry.shape(geometry))
-    points = shapely.get_coordinates(found)
+    with np.errstate(invalid="ignore"):  # reported below
+        flat = shapely.force_2d(shapely.geometry.shape(geometry))
+    points = shapely.get_coordinates(flat)
     finite = np.isfinite(points).all(axis=1)
     if not finite.all():
         x, y = points[~finite][0]
         raise ValueError(f"a point at {x}, {y}")
-    return found
+    return flat
 
 
 def _feature(

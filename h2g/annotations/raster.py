@@ -1,13 +1,13 @@
-"""Regions to label rasters and back.
+"""Converts regions to label rasters and back.
 
-A raster of ``size_px`` is stretched over the slide's field: pixel (i, j) has its centre at
-((i + 0.5) * W / w, (j + 0.5) * H / h) in level-0 pixels, and has the label of the region in which
-that centre lies.
+A raster of ``size_px`` is stretched over the slide's field. The centre of pixel (i, j) is at
+((i + 0.5) * W / w, (j + 0.5) * H / h) in level-0 pixels. The pixel has the label of the region
+that contains its centre.
 
-Why our own: ``cv2.fillPoly`` also fills the pixels that an outline passes through, and takes
-fractions of a pixel in steps of a power of two. GDAL's ``rasterio.features.rasterize`` draws the
-same, as a test shows, in five times the time (1.8 and 0.34 s for 507 outlines on 4096 px a side);
-tracing.py says what GDAL would add.
+h2g does not use ``cv2.fillPoly``, because that also fills the pixels that an outline passes through
+and rounds coordinates to steps of a power of two. GDAL's ``rasterio.features.rasterize`` gives the
+same labels, as a test shows, but takes five times as long (1.8 s, not 0.34 s, for 507 outlines on
+4096 x 4096 px). See tracing.py for the size of GDAL.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ import shapely
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.annotations.tracing import trace
 
-BAND_PX = 16_000_000  # raster pixels worked on at once
+BAND_PX = 16_000_000  # raster pixels processed at once
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Regions ready to be drawn as a raster, whole or some rows of it at a time.
+    """Regions prepared for drawing the whole raster or some of its rows.
 
     Attributes:
         size_px: (width, height) of the whole raster.
-        edges: for each label, background not among them: (n, 5) float64 with
+        edges: (n, 5) float64 for each label except background, with
             (x, y of the upper end, y of the lower end, dx/dy, +1 or -1) in raster pixels. Going
-            right across a +1 edge enters a region, across a -1 edge leaves one.
+            right, a +1 edge enters a region and a -1 edge leaves one.
     """
 
     size_px: tuple[int, int]
@@ -47,10 +47,10 @@ class Drawing:
         return labels
 
     def window(self, *, left: float, top: float, size_px: tuple[int, int]) -> np.ndarray:
-        """A part of the raster as (height, width) uint8 labels; it may reach beyond the raster.
+        """A window of the raster as (height, width) uint8 labels; it may extend beyond the raster.
 
         Args:
-            left, top: where it starts, in pixels of the raster and fractions of them.
+            left, top: corner of the window in raster pixels; fractions are allowed.
             size_px: (width, height).
         """
         width, height = size_px
@@ -68,10 +68,10 @@ def drawing(
     field_level0: tuple[float, float],
     size_px: tuple[int, int],
 ) -> Drawing:
-    """``annotated`` to be drawn at ``size_px`` (width, height) stretched over ``field_level0``.
+    """Prepares ``annotated`` for a raster of ``size_px`` (width, height) over ``field_level0``.
 
     Args:
-        class_names: background first; where regions of two classes overlap, the later one shows.
+        class_names: background first; where two classes overlap, the later one wins.
     """
     scale = np.array(size_px) / np.array(field_level0)
     shapes = [[r.geometry for r in annotated.of_class(name)] for name in class_names[1:]]
@@ -88,7 +88,7 @@ def rasterise(
     """(height, width) uint8 labels of the whole field; 0 is background.
 
     Args:
-        class_names: background first; where regions of two classes overlap, the later one shows.
+        class_names: background first; where two classes overlap, the later one wins.
         size_px: (width, height).
     """
     regions = drawing(annotated, class_names, field_level0=field_level0, size_px=size_px)
@@ -107,7 +107,7 @@ def regions_from_labels(
     field_level0: tuple[int, int],
     source: Path,
 ) -> AnnotatedRegions:
-    """Each 4-connected patch of one label as a region, outlined exactly along its pixels' edges.
+    """One region per 4-connected patch of a label, outlined exactly along its pixels' edges.
 
     Args:
         labels: (h, w) uint8 stretched over the field; 0 is background.
@@ -123,9 +123,9 @@ def regions_from_labels(
 
 
 def _edges(shapes: Sequence[shapely.Geometry], scale: np.ndarray) -> np.ndarray:
-    """The edges of all rings; see Drawing. Horizontal ones are never crossed and are left out."""
-    # With shells one way round and holes the other, the signs sum up to how many regions a pixel
-    # lies in, so overlapping regions of a class do not cancel.
+    """The edges of all rings; see Drawing. Horizontal edges are never crossed and are left out."""
+    # Shells and holes run in opposite directions. The signs therefore add up to the number of
+    # regions that contain a pixel, and overlapping regions of a class do not cancel.
     oriented = shapely.orient_polygons(np.array(shapes, dtype=object))
     rings = shapely.get_rings(shapely.get_parts(oriented))
     points, ring = shapely.get_coordinates(rings, return_index=True)
@@ -138,9 +138,9 @@ def _edges(shapes: Sequence[shapely.Geometry], scale: np.ndarray) -> np.ndarray:
 
 
 def _draw(labels: np.ndarray, label: int, edges: np.ndarray, start: int) -> None:
-    """Writes ``label`` into ``labels``, whose first row is row ``start``, inside the edges."""
+    """Writes ``label`` inside the edges; the first row of ``labels`` is row ``start``."""
     height, width = labels.shape
-    # Rows whose centre an edge passes: its upper end belongs to it, its lower end does not.
+    # Rows whose centre an edge passes. The edge includes its upper end but not its lower end.
     first = np.clip(np.ceil(edges[:, 1] - 0.5).astype(np.int64) - start, 0, height)
     after = np.clip(np.ceil(edges[:, 2] - 0.5).astype(np.int64) - start, 0, height)
     crossed = np.flatnonzero(after > first)

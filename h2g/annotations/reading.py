@@ -1,4 +1,4 @@
-"""One door for all annotation files: the suffix picks the reader."""
+"""Reads any annotation file with the reader for its suffix."""
 
 from __future__ import annotations
 
@@ -43,24 +43,26 @@ def read_annotations(
     field_level0: tuple[int, int],
     bounds_level0: tuple[int, int, int, int],
 ) -> AnnotatedRegions:
-    """The annotated regions of a slide, in level-0 pixels of its whole field, cut to it.
+    """The annotated regions of a slide, in level-0 pixels of its whole field and cut to it.
 
-    A file in which nothing is annotated gives no regions.
+    A file without annotations gives no regions.
 
     Args:
         field_level0: (width, height) of the slide.
-        bounds_level0: (x, y, width, height) of ``openslide.bounds-*``; the whole field when the
+        bounds_level0: (x, y, width, height) of ``openslide.bounds-*``; the whole field if the
             slide has none.
     Raises:
-        AnnotationError: an unknown or damaged file, a name that the recipe does not know, a mask
-            of another shape than the slide.
+        AnnotationError: the file is unknown or damaged, a name is unknown to the recipe, or a mask
+            differs from the slide in shape.
     """
     name = path.name.lower()
     fitting = [suffix for suffix in READERS if name.endswith(suffix)]
     if not fitting:
-        hint = " JPEG blurs labels: save the mask as PNG." if name.endswith(("jpg", "jpeg")) else ""
+        hint = (
+            " JPEG changes labels; save the mask as PNG." if name.endswith(("jpg", "jpeg")) else ""
+        )
         raise AnnotationError(
-            f"{path}: not a known annotation file.{hint} Known: {', '.join(READERS)} "
+            f"{path}: not a known annotation file.{hint} Use one of {', '.join(READERS)} "
             "(QuPath's GeoJSON, ASAP's XML, label masks)."
         )
     if not path.is_file():

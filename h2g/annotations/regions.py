@@ -1,4 +1,4 @@
-"""What a pathologist drew on a slide, whichever file it came from."""
+"""Annotated regions of a slide, independent of the file format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Region:
 
     Attributes:
         geometry: valid Polygon or MultiPolygon in level-0 pixels (x right, y down) of the slide's
-            whole field: ``openslide.bounds-*`` are already added.
+            whole field, with ``openslide.bounds-*`` already added.
     """
 
     geometry: shapely.Polygon | shapely.MultiPolygon
@@ -23,7 +23,7 @@ class Region:
 
 @dataclass(frozen=True)
 class AnnotatedRegions:
-    """All regions of a slide; none is a valid answer. ``source`` is the file they are from."""
+    """All regions of a slide, possibly none, and the file that they were read from."""
 
     regions: tuple[Region, ...]
     source: Path

@@ -1,13 +1,13 @@
-"""Outlines of the pixels of a mask, along the pixels' edges: exact, holes included.
+"""Exact outlines of a mask along the edges of its pixels, including holes.
 
-The corners of the outlines are found by looking at the four pixels around every grid point. In
-each grid row the corners pair up, left to right, into the horizontal edges; in each grid column,
-top to bottom, into the vertical ones. Following a horizontal, then a vertical edge in turn walks
-along a ring. Pixels that only touch at a corner are not joined: they become two polygons.
+The four pixels around a grid point show whether an outline has a corner there. In each grid row,
+the corners pair up from left to right into horizontal edges. In each grid column, they pair up
+from top to bottom into vertical edges. Horizontal and vertical edges in turn form a ring. Pixels
+that only touch at a corner become two polygons.
 
-Why our own: OpenCV's and scikit-image's contours do not run along the pixels' edges, so their areas
-are others. GDAL's do (``rasterio.features.shapes``), and the tests hold this module to them; but
-GDAL is 110 MB, for this and for raster.py, in what every prediction installs.
+The contours of OpenCV and scikit-image do not run along the pixels' edges, so their areas differ.
+GDAL's do (``rasterio.features.shapes``), and the tests compare this module with them. GDAL would
+add 110 MB to every installation.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-BAND_ROWS = 1024  # grid rows looked at together, to bound memory
+BAND_ROWS = 1024  # grid rows processed together, to bound memory
 
-# How many rings turn at a grid point, by its pixels: NW 1 + NE 2 + SW 4 + SE 8.
+# Number of rings that turn at a grid point, by its pixels: NW 1 + NE 2 + SW 4 + SE 8.
 TURNS = np.array([0, 1, 1, 0, 1, 0, 2, 1, 1, 2, 0, 1, 0, 1, 1, 0], dtype=np.uint8)
 NE_AND_SW, NW_AND_SE = 6, 9  # the two points where rings pass each other
 
 
 @dataclass(frozen=True)
 class Traced:
-    """One 4-connected patch of pixels: rings of (n, 2) int (x, y) grid points, not closed."""
+    """One 4-connected patch of pixels, as open rings of (n, 2) int (x, y) grid points."""
 
     shell: np.ndarray
     holes: tuple[np.ndarray, ...]
 
 
 def trace(mask: np.ndarray) -> list[Traced]:
-    """The outlines of the non-zero pixels of ``mask`` (h, w); pixel (i, j) is the square from
-    (i, j) to (i + 1, j + 1). Their areas sum up to the number of non-zero pixels."""
+    """The outlines of the non-zero pixels of ``mask`` (h, w).
+
+    Pixel (i, j) is the square from (i, j) to (i + 1, j + 1). The areas add up to the number of
+    non-zero pixels.
+    """
     mask = (mask != 0).view(np.uint8)
     components = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)[1]
     shells: dict[int, np.ndarray] = {}
@@ -43,13 +46,13 @@ def trace(mask: np.ndarray) -> list[Traced]:
         x, y = ring[np.lexsort(ring.T)[0]]  # the leftmost of the topmost points
         if mask[y, x]:
             shells[int(components[y, x])] = ring
-        else:  # The pixel above a hole's topmost edge belongs to what the hole is in.
+        else:  # The pixel above a hole's topmost edge belongs to the patch around the hole.
             holes.setdefault(int(components[y - 1, x]), []).append(ring)
     return [Traced(shell, tuple(holes.get(key, ()))) for key, shell in shells.items()]
 
 
 def _rings(mask: np.ndarray) -> list[np.ndarray]:
-    """All rings, shells and holes, none touching itself."""
+    """All rings, both shells and holes; no ring touches itself."""
     x, y, across, along = _corners(mask)
     points = np.stack([x, y], axis=1)
     across_of, along_of = across.tolist(), along.tolist()
@@ -70,11 +73,11 @@ def _rings(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def _corners(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x and y of every turn of a ring, and the numbers of the turns at the other ends of its
-    horizontal and its vertical edge."""
+    """x and y of every turn, and the indices of the turns at the other ends of its horizontal and
+    vertical edges."""
     at, codes = _turning_points(mask)
     turns = TURNS[codes]
-    second = np.zeros(int(turns.sum()), dtype=bool)  # of two turns at one point: the eastern
+    second = np.zeros(int(turns.sum()), dtype=bool)  # the eastern of two turns at one point
     second[(np.cumsum(turns) - 1)[turns == 2]] = True
     y, x = np.divmod(np.repeat(at, turns), mask.shape[1] + 1)
     code = np.repeat(codes, turns)
@@ -86,7 +89,7 @@ def _corners(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 
 
 def _turning_points(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Flat places of the grid points where rings turn, row by row, and their pixels' codes."""
+    """Flat indices of the grid points where rings turn, row by row, and their pixels' codes."""
     padded = np.pad(mask, 1)
     places, codes = [], []
     for top in range(0, mask.shape[0] + 1, BAND_ROWS):
@@ -107,7 +110,7 @@ def _partners(order: np.ndarray) -> np.ndarray:
 
 
 def _loops(ring: list[int], grid_point: list[int]) -> list[list[int]]:
-    """``ring`` cut where it passes a grid point twice: polygons' rings may not touch themselves."""
+    """Cuts ``ring`` where it passes a grid point twice: a polygon's ring must not touch itself."""
     places = [grid_point[corner] for corner in ring]
     if len(set(places)) == len(places):
         return [ring]
@@ -118,8 +121,8 @@ def _loops(ring: list[int], grid_point: list[int]) -> list[list[int]]:
         if place in position:
             first = position[place]
             loops.append(path[first:])
-            for passed in path[first:]:
-                del position[grid_point[passed]]
+            for removed in path[first:]:
+                del position[grid_point[removed]]
             del path[first:]
         position[place] = len(path)
         path.append(corner)

@@ -1,4 +1,4 @@
-"""The annotation of a cohort's slide as labels."""
+"""True labels of a cohort's slide, from its annotation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def true_labels(
     """The annotation rasterised over the slide's whole field.
 
     Args:
-        info: of the slide.
+        info: information on the slide, for its field and bounds.
         size_px: (width, height).
     Returns:
         (height, width) uint8.

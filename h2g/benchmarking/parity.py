@@ -53,8 +53,8 @@ def compare_files(files: SlideFiles, reference: SlideFiles) -> Parity:
     if labels.shape != wanted.shape:
         raise SlideError(
             f"{files['segmentation']}: {labels.shape[1]} x {labels.shape[0]} pixels, but the "
-            f"reference has {wanted.shape[1]} x {wanted.shape[0]}. Compare predictions of one "
-            "slide and model."
+            f"reference has {wanted.shape[1]} x {wanted.shape[0]}. "
+            "Compare predictions of one slide and model."
         )
     return Parity(
         heatmap_difference=_heatmap_difference(files, reference),

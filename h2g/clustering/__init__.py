@@ -1,1 +1,1 @@
-"""Tissue types without labels: clusters of patches, found by scikit-learn, applied by a graph."""
+"""Tissue types without labels: scikit-learn finds clusters of patches, and a graph applies them."""

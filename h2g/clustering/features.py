@@ -1,4 +1,4 @@
-"""Features of drawn patches, kept batch by batch so that a stopped run goes on where it was."""
+"""Features of drawn patches, saved batch by batch so that a stopped run can resume."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class DrawnPatches:
     Attributes:
         pixels: (B, S, S, 3) uint8 RGB.
         labels: (B,) int32, 0 is background.
-        slides: (B,) int32, positions in the list of slides they were drawn from.
-        patches: (B,) int32, positions in their slides' patches.
+        slides: (B,) int32, indices into the list of slides.
+        patches: (B,) int32, indices into the patches of their slides.
     """
 
     pixels: np.ndarray
@@ -36,7 +36,7 @@ class DrawnPatches:
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """(n, d) float32 features of patches; labels, slides and patches as in DrawnPatches, (n,)."""
+    """Features of n patches, (n, d) float32; the (n,) other columns are as in DrawnPatches."""
 
     features: np.ndarray
     labels: np.ndarray
@@ -45,7 +45,7 @@ class FeatureTable:
 
 
 def open_cache(folder: Path, about: dict[str, Any]) -> None:
-    """Makes the folder; features that were made in another way than ``about`` says are dropped."""
+    """Makes the folder, and deletes features whose description differs from ``about``."""
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     file = folder / ABOUT
     if not file.is_file() or file.read_text("utf-8") != text:
@@ -54,7 +54,7 @@ def open_cache(folder: Path, about: dict[str, Any]) -> None:
 
 
 def missing_batches(folder: Path, count: int) -> list[int]:
-    """Numbers below ``count`` of the batches whose features are not kept yet."""
+    """Numbers below ``count`` of the batches without saved features."""
     return [number for number in range(count) if not _batch_file(folder, number).is_file()]
 
 
@@ -65,11 +65,11 @@ def keep_features(
     *,
     count: int,
 ) -> None:
-    """Writes the features of batches, each with its number, as they come.
+    """Extracts and saves the features of numbered batches.
 
     Args:
         extract: (B, S, S, 3) uint8 -> (B, d) float32.
-        count: of batches, for the progress bar.
+        count: number of batches, for the progress bar.
     """
     for number, drawn in track(batches, "Features of patches", count):
         with replacing(_batch_file(folder, number)) as temporary:
@@ -83,7 +83,7 @@ def keep_features(
 
 
 def read_features(folder: Path, count: int) -> FeatureTable:
-    """The first ``count`` batches, one after the other."""
+    """The features of the first ``count`` batches, in order."""
     columns: dict[str, list[np.ndarray]] = {}
     for number in range(count):
         with np.load(_batch_file(folder, number)) as arrays:

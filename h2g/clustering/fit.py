@@ -1,4 +1,4 @@
-"""Clusters of feature vectors: z-score, principal components, k-means, all scikit-learn's."""
+"""Clusters of feature vectors, with scikit-learn: z-score, principal components, k-means."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 from h2g.errors import TrainingError
 from h2g.recipes.clustering import ClusteringSettings
 
-# Starts of k-means, of which the best is kept.
+# Number of k-means starts; the best one is kept.
 STARTS = 10
-# A spread below this share of a feature's size is rounding in float32, in which networks compute.
+# A spread below this share of a feature's size is a rounding error of the networks' float32.
 ROUNDING = 1e-5
 
 
@@ -28,15 +28,15 @@ class FittedClusters:
     kmeans: KMeans
 
     def project(self, features: np.ndarray) -> np.ndarray:
-        """(n, d) features -> (n, m) float64 principal components."""
+        """Principal components of features: (n, d) -> (n, m) float64."""
         return self.pca.transform(self.scaler.transform(np.asarray(features, np.float64)))
 
     def assign(self, features: np.ndarray) -> np.ndarray:
-        """(n, d) features -> (n,) int32 numbers of their clusters."""
+        """Cluster numbers of features: (n, d) -> (n,) int32."""
         return self.kmeans.predict(self.project(features))
 
     def distances(self, features: np.ndarray) -> np.ndarray:
-        """(n, d) features -> (n, k) float64 distances to the centres."""
+        """Distances of features to the centres: (n, d) -> (n, k) float64."""
         return self.kmeans.transform(self.project(features))
 
 
@@ -48,44 +48,43 @@ def fit_clusters(
     Args:
         features: (n, d), any float type.
     Raises:
-        TrainingError: features that have no clusters: not numbers, all the same, or fewer than
-            the clusters wanted.
+        TrainingError: the features are not finite, all equal, or fewer than the clusters.
     Source: Pedersen et al. 2022 (H2G-Net), section 2.3.
     """
     features = np.asarray(features, np.float64)
-    _check(features, clusters=settings.clusters)
+    _check_features(features, clusters=settings.clusters)
     scaler = StandardScaler().fit(features)
-    # scikit-learn does so where there is no spread at all; enlarged, rounding would make clusters.
+    # scikit-learn does this only without any spread. Enlarged rounding errors would form clusters.
     scaler.scale_[_is_constant(features)] = 1.0
     standardised = scaler.transform(features)
-    # All components when all the variance is wanted: scikit-learn takes no share of 1.
-    kept = settings.variance if settings.variance < 1 else None
-    # The quick solver for many patches of few features; the full one takes ten times as long.
-    pca = PCA(kept, svd_solver="covariance_eigh", whiten=settings.whiten).fit(standardised)
+    # None keeps all components; scikit-learn does not accept a share of 1.
+    components = settings.variance if settings.variance < 1 else None
+    # The fast solver for many patches with few features; the full one takes ten times as long.
+    pca = PCA(components, svd_solver="covariance_eigh", whiten=settings.whiten).fit(standardised)
     kmeans = KMeans(settings.clusters, n_init=STARTS, random_state=seed)
-    # One thread: the same sums wherever it runs, and on a busy machine threads that wait for each
-    # other take many times as long.
+    # One thread gives the same sums on every machine. Several threads also wait for each other on a
+    # busy machine, which takes many times as long.
     with threadpool_limits(1):
         kmeans.fit(pca.transform(standardised))
     return FittedClusters(scaler, pca, kmeans)
 
 
-def _check(features: np.ndarray, *, clusters: int) -> None:
+def _check_features(features: np.ndarray, *, clusters: int) -> None:
     if not np.isfinite(features).all():
         raise TrainingError(
-            "The features of some patches are not numbers: their network is not trained, or "
-            "damaged. Give another one as clustering.features."
+            "The features of some patches are not finite, so their network is untrained or "
+            "damaged. Set another network as clustering.features."
         )
     varying = features[:, ~_is_constant(features)]
     different = len(np.unique(varying, axis=0)) if varying.size else 1
     if different < max(clusters, 2):
         raise TrainingError(
-            f"Only {different} of the drawn patches differ in their features, too few for clusters "
-            f"(wanted: {clusters}). Draw more (recipe: clustering.batches), ask for fewer "
-            "(clustering.clusters), or take other features (clustering.features)."
+            f"Only {different} of the drawn patches differ in their features, too few for "
+            f"{clusters} clusters. In the recipe, draw more (clustering.batches), set fewer "
+            "clusters (clustering.clusters), or use other features (clustering.features)."
         )
 
 
 def _is_constant(features: np.ndarray) -> np.ndarray:
-    """(d,) bool: features that are the same in all patches, but for rounding."""
+    """Flags, (d,) bool, of features that are equal in all patches except for rounding."""
     return features.std(axis=0) <= ROUNDING * np.abs(features).max(axis=0)

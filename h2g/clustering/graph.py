@@ -1,4 +1,4 @@
-"""The frozen graph from patches to cluster numbers, and the networks whose features it takes."""
+"""The frozen graph from patches to cluster numbers, and the networks that give its features."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from h2g.models.backbones import BACKBONES, build_backbone
 from h2g.models.deployment import deployed, load_network, scale_image
 from h2g.models.weights import DownloadError, initialise
 
-# In every patch classifier: the mean of the feature maps over the patch.
+# Layer of every patch classifier: the mean of the feature maps over the patch.
 POOLED = "head_pool"
 OUTPUT = "output_0_cluster"
 
@@ -30,17 +30,17 @@ def feature_network(features: str, *, weights: str, size_px: int) -> keras.Model
 
     Args:
         features: a name of BACKBONES, or the ``.keras`` file of a trained patch model.
-        weights: of a network by name: ``imagenet``, ``none`` (random) or a file.
+        weights: weights of a named network: ``imagenet``, ``none`` (random) or a file.
     Raises:
-        WrongUseError: no such network.
-        ModelError: weights that cannot be had, or a file that is no patch model of that size.
+        WrongUseError: the network is unknown.
+        ModelError: the weights are not available, or the file is not a patch model of that size.
     """
     if features.endswith(".keras"):
         return _features_of(Path(features).expanduser(), size_px)
     if features not in BACKBONES:
         raise WrongUseError(
-            f"No features '{features}'. Give {', '.join(BACKBONES)}, patch (the run's own trained "
-            "classifier), or the .keras file of a trained patch model."
+            f"Unknown features '{features}'. Give {', '.join(BACKBONES)}, patch (the run's own "
+            "trained classifier), or the .keras file of a trained patch model."
         )
     try:
         network = build_backbone(features, (size_px, size_px, 3))
@@ -55,7 +55,7 @@ def feature_network(features: str, *, weights: str, size_px: int) -> keras.Model
 
 
 def cluster_network(features: keras.Model, fitted: FittedClusters) -> keras.Model:
-    """Patches, (N, S, S, 3) float32 RGB in [0, 1], -> ``output_0_cluster``, (N,) int32; frozen."""
+    """The frozen graph: (N, S, S, 3) float32 RGB in [0, 1] -> (N,) int32 ``output_0_cluster``."""
     scaler, pca, kmeans = fitted.scaler, fitted.pca, fitted.kmeans
     standardize = Standardize(name="standardize")
     project = Project(len(pca.components_), name="project")
@@ -71,39 +71,39 @@ def cluster_network(features: keras.Model, fitted: FittedClusters) -> keras.Mode
 
 
 def save_clusters(network: keras.Model, folder: Path) -> None:
-    """Writes ``saved_model``, the deployed graph (raw pixels in), and ``model.keras``."""
+    """Writes ``saved_model``, the deployed graph for raw pixels, and ``model.keras``."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         exported = Path(temporary) / "saved_model"
         graph = deployed(network)
-        # A dict: its keys are the names of the signature's outputs.
+        # The keys of the dict name the outputs of the signature.
         named = keras.Model(graph.input, {OUTPUT: graph.output})
         named.export(exported, format="tf_saved_model", verbose=False)
         shutil.rmtree(folder / "saved_model", ignore_errors=True)
         os.replace(exported, folder / "saved_model")
-    # Last: a folder with it is whole.
+    # Written last, so a folder that holds it is complete.
     with replacing(folder / "model.keras") as temporary_file:
         network.save(temporary_file)
 
 
 def open_clusters(file: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A saved graph: (N, S, S, 3) uint8 RGB -> (N,) int32.
+    """Opens a saved graph: (N, S, S, 3) uint8 RGB -> (N,) int32.
 
-    Open it outside of a distribution strategy's scope, which would mirror its weights.
+    Open it outside the scope of a distribution strategy, which would mirror its weights.
     """
     return on_pixels(load_network(file))
 
 
 def centre_distances(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """(N, S, S, 3) uint8 RGB -> (N, k): how far a cluster graph sees patches from its centres."""
+    """Distances of patches to the centres of a cluster graph: (N, S, S, 3) uint8 RGB -> (N, k)."""
     components = keras.Model(network.input, network.get_layer("project").output)
     (centres,) = network.get_layer(OUTPUT).get_weights()
     return np.linalg.norm(on_pixels(components)(pixels)[:, None] - centres, axis=2)
 
 
 def on_pixels(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """What a network makes of (N, S, S, 3) uint8 RGB; on the GPU if TensorFlow sees one."""
+    """A network as a function of (N, S, S, 3) uint8 RGB; on a GPU if TensorFlow sees one."""
 
-    # Not predict: it compiles with XLA, which on a CPU takes twice as long for these networks.
+    # predict would compile with XLA, which takes twice as long for these networks on a CPU.
     @tf.function(autograph=False)
     def graph(pixels: tf.Tensor) -> tf.Tensor:
         return network(scale_image(pixels), training=False)
@@ -118,18 +118,18 @@ def _whitening(fitted: FittedClusters) -> np.ndarray:
     pca = fitted.pca
     if not pca.whiten:
         return np.ones(len(pca.components_))
-    # As PCA.transform bounds it.
+    # The same lower bound as in PCA.transform.
     return np.maximum(np.sqrt(pca.explained_variance_), np.finfo(np.float64).eps)
 
 
 def _features_of(file: Path, size_px: int) -> keras.Model:
     network = load_network(file)
     if not any(layer.name == POOLED for layer in network.layers):
-        raise ModelError(f"{file}: not a patch model of h2g: it has no layer '{POOLED}'.")
+        raise ModelError(f"{file}: not a patch model of h2g, since it has no layer '{POOLED}'.")
     if network.input_shape[1:] != (size_px, size_px, 3):
         raise ModelError(
-            f"{file}: this model takes patches of {network.input_shape[1]} px, the run has "
-            f"{size_px} px. Give one that was trained with the run's preprocessing.patch."
+            f"{file}: this model takes patches of {network.input_shape[1]} px, but the run has "
+            f"{size_px} px. Give a model that was trained with the run's preprocessing.patch."
         )
     return _pooled(network)
 
@@ -140,9 +140,9 @@ def _pooled(network: keras.Model) -> keras.Model:
 
 def _without_imagenet(features: str, url: str) -> ModelError:
     return ModelError(
-        f"The ImageNet weights of {features} cannot be downloaded from here. Clusters can come "
-        f"from: that file, downloaded elsewhere (--weights FILE; {url}); random weights, which "
-        "still filter colour and texture (--weights none); a patch classifier that was trained "
-        "before (--features RUN/patch/model.keras), or this run's own once it is trained "
-        "(--features patch). In a recipe: clustering.weights and clustering.features."
+        f"The ImageNet weights of {features} cannot be downloaded from here. Either download "
+        f"{url} elsewhere (--weights FILE), use random weights, which still filter colour and "
+        "texture (--weights none), use a trained patch classifier "
+        "(--features RUN/patch/model.keras), or use this run's own once it is trained "
+        "(--features patch). In a recipe, set clustering.weights and clustering.features."
     )

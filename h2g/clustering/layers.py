@@ -1,6 +1,6 @@
 """scikit-learn's z-score, principal components and k-means as Keras layers, in float32.
 
-Each holds the numbers of its fitted twin as weights that are not trained.
+Each layer holds the fitted numbers as weights that are not trained.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from keras import ops
 
 
 class FittedTransform(keras.layers.Layer):
-    """A layer that computes in float32 whatever the policy, and whose weights are given."""
+    """A layer with given weights that computes in float32 under any policy."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "trainable": False, **kwargs})
@@ -62,7 +62,7 @@ class Project(FittedTransform):
 
 @keras.saving.register_keras_serializable(package="h2g")
 class Assign(FittedTransform):
-    """KMeans: (N, m) -> (N,) int32, the nearest centre's number; of equally near ones the first.
+    """KMeans: (N, m) -> (N,) int32, the number of the nearest centre, the first of equals.
 
     Weights: centres (clusters, m).
     """
@@ -78,7 +78,7 @@ class Assign(FittedTransform):
         apart = ops.expand_dims(components, 1) - self.centres
         distances = ops.sum(ops.square(apart), axis=-1)
         nearest = ops.equal(distances, ops.min(distances, axis=-1, keepdims=True))
-        # Of integers: Keras's argmin of floats looks at their bits, which no exporter can write.
+        # Keras's argmin of floats reads their bits, which no exporter can write.
         return ops.argmax(ops.cast(nearest, "int32"), axis=-1)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Augmentation in the graph, a whole batch at a time, every sample with its own random choice.
+"""Augmentation in the graph, one batch at a time, with random choices for each sample.
 
-All random numbers are stateless functions of a seed and the batch's number: a batch that is made
-again, in a resumed training or by another thread, is augmented alike. The arithmetic is compiled
-by XLA, which turns some forty passes over the pixels into two (measured: 0.3 instead of 3.4 ms of
-CPU time for a patch of 256 px, where reading the patch costs about 1.3 ms).
+All random numbers are stateless functions of a seed and the batch's number. A batch that is made
+again, by a resumed training or another thread, is therefore augmented in the same way. XLA compiles
+the arithmetic and turns some forty passes over the pixels into two. Measured for a patch of 256 px:
+0.3 instead of 3.4 ms of CPU time. Reading the patch takes about 1.3 ms.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from h2g.recipes.refinement import RefinementAugmentation
 
 
 def random_numbers(seed: int, stream: RandomStream, batch: tf.Tensor, shape: list) -> tf.Tensor:
-    """float32 in [0, 1), the same on every device for the same seed, stream and batch number."""
+    """Random float32 in [0, 1), equal on every device for equal seed, stream and batch number."""
     key = tf.stack([tf.constant(seed * 16 + stream, tf.int64), tf.cast(batch, tf.int64)])
     return tf.random.stateless_uniform(shape, key, alg="philox")
 
@@ -28,7 +28,7 @@ def random_numbers(seed: int, stream: RandomStream, batch: tf.Tensor, shape: lis
 def augment_patches(
     pixels: tf.Tensor, batch: tf.Tensor, *, seed: int, settings: PatchAugmentation
 ) -> tf.Tensor:
-    """Flips, 90-degree rotations, shifts of hue and saturation, brightness, shifts in Lab.
+    """Applies flips, 90-degree rotations, shifts of hue and saturation, brightness and Lab shifts.
 
     Args:
         pixels: (B, S, S, 3) uint8 RGB.
@@ -59,7 +59,7 @@ def augment_patches(
 def move_masks(
     masks: tf.Tensor, batch: tf.Tensor, *, seed: int, settings: PatchAugmentation
 ) -> tf.Tensor:
-    """(B, S, S) labels flipped and rotated as ``augment_patches`` does it with their patches."""
+    """Flips and rotates (B, S, S) labels just as ``augment_patches`` does with their patches."""
     numbers = _patch_numbers(batch, tf.shape(masks)[0], seed)
     moves = _moves(numbers[:2], *numbers[2:4], flip=settings.flip, rotate=settings.rotate)
     return move(masks[..., None], *moves)[..., 0]
@@ -76,8 +76,8 @@ def _shift_stain(
     numbers = random_numbers(seed, RandomStream.LAB_SHIFT, batch, [tf.shape(images)[0], 4])
     chosen = tf.cast(numbers[:, :1] < settings.lab, tf.float32)
     shift = chosen * (2 * numbers[:, 1:] - 1) * tf.constant(settings.lab_shift)
-    way = shift_lab_in_graph if settings.lab_with == "tensorflow-io" else shift_lab
-    return way(images, shift)
+    shift_function = shift_lab_in_graph if settings.lab_with == "tensorflow-io" else shift_lab
+    return shift_function(images, shift)
 
 
 def move_samples(
@@ -87,7 +87,7 @@ def move_samples(
     seed: int,
     settings: RefinementAugmentation,
 ) -> tuple[tf.Tensor, ...]:
-    """Flips and 90-degree rotations that all ``images``, each (B, P, P, C), make together."""
+    """Applies the same flips and 90-degree rotations to all ``images``, each (B, P, P, C)."""
     if not (settings.flip or settings.rotate):
         return images
     size = tf.shape(images[0])[0]
@@ -99,7 +99,7 @@ def move_samples(
 def random_zoom(
     batch: tf.Tensor, size: tf.Tensor, *, seed: int, settings: RefinementAugmentation
 ) -> tf.Tensor:
-    """(B,) float32 factors, 1 for the samples that are not zoomed."""
+    """Zoom factors, (B,) float32; 1 for samples that are not zoomed."""
     chosen, share = tf.unstack(random_numbers(seed, RandomStream.FIELD_ZOOM, batch, [2, size]))
     low, high = settings.zoom_range
     return tf.where(chosen < settings.zoom, low + (high - low) * share, 1.0)
@@ -109,7 +109,7 @@ def random_zoom(
 def move(
     images: tf.Tensor, transpose: tf.Tensor, vertical: tf.Tensor, horizontal: tf.Tensor
 ) -> tf.Tensor:
-    """Transposes, then turns upside down, then mirrors the samples that the (B,) flags name.
+    """Transposes, then flips vertically, then horizontally, the samples with a set (B,) flag.
 
     Args:
         images: (B, S, S, C), any type.
@@ -128,14 +128,14 @@ def shift_colours(
 ) -> tf.Tensor:
     """Adds to hue and saturation in HSV, multiplies by the brightness and clips.
 
-    HSV is left as soon as it is entered: with V the largest channel, c the distance to the
-    smallest and h the hue in sextants, a channel is V - c clip(d - 1, 0, 1), d the distance on the
-    hue circle to the channel's own hue (0, 2, 4). Grey has no hue and stays grey.
+    A closed form replaces the conversion to HSV and back. V is the largest channel, c its distance
+    to the smallest, and d the distance on the hue circle, in sextants, to the channel's own hue
+    (0, 2, 4). A channel is then V - c clip(d - 1, 0, 1). Grey has no hue and stays grey.
 
     Args:
         pixels: (B, S, S, 3) uint8 RGB.
         hue: (B,) in turns.
-        saturation: (B,), of [0, 1].
+        saturation: (B,), on the scale [0, 1].
         brightness: (B,) factors.
     Returns:
         (B, S, S, 3) float32 in [0, 1].
@@ -165,20 +165,20 @@ def shift_colours(
 
 @tf.function(jit_compile=True)
 def shift_brightness(pixels: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
-    """(B, S, S, 3) uint8 times (B,) factors, as float32 in [0, 1]."""
+    """Multiplies (B, S, S, 3) uint8 by (B,) factors; float32 in [0, 1]."""
     scaled = tf.cast(pixels, tf.float32) * (brightness / 255)[:, None, None, None]
     return tf.clip_by_value(scaled, 0, 1)
 
 
 @tf.function
 def zoom(image: tf.Tensor, factor: tf.Tensor, *, fill: float, nearest: bool = False) -> tf.Tensor:
-    """Enlarges (factor > 1) or reduces each sample about its centre; its size stays.
+    """Enlarges (factor > 1) or reduces each sample about its centre without changing its size.
 
     Args:
         image: (B, P, P, C).
         factor: (B,).
-        fill: value beyond the picture's edges.
-        nearest: for labels; otherwise bilinear.
+        fill: value beyond the image's edges.
+        nearest: nearest-neighbour sampling, for labels; otherwise bilinear.
     """
     height, width = image.shape[1:3]
     inverse, zero = 1 / factor, tf.zeros_like(factor)
@@ -197,20 +197,23 @@ def zoom(image: tf.Tensor, factor: tf.Tensor, *, fill: float, nearest: bool = Fa
 def _moves(
     flips: list[tf.Tensor], turned: tf.Tensor, turn: tf.Tensor, *, flip: float, rotate: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Flags for ``move`` from uniform numbers: each of the two flips with probability ``flip``,
-    then with probability ``rotate`` a rotation by 90, 180 or 270 degrees."""
+    """Flags for ``move`` from uniform random numbers.
+
+    Each of the two flips has probability ``flip``. A rotation by 90, 180 or 270 degrees follows
+    with probability ``rotate``.
+    """
     mirror, upside_down = flips[0] < flip, flips[1] < flip
     quarters = tf.where(turned < rotate, 1 + tf.cast(turn * 3, tf.int32), 0)
     transpose = quarters % 2 == 1
-    # A rotation by 90 degrees is a transposition followed by one flip; flips that come before a
-    # transposition change places behind it.
+    # A rotation by 90 degrees is a transposition followed by one flip. Moving the two flips behind
+    # a transposition swaps them.
     vertical = tf.where(transpose, mirror, upside_down) ^ ((quarters == 1) | (quarters == 2))
     horizontal = tf.where(transpose, upside_down, mirror) ^ (quarters >= 2)
     return transpose, vertical, horizontal
 
 
 def shift_lab(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """Adds to L, a and b with OpenCV; what leaves RGB is clipped.
+    """Adds to L, a and b with OpenCV, and clips the result to RGB.
 
     Args:
         images: (B, S, S, 3) float32 RGB in [0, 1].
@@ -224,7 +227,7 @@ def shift_lab(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
 
 @tf.function(jit_compile=True)
 def shift_lab_in_graph(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """As :func:`shift_lab`, with tensorflow-io (extra ``io``)."""
+    """The same as :func:`shift_lab`, but with tensorflow-io (extra ``io``)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tensorflow_io.python.experimental import color_ops

@@ -1,4 +1,4 @@
-"""tf.data around the sampler: batches of patches for the patch classifier."""
+"""tf.data batches of sampled patches for the patch classifier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from h2g.recipes.patch import PatchAugmentation
 # (B, S, S, 3) uint8 pixels, not augmented, and (B,) int32 labels -> (B,) float32 weights.
 Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# Batches that wait, ready, for the network; each worker holds one more.
+# Finished batches that wait for the network; each worker holds one more.
 PREFETCHED = 2
 
 
@@ -26,15 +26,15 @@ def patch_dataset(
     *,
     weigh: Weigh | None = None,
 ) -> tf.data.Dataset:
-    """Batches without end, from ``source.settings.first_batch`` on.
+    """An endless data set of batches, starting at ``source.settings.first_batch``.
 
-    Reading a failed source ends in an exception of TensorFlow's: iterate, or call fit, within
-    ``source.raising_failure()``.
+    TensorFlow replaces the exception of a failed source by its own. Iterate, or call fit, within
+    ``source.raising_failure()`` to get the original.
 
     Returns:
-        Pairs of (B, S, S, 3) float32 RGB in [0, 1] and (B, C) float32 one-hot labels, or
-        (B, S, S, C) of a source with masks, which move with their patches; with
-        ``weigh`` the samples' (B,) float32 weights come third.
+        Pairs of (B, S, S, 3) float32 RGB in [0, 1] and (B, C) float32 one-hot labels. A source with
+        masks gives (B, S, S, C) labels, which are augmented with their patches. With ``weigh``,
+        the samples' (B,) float32 weights come third.
     """
     settings = source.settings
 
@@ -52,17 +52,17 @@ def patch_dataset(
     batches = raw_patch_dataset(source)
     if weigh is not None:
         batches = batches.map(partial(_weighed, source, weigh))
-    # A stage of its own: the batches that wait for it are uint8, a quarter of the memory.
+    # A separate stage, because batches that wait for it are uint8, a quarter of the memory.
     finished = batches.map(finish, num_parallel_calls=PREFETCHED, deterministic=True)
     return finished.prefetch(PREFETCHED)
 
 
 def raw_patch_dataset(source: PatchSource) -> tf.data.Dataset:
-    """Batches as they are read: (B, S, S, 3) uint8, int32 labels, the batch's number."""
+    """Unaugmented batches: (B, S, S, 3) uint8, int32 labels, and the batch's number."""
     settings = source.settings
 
     def read(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        # One call a batch: entering Python once a patch costs a fifth of the reading.
+        # One call per batch: a Python call per patch would cost a fifth of the reading time.
         types = (tf.uint8, tf.int32)
         pixels, labels = tf.numpy_function(source.serve, [number], types, stateful=False)
         pixels.set_shape((settings.batch_size, source.size_px, source.size_px, 3))
@@ -77,7 +77,7 @@ def raw_patch_dataset(source: PatchSource) -> tf.data.Dataset:
 def _weighed(
     source: PatchSource, weigh: Weigh, pixels: tf.Tensor, labels: tf.Tensor, number: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
-    # In Python: a data set's own operations never run on a GPU, what Python calls does.
+    # In Python, because the operations of a data set never run on a GPU.
     function = partial(source.call, weigh)
     weights = tf.numpy_function(function, [pixels, labels], tf.float32, stateful=False)
     weights.set_shape(labels.shape)
@@ -85,9 +85,9 @@ def _weighed(
 
 
 def numbers_from(first: int, workers: int) -> tf.data.Dataset:
-    """first, first + 1, ... without end, for stages that ``workers`` threads work on."""
+    """An endless data set first, first + 1, ... for stages with ``workers`` threads."""
     options = tf.data.Options()
-    # TensorFlow's own pool has a thread a core: reading waits for disks and wants its workers.
+    # TensorFlow's own pool has one thread per core. Reading waits for disks and needs its workers.
     options.threading.private_threadpool_size = workers + PREFETCHED
     options.autotune.enabled = False
     return tf.data.Dataset.range(first, tf.int64.max).with_options(options)

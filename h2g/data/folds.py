@@ -1,4 +1,4 @@
-"""Folds of slides: patients stay together, grades are shared out."""
+"""Folds of slides that keep patients together and balance grades."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from h2g.folders.cohort import CohortSlide
 
 
 def patients_of(slides: Sequence[CohortSlide]) -> list[tuple[CohortSlide, ...]]:
-    """Slides by patient, in the order of the patients' names; one without a patient is alone."""
+    """Slides grouped by patient, sorted by name; a slide without a patient is its own group."""
     groups: dict[tuple[str, str], list[CohortSlide]] = defaultdict(list)
     for slide in slides:
         key = ("slide", slide.name) if slide.patient is None else ("patient", slide.patient)
@@ -24,18 +24,18 @@ def patients_of(slides: Sequence[CohortSlide]) -> list[tuple[CohortSlide, ...]]:
 def assign_folds(slides: Sequence[CohortSlide], count: int, *, seed: int) -> dict[str, int]:
     """The fold, 1 to ``count``, of every slide by its name.
 
-    scikit-learn's StratifiedGroupKFold: a patient's slides are in one fold, each fold gets its
-    share of every grade as far as patients allow, and none is empty. The seed decides, and the
-    order of the slides does not.
+    scikit-learn's StratifiedGroupKFold keeps a patient's slides in one fold, balances the grades as
+    far as patients allow, and leaves no fold empty. The result depends on the seed, but not on the
+    order of the slides.
 
     Raises:
-        ValueError: fewer patients than folds.
+        ValueError: there are fewer patients than folds.
     """
     patients = patients_of(slides)
     if len(patients) < count:
-        raise ValueError(f"{len(patients)} patients cannot be dealt out to {count} folds")
-    # Every slide ``count`` times, which changes no share: scikit-learn refuses or warns of grades
-    # with fewer members than folds.
+        raise ValueError(f"{len(patients)} patients cannot be split into {count} folds")
+    # Every slide is repeated ``count`` times, which changes no share, because scikit-learn rejects
+    # grades with fewer members than folds.
     members = [
         (slide, number) for number, patient in enumerate(patients) for slide in patient
     ] * count

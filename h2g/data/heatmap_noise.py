@@ -1,4 +1,4 @@
-"""Heatmaps as a slightly other classifier would have made them, in their own cells."""
+"""Random changes of heatmaps, as if from a slightly different classifier."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ def changes_heatmaps(settings: RefinementAugmentation) -> bool:
 def disturb_heatmap(
     values: np.ndarray, *, seed: int, number: int, settings: RefinementAugmentation
 ) -> np.ndarray:
-    """Noise on the logits, log(p of a class / p of background), of the cells that were classified.
+    """Adds noise to the logits, log(p of a class / p of background), of the classified cells.
 
-    With probability ``settings.heatmap``, and for each tumour class by itself: normal noise of
-    standard deviation ``heatmap_noise``, another in every cell, plus one shift of standard
-    deviation ``heatmap_shift`` for the whole slide. A probability of 0 or 1 stays what it is.
+    The noise is added with probability ``settings.heatmap``, independently for each tumour class.
+    It is the sum of normal noise for each cell, with standard deviation ``heatmap_noise``, and one
+    shift for the whole slide, with standard deviation ``heatmap_shift``. A probability of 0 or 1
+    does not change.
 
     Args:
-        values: (rows, cols, C) float32, softmax with background first; all 0 in a cell that was not
-            classified, which stays so.
-        number: of the example in the sequence of a training. With the seed it is all that the
-            random numbers depend on.
+        values: (rows, cols, C) float32, softmax with background first. Cells that were not
+            classified are all 0, and stay so.
+        number: number of the example in a training's sequence. The random numbers depend only on
+            it and on the seed.
     Returns:
         (rows, cols, C) float32, softmax again.
     """

@@ -1,4 +1,4 @@
-"""The label of every cell of a slide's patch grid, from the annotated regions."""
+"""Labels of the cells of a slide's patch grid, from the annotated regions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from h2g.annotations.regions import AnnotatedRegions
 from h2g.slides.reading import PatchPlan
 
 DISCARDED = -1
-CELL_PX = 32  # raster pixels along a cell's side: a share is known to about 1 in 1,000
+CELL_PX = 32  # raster pixels along a cell's side, which resolve a share to about 1 in 1,000
 BAND_PX = 64_000_000  # raster pixels drawn at once
 
 
 def class_shares(
     plan: PatchPlan, annotated: AnnotatedRegions, class_names: Sequence[str]
 ) -> np.ndarray:
-    """How much of every cell is of every class, (rows, cols, C - 1) float32 without background.
+    """Share of every class in every cell, (rows, cols, C - 1) float32 without background.
 
-    The regions are drawn over the whole grid, a whole number of raster pixels a cell, some rows
-    of cells at a time: a share is then a plain mean.
+    The regions are drawn over the whole grid, some rows of cells at a time. Each cell has a whole
+    number of raster pixels, so a share is a simple mean.
     """
     step, size_px = plan.step_level0, (plan.cols * CELL_PX, plan.rows * CELL_PX)
     regions = drawing(
@@ -39,11 +39,13 @@ def class_shares(
 
 
 def label_cells(shares: np.ndarray, min_class: float) -> np.ndarray:
-    """(rows, cols) int8: the class with the largest share when that is above ``min_class``,
-    background (0) where no class has any share, else DISCARDED.
+    """Labels of cells, (rows, cols) int8.
+
+    A cell has the class with the largest share if that share is above ``min_class``. It is
+    background (0) if no class has any share, and otherwise DISCARDED.
 
     Args:
-        shares: (rows, cols, C - 1), background not among the classes.
+        shares: (rows, cols, C - 1), without background.
     Source: Pedersen et al. 2022, section 2.2.
     """
     largest = shares.max(axis=2)

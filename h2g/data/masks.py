@@ -1,4 +1,4 @@
-"""The truth of a patch, pixel by pixel, drawn from the slide's annotation when it is needed."""
+"""Masks of patches, drawn from the slide's annotation on demand."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from h2g.slides.reading import describe_slide
 
 
 class Masks:
-    """Draws masks of patches; threads may share it. A slide's annotation is read once."""
+    """Draws masks of patches. Threads may share it, and each annotation is read once."""
 
     def __init__(self, rows: Mapping[str, CohortSlide], recipe: Recipe) -> None:
         """
         Args:
-            rows: of the cohort, by the slide's name.
+            rows: the cohort's slides by name.
         """
         self._rows, self._recipe = rows, recipe
         self._drawings: dict[str, Drawing] = {}
         self._lock = threading.Lock()
 
     def draw(self, slide: SlidePatches, patch: int) -> np.ndarray:
-        """(S, S) uint8 labels of one of a slide's patches.
+        """Labels of one patch of a slide, (S, S) uint8.
 
         Raises:
             SlideError, AnnotationError: the slide or its annotation cannot be read.
@@ -38,7 +38,7 @@ class Masks:
         return self._drawing(slide).window(left=x / pixel, top=y / pixel, size_px=(side, side))
 
     def _drawing(self, slide: SlidePatches) -> Drawing:
-        """The whole field at the resolution of the patches, ready to be drawn from."""
+        """The annotation of the whole field at the resolution of the patches."""
         with self._lock:
             if slide.name not in self._drawings:
                 self._drawings[slide.name] = self._read(slide)

@@ -1,4 +1,4 @@
-"""The patch index of one slide as a value and as a parquet file: places and labels, no pixels."""
+"""The patch index of one slide: positions and labels of patches, kept as a parquet file."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class PatchIndex:
     """The patches of a slide that are kept for training.
 
     Attributes:
-        name: of the slide.
+        name: the slide's name.
         table: one row per patch: ``x_level0, y_level0`` (its corner), ``row, col`` (its cell),
             ``tissue`` (share) and ``label`` (0 is background).
-        plan: the cells, and how their patches are read.
+        plan: the grid of cells and the way to read their patches.
         class_names: background first.
     """
 
@@ -44,7 +44,7 @@ class PatchIndex:
     class_names: tuple[str, ...]
 
     def counts(self) -> dict[str, int]:
-        """Patches of each class."""
+        """Number of patches per class."""
         labels = self.table["label"]
         return {name: int((labels == label).sum()) for label, name in enumerate(self.class_names)}
 
@@ -66,10 +66,10 @@ def read_patch_index(path: Path) -> PatchIndex:
     """The index that :func:`write_patch_index` wrote.
 
     Raises:
-        RunError: there is none, or it is none.
+        RunError: the file is missing, or is not a patch index.
     """
     if not path.is_file():
-        raise RunError(f"{path}: no patch index there. 'h2g prepare' makes one.")
+        raise RunError(f"{path}: the patch index is missing. Run 'h2g prepare' to make it.")
     try:
         table = pq.read_table(path)
         about = json.loads(table.schema.metadata[METADATA_KEY])

@@ -1,4 +1,4 @@
-"""Batches of patches by number, read on the fly from the slides; threads may share a source."""
+"""Numbered batches of patches, read from the slides on demand; threads may share a source."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from h2g.folders.cohort import Split
 from h2g.folders.run import Run
 from h2g.slides.reading import SlidePool
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# TensorFlow takes an array over without copying it only when it starts at such an address.
+# TensorFlow uses an array without a copy only if its address is a multiple of this.
 ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How batches are made.
+    """Settings of batches.
 
     Attributes:
-        class_count: with background.
-        first_batch: number of the first batch; training that resumes goes on where it stopped.
-        workers: batches read at the same time.
-        max_open: bound on open slides; at least ``workers`` are open while they read.
+        class_count: number of classes including background.
+        first_batch: number of the first batch; a resumed training continues with it.
+        workers: number of batches read at the same time.
+        max_open: limit of open slides; at least ``workers`` are open during reading.
     """
 
     batch_size: int
@@ -47,9 +47,9 @@ class BatchSettings:
 class PatchSource(Source):
     """Draws and reads batches of labelled patches.
 
-    A batch depends on the seed, its number and the slides dropped so far, and on nothing else:
-    whichever thread reads it and whether training was interrupted. A slide that cannot be read is
-    reported once and dropped, and batches in the making are drawn again from the tree without it.
+    A batch depends only on the seed, its number and the slides dropped so far. It does not depend
+    on the thread that reads it, or on interruptions of the training. A slide that cannot be read is
+    reported once and dropped. Unfinished batches are drawn again from the tree without it.
 
     Attributes:
         size_px: side of the patches.
@@ -64,14 +64,16 @@ class PatchSource(Source):
     ) -> None:
         """
         Args:
-            masks: draws the truth of a patch, where it is more than the patch's label.
+            masks: draws the truth of patches if it is more than a label per patch.
         """
         tree = build_tree(slides, order)
         if tree is None:
-            raise TrainingError("There is no patch to draw: the slides have no labelled patches.")
+            raise TrainingError(
+                "The slides have no labelled patches to draw. Check their annotations."
+            )
         sizes = {slide.plan.size_px for slide in slides}
         if len(sizes) > 1:
-            raise ValueError(f"patches of one source have one size, not {sorted(sizes)}")
+            raise ValueError(f"patches of one source need equal sizes, not {sorted(sizes)}")
         super().__init__()
         self.settings = settings
         self.size_px = sizes.pop()
@@ -85,7 +87,7 @@ class PatchSource(Source):
         """Batch ``number``: (B, S, S, 3) uint8 pixels and int32 labels of ``truth_shape``.
 
         Raises:
-            TrainingError: no slide is left that can be read, or none with one of the classes.
+            TrainingError: no readable slide is left, or none with one of the classes.
         """
         while True:
             draws = self.draws(number)
@@ -93,7 +95,7 @@ class PatchSource(Source):
                 return self._pixels(draws), self._truth(draws)
 
     def draws(self, number: int) -> list[Draw]:
-        """What batch ``number`` consists of, as long as no further slide is dropped."""
+        """The patches of batch ``number``, given the slides dropped so far."""
         with self._lock:
             if self.failure is not None:
                 raise self.failure
@@ -107,7 +109,7 @@ class PatchSource(Source):
 
     @property
     def truth_shape(self) -> tuple[int, ...]:
-        """Of one batch: (B,), or with masks (B, S, S)."""
+        """Shape of a batch's truth: (B,), or (B, S, S) with masks."""
         sides = () if self._masks is None else (self.size_px, self.size_px)
         return (self.settings.batch_size, *sides)
 
@@ -146,27 +148,29 @@ class PatchSource(Source):
     def _drop(self, number: int, error: H2GError) -> None:
         with self._lock:
             if number not in self._left or self.failure is not None:
-                return  # another thread met it first
+                return  # another thread has dropped it
             self._left.remove(number)
-            log.warning("%s Training goes on without this slide (%d left).", error, len(self._left))
+            logger.warning(
+                "%s Training continues without this slide (%d left).", error, len(self._left)
+            )
             tree: Node | None = without_slide(self._tree, number)
             lost = self._classes(range(len(self._slides))) - self._classes(self._left)
             if tree is None:
                 self.failure = TrainingError(
-                    f"None of the {len(self._slides)} slides can be read any more; the last one "
-                    f"said: {error}"
+                    f"None of the {len(self._slides)} slides can be read any more; the last "
+                    f"error: {error}"
                 )
             elif lost:
                 self.failure = TrainingError(
                     "No readable slide is left with patches of class "
-                    f"{', '.join(map(str, sorted(lost)))}; the last one said: {error}"
+                    f"{', '.join(map(str, sorted(lost)))}; the last error: {error}"
                 )
             else:
                 self._tree = tree
 
     def _classes(self, numbers: Iterable[int]) -> set[int]:
         labels = [np.unique(self._slides[number].labels) for number in numbers]
-        return {int(label) for found in labels for label in found}
+        return {int(label) for unique_labels in labels for label in unique_labels}
 
 
 def labelled_slides(run: Run, split: Split) -> list[SlidePatches]:
@@ -177,7 +181,7 @@ def labelled_slides(run: Run, split: Split) -> list[SlidePatches]:
     """
     slides = []
     for row in run.cohort.split(split):
-        # A slide that could not be indexed was reported then.
+        # A slide that could not be indexed has already been reported.
         if not run.index_file(row.name).exists():
             continue
         index = read_patch_index(run.index_file(row.name))
@@ -198,11 +202,11 @@ def labelled_slides(run: Run, split: Split) -> list[SlidePatches]:
 
 
 class _SlideDroppedError(Exception):
-    """The batch in the making held patches of a slide that has just been dropped."""
+    """A slide of the unfinished batch has just been dropped."""
 
 
 def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialised uint8 array that TensorFlow takes over without a copy."""
+    """An uninitialised uint8 array that TensorFlow uses without a copy."""
     size = int(np.prod(shape))
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT

@@ -1,4 +1,4 @@
-"""Random streams: one number per purpose, so that one seed serves for all of them."""
+"""Random streams: one number per purpose, so that all purposes can share a seed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import IntEnum, unique
 
 @unique
 class RandomStream(IntEnum):
-    """What random numbers are drawn for.
+    """One random stream per purpose.
 
-    Results depend on the numbers: a new purpose takes the next one, at most 15, and none is changed
-    or used again. Which patches or fields a batch holds is drawn from the seed and the batch's or
-    epoch's number alone, without a stream.
+    Results depend on the numbers. A new purpose takes the next one, at most 15; never change or
+    reuse a number. The patches or fields of a batch are drawn without a stream, from the seed and
+    the batch's or epoch's number alone.
     """
 
     PATCH_AUGMENTATION = 1

@@ -1,4 +1,4 @@
-"""tf.data of low-resolution slides, heatmaps and truths, for the refinement network."""
+"""tf.data batches of low-resolution slides, heatmaps and truths for the refinement network."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from h2g.slides.tiff_files import read_heatmap
 
 @dataclass(frozen=True, eq=False)
 class RefinementExample:
-    """Where one slide's input and truth lie; nothing of it is in memory.
+    """Files with the inputs and the truth of one slide.
 
     Attributes:
         image_file: PNG of the slide at low resolution, of any size.
-        truth_file: PNG with the labels of the whole field, as large as the network's output.
-        heatmap_file: TIFF of the classifier's heatmap; None where only the image is learnt from.
-        stain_matrix: (2, 3) float32, by ``macenko_stain_matrix``.
+        truth_file: PNG with the labels of the whole field, in the size of the network's output.
+        heatmap_file: TIFF of the classifier's heatmap; None if the image is the only input.
+        stain_matrix: (2, 3) float32, from ``macenko_stain_matrix``.
     """
 
     name: str
@@ -48,12 +48,13 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 def load_example(
     example: RefinementExample, change: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> Arrays:
-    """(H, W, 3) uint8 RGB, (rows, cols, C - 1) float32 without background, (P, P) uint8 labels.
-
-    Of an example without heatmap that is one cell of 0.
+    """Reads the image, the heatmap and the truth of an example.
 
     Args:
-        change: of the heatmap with all its classes, before the background is left out.
+        change: applied to the heatmap with all its classes, before background is removed.
+    Returns:
+        (H, W, 3) uint8 RGB, (rows, cols, C - 1) float32 without background, (P, P) uint8 labels.
+        The heatmap of an example without one is a single cell of 0.
     Raises:
         TrainingError, SlideError: a file is missing or damaged.
     """
@@ -71,9 +72,11 @@ def load_example(
 
 
 class ExampleSource(Source):
-    """Examples by their place in the sequence of a training: every epoch passes all, each epoch in
-    an order of its own, or with ``shuffle`` off in the order given; heatmaps as ``augmentation``
-    changes them."""
+    """The sequence of examples of a training, with heatmaps changed by ``augmentation``.
+
+    Every epoch holds all examples, in a new random order with ``shuffle`` and otherwise in the
+    given order.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,9 @@ class ExampleSource(Source):
         load: Callable[..., Arrays] = load_example,
     ) -> None:
         if not examples:
-            raise TrainingError("There is no slide for the refinement network to learn from.")
+            raise TrainingError(
+                "The refinement network has no slide to learn from. Check the cohort's splits."
+            )
         super().__init__()
         self.settings = settings
         self.examples = tuple(examples)
@@ -118,16 +123,17 @@ def refinement_dataset(
     augmentation: RefinementAugmentation | None,
     inputs: str = "both",
 ) -> tf.data.Dataset:
-    """Batches from ``source.settings.first_batch`` on.
+    """A data set of batches, starting at ``source.settings.first_batch``.
 
-    With shuffling the sequence has no end and all batches are full, which may span two epochs;
-    without it ends after one pass. Iterate, or call fit, within ``source.raising_failure()``.
+    With shuffling, the data set is endless and all batches are full; a batch may span two epochs.
+    Without shuffling, it ends after one pass. Iterate, or call fit, within
+    ``source.raising_failure()``.
 
     Args:
-        inputs: ``both``, or ``image`` or ``heatmap`` for a network of that one alone.
+        inputs: ``both``, or ``image`` or ``heatmap`` for a network with that input alone.
     Returns:
-        Pairs of inputs and truth: ((B, P, P, 3) float32 RGB in [0, 1], (B, P, P, C - 1) float32
-        heatmap) or the one of them, (B, P, P, C) float32 one-hot.
+        Pairs of inputs and truth. The inputs are (B, P, P, 3) float32 RGB in [0, 1] and
+        (B, P, P, C - 1) float32 heatmap, or one of them. The truth is (B, P, P, C) float32 one-hot.
     """
     settings = source.settings
     classes = settings.class_count
@@ -144,7 +150,7 @@ def refinement_dataset(
     def stretch(
         image: tf.Tensor, heatmap: tf.Tensor, truth: tf.Tensor, stains: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        # Each by itself onto the network's square, as in the deployed graph.
+        # Each is resized to the network's square on its own, as in the deployed graph.
         size_px = (input_px, input_px)
         image = resize_bilinear(scale_image(image), size_px)
         return image, resize_bilinear(heatmap, size_px), truth[..., None], stains
@@ -155,8 +161,8 @@ def refinement_dataset(
             image, heatmap, truth = augment_examples(
                 image, heatmap, truth, stains, number, seed=settings.seed, settings=augmentation
             )
-        seen = {"image": image, "heatmap": heatmap}.get(inputs, (image, heatmap))
-        return seen, tf.one_hot(truth[..., 0], classes)
+        network_inputs = {"image": image, "heatmap": heatmap}.get(inputs, (image, heatmap))
+        return network_inputs, tf.one_hot(truth[..., 0], classes)
 
     first = settings.first_batch * settings.batch_size
     numbers = numbers_from(first, settings.workers)
@@ -181,9 +187,10 @@ def augment_examples(
     seed: int,
     settings: RefinementAugmentation,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Stains of the images alone; flips, rotations and zoom of all three together.
+    """Changes the stains of the images, and flips, rotates and zooms all three together.
 
-    What a zoom out uncovers is white in the image, 0 in the heatmap and background in the truth.
+    The margin that a zoom out uncovers is white in the image, 0 in the heatmap and background in
+    the truth.
 
     Args:
         images, heatmaps, truths: (B, P, P, 3) float32, (B, P, P, C - 1) float32, (B, P, P, 1)
@@ -209,7 +216,7 @@ def augment_examples(
 
 
 def read_png(path: Path, flags: int) -> np.ndarray:
-    """(h, w[, 3]) uint8 as OpenCV gives it; TrainingError when it cannot be read."""
+    """Reads a PNG as (h, w[, 3]) uint8 in OpenCV's order; TrainingError if it is unreadable."""
     pixels = cv2.imread(str(path), flags) if path.is_file() else None
     if pixels is None:
         raise TrainingError(f"{path}: cannot be read. Delete it and run the same command again.")

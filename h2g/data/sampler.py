@@ -42,7 +42,7 @@ class SlidePatches:
 
 @dataclass(frozen=True)
 class Draw:
-    """Patch ``patch`` of slide ``slide``, both positions in what the tree was built from."""
+    """One drawn patch: the index of its slide in the tree's list, and its index in that slide."""
 
     slide: int
     patch: int
@@ -50,7 +50,7 @@ class Draw:
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """Patches among which a draw is uniform: (m,) int32 positions of their slides and in them."""
+    """Patches with equal probability: (m,) int32 indices of their slides, and indices in them."""
 
     slides: np.ndarray
     patches: np.ndarray
@@ -67,12 +67,12 @@ Node = Branch | Leaf
 
 
 def build_tree(slides: Sequence[SlidePatches], order: Sequence[str] = LEVELS) -> Node | None:
-    """The sampling tree of ``slides``; slides and labels without patches have no place in it.
+    """The sampling tree of ``slides``, without slides and labels that have no patches.
 
     Args:
-        order: levels from the root on, each of LEVELS at most once; the leaves hold patches.
+        order: levels from the root down, each of LEVELS at most once; the leaves hold patches.
     Returns:
-        The root, None when there is no patch at all.
+        The root; None if there are no patches.
     """
     unknown = [level for level in order if level not in LEVELS]
     if unknown or len(set(order)) != len(order):
@@ -84,7 +84,7 @@ def build_tree(slides: Sequence[SlidePatches], order: Sequence[str] = LEVELS) ->
         slides=np.repeat(np.arange(len(slides), dtype=np.int32), counts),
         patches=np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
     )
-    # Ranks instead of names: a string for each of a million patches would be most of the memory.
+    # Ranks instead of names, because a million strings would take most of the memory.
     _, grade_ranks = np.unique([slide.grade for slide in slides], return_inverse=True)
     keys = {
         "grade": grade_ranks[leaf.slides],
@@ -100,7 +100,7 @@ def draw(tree: Node, rng: np.random.Generator, count: int) -> list[Draw]:
 
 
 def without_slide(tree: Node, slide: int) -> Node | None:
-    """The tree without a slide and the branches that held nothing else; None when none is left."""
+    """The tree without a slide and without branches that become empty; None if nothing is left."""
     if isinstance(tree, Leaf):
         kept = tree.slides != slide
         if kept.all():
@@ -112,10 +112,10 @@ def without_slide(tree: Node, slide: int) -> Node | None:
 
 
 def _grow(leaf: Leaf, keys: list[np.ndarray]) -> Node:
-    """Splits ``leaf`` by the first of ``keys``, each an (m,) array with the patches' keys."""
+    """Splits ``leaf`` by the first of ``keys``, each an (m,) array with one key per patch."""
     if not keys:
         return leaf
-    # Children in the order of their keys, patches in the order given: one cohort, one tree.
+    # Children are sorted by key and patches keep their order, so a cohort always gives one tree.
     ranked = np.argsort(keys[0], kind="stable")
     starts = np.flatnonzero(np.diff(keys[0][ranked])) + 1
     return Branch(
@@ -135,13 +135,13 @@ def _draw_one(tree: Node, rng: np.random.Generator) -> Draw:
 
 
 def class_rates(tree: Node, slides: Sequence[SlidePatches], class_count: int) -> np.ndarray:
-    """The probability that a draw from ``tree`` is of a class.
+    """The probability of each class in a draw from ``tree``.
 
     Args:
-        slides: that the tree was built from.
-        class_count: with background.
+        slides: slides that the tree was built from.
+        class_count: number of classes including background.
     Returns:
-        (C,) float64 of sum 1; 0 for a class of which there is no patch.
+        (C,) float64 with sum 1; 0 for a class without patches.
     """
     starts = np.cumsum([0, *(len(slide.labels) for slide in slides)])
     labels = np.concatenate([slide.labels for slide in slides])

@@ -1,4 +1,4 @@
-"""What TensorFlow's threads call for data: it keeps its failure, and ends before Python does."""
+"""Sources that TensorFlow's threads read from; they keep their failure and end before Python."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Source(ABC):
     """Reads numbered items; threads may share it.
 
     Attributes:
-        failure: why there is nothing more to be had. TensorFlow hides the exceptions of what it
-            calls behind its own; ``raising_failure`` brings this one back.
+        failure: the error that ended the source. TensorFlow replaces it by its own exception;
+            ``raising_failure`` raises the original.
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class Source(ABC):
         """Item ``number``."""
 
     def serve(self, number: int) -> Any:
-        """``read`` for TensorFlow's threads."""
+        """Calls ``read`` for TensorFlow's threads."""
         return self.call(self.read, int(number))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls what TensorFlow's threads want done; a closed source makes their iterators fail."""
+        """Calls a function for TensorFlow's threads; a closed source makes their iterators fail."""
         with self._lock:
             self._calls += 1
             if self._closed:
@@ -57,7 +57,7 @@ class Source(ABC):
                 self._under_way -= 1
 
     def close(self) -> None:
-        """Refuses further calls and waits for those under way."""
+        """Rejects further calls and waits for running ones."""
         with self._lock:
             self._closed = True
         while self._under_way:
@@ -65,10 +65,10 @@ class Source(ABC):
 
     @contextlib.contextmanager
     def raising_failure(self) -> Iterator[None]:
-        """Around fit or a loop: raises ``failure`` in place of what TensorFlow makes of it.
+        """A context for fit or a loop that raises ``failure`` instead of TensorFlow's exception.
 
-        The source is closed at the end. Without that, an iterator that is freed later can wait for
-        the very thread that frees it.
+        It closes the source at the end. Otherwise an iterator that is freed later may wait for the
+        very thread that frees it.
         """
         try:
             yield
@@ -82,15 +82,15 @@ class Source(ABC):
 
 @atexit.register
 def _close_sources() -> None:
-    """Ends all reading before Python ends.
+    """Ends all reading before Python exits.
 
-    An iterator that outlives the program's last line waits for its threads, and they wait for
-    Python, which by then runs no other thread: a training stopped by Ctrl-C would hang for ever.
+    An iterator that outlives the program's last line waits for its threads. These wait for Python,
+    which runs no other thread by then. A training stopped by Ctrl-C would hang for ever.
     """
     sources = list(_sources)
     for source in sources:
         source.close()
-    # Threads on their way into a closed source: until none has called for a while.
+    # Threads may still be entering a closed source; wait until none has called for a while.
     calls = None
     while calls != (calls := [source._calls for source in sources]):
         time.sleep(0.05)

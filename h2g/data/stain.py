@@ -1,13 +1,13 @@
-"""Haematoxylin and eosin apart: the stain matrix of a slide, and augmentation of its stains.
+"""The stain matrix of a slide (haematoxylin and eosin), and augmentation of its stains.
 
-Optical density is -log10 of the share of light that passes; in it stains add up, each along its
-own direction in RGB. Sources: Macenko et al. 2009 (the matrix); StainTools, which H2G-Net uses
-(the augmentation: concentrations times U(1 - sigma1, 1 + sigma1) plus U(-sigma2, sigma2), in
+Optical density is -log10 of the transmitted share of light. Stains add up in optical density, each
+along its own direction in RGB. Sources: Macenko et al. 2009 (the matrix); StainTools, which H2G-Net
+uses (the augmentation: concentrations times U(1 - sigma1, 1 + sigma1) plus U(-sigma2, sigma2), in
 natural logarithms).
 
-Why our own: torchstain, whose back end may be TensorFlow, finds the matrix of the one image that it
-changes. Here a slide's matrix is found once, also where there is little tissue, and a batch of
-patches of several slides is changed in the graph.
+torchstain is not used, because it estimates the matrix of each image that it changes. Here, a
+slide's matrix is estimated once, even with little tissue, and a batch of patches from several
+slides is changed in the graph.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import tensorflow as tf
 from h2g.data.augmentation import random_numbers
 from h2g.data.random_streams import RandomStream
 
-# Rows haematoxylin and eosin (Ruifrok and Johnston 2001): for slides that cannot tell their own.
+# Rows haematoxylin and eosin (Ruifrok and Johnston 2001): for slides without an estimate.
 DEFAULT_STAIN_MATRIX = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]], np.float32)
 DEFAULT_STAIN_MATRIX /= np.linalg.norm(DEFAULT_STAIN_MATRIX, axis=1, keepdims=True)
 
-# Macenko's beta: a pixel whose optical density is shorter than this is background.
+# Macenko's beta: a pixel with less optical density (Euclidean norm) than this is background.
 BACKGROUND_DENSITY = 0.15
 ANGLE_PERCENTILES = (1, 99)
 ENOUGH_PIXELS = 1000
 MOST_PIXELS = 500_000
-# Two stains nearer than this are one: telling them apart would blow up noise.
+# Two stains closer than this count as one, since separating them would amplify noise.
 SMALLEST_ANGLE = math.radians(5)
 
 
@@ -45,13 +45,13 @@ def macenko_stain_matrix(rgb: np.ndarray) -> np.ndarray:
     Source: Macenko et al. 2009, ISBI, section 2.
     """
     pixels = rgb.reshape(-1, 3)
-    # Every k-th pixel: percentiles of half a million say what those of a hundred million say.
+    # Every k-th pixel: half a million pixels give nearly the same percentiles as all of them.
     pixels = pixels[:: max(1, len(pixels) // MOST_PIXELS)]
     density = -np.log10(np.maximum(pixels, 1) / 255.0)
     density = density[np.linalg.norm(density, axis=1) > BACKGROUND_DENSITY]
     if len(density) < ENOUGH_PIXELS:
         return DEFAULT_STAIN_MATRIX
-    # The two main directions of the cloud, seen from white: the plane that both stains span.
+    # The two main directions of the point cloud, from white, span the plane of both stains.
     _, directions = np.linalg.eigh(density.T @ density)
     plane = directions[:, :0:-1]
     plane = plane * np.where(plane.sum(axis=0) < 0, -1, 1)
@@ -73,11 +73,11 @@ def augment_stains(
     sigma: tuple[float, float],
     probability: float,
 ) -> tf.Tensor:
-    """Each sample's stains stronger or weaker by chance.
+    """Makes each sample's stains randomly stronger or weaker.
 
     Args:
         images: (B, P, P, 3) float32 RGB in [0, 1].
-        stain_matrices: (B, 2, 3), of the samples' slides.
+        stain_matrices: (B, 2, 3), one per sample, from its slide.
         batch: number of the batch.
     """
     size = tf.shape(images)[0]
@@ -95,9 +95,9 @@ def augment_stains(
 def shift_stains(
     images: tf.Tensor, stain_matrices: tf.Tensor, *, alpha: tf.Tensor, beta: tf.Tensor
 ) -> tf.Tensor:
-    """Concentrations times ``alpha`` plus ``beta``, each (B, 2); background stays.
+    """Multiplies concentrations by ``alpha`` and adds ``beta``, each (B, 2).
 
-    What the two stains do not explain of a pixel stays as it is.
+    Background does not change, nor does the part of a pixel that the two stains do not explain.
     """
     # With density d, stain matrix M and concentrations c = d pinv(M), the density changes by
     # (alpha c + beta - c) M = d D + beta M, where D = pinv(M) diag(alpha - 1) M.
@@ -113,7 +113,7 @@ def shift_stains(
 def _add_density(images: tf.Tensor, *, change: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     """Adds d ``change`` + ``shift``, (B, 3, 3) and (B, 1, 3), to the density d of tissue."""
     density = -tf.math.log(tf.maximum(images, 1 / 255))
-    # Sums of three, written out: a matrix product would leave the one fused loop.
+    # Sums of three terms, written out, because a matrix product would break up the fused loop.
     added = [
         sum(density[..., k] * change[:, k, c, None, None] for k in range(3)) + shift[:, :, c, None]
         for c in range(3)

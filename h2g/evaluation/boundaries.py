@@ -1,4 +1,4 @@
-"""How far the outlines of a segmentation lie from the true ones."""
+"""Distances between the outlines of a segmentation and the true outlines."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-# Outlines this close count as the same: the side of the paper's patch, what the heatmap resolves.
+# Outlines this close count as equal: the side of the paper's patch, the heatmap's resolution.
 TOLERANCE_UM = 256.0
 
 
 @dataclass(frozen=True)
 class BoundaryScore:
-    """Outlines of one class on one slide.
+    """Scores of the outlines of one class on one slide.
 
     Attributes:
         hausdorff95_um: the larger of the two 95th percentiles of the distance from one outline's
-            pixels to the other outline. 0 when there is neither, None when there is only one.
-        f1: harmonic mean of the shares of found and true outline within ``TOLERANCE_UM`` of the
-            other. 1 when there is neither, 0 when there is only one.
+            pixels to the other outline. 0 if there is neither outline, None if there is only one.
+        f1: harmonic mean of the shares of predicted and true outline within ``TOLERANCE_UM`` of
+            the other. 1 if there is neither outline, 0 if there is only one.
     """
 
     hausdorff95_um: float | None
@@ -32,7 +32,7 @@ def boundary_score(
     """Compares the outlines of two masks.
 
     Args:
-        found, truth: (h, w) bool. What touches the field's edge has no outline there.
+        found, truth: (h, w) bool. A mask has no outline along the edge of the field.
         pixel_um: (width, height) of a pixel.
     """
     outlines = [_outline(mask) for mask in (found, truth)]
@@ -51,5 +51,5 @@ def boundary_score(
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
-    """The pixels of a mask that touch its outside along an edge."""
+    """The pixels of a mask that share an edge with its outside."""
     return mask & ~binary_erosion(mask, border_value=1)

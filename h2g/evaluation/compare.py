@@ -1,4 +1,4 @@
-"""The paper's tables over several runs, with statistics: CSV, Markdown, a box plot."""
+"""The paper's tables for several runs, with statistics, as CSV, Markdown and a box plot."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from h2g.folders.cohort import Split
 from h2g.reporting.boxes import draw_boxes
 from h2g.tables import markdown_table
 
-# With fewer pairs no two-sided signed-rank test can reach p < 0.05.
+# With fewer pairs, a two-sided signed-rank test cannot reach p < 0.05.
 FEWEST_PAIRS = 6
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Designs on the same slides, and what sets them apart.
+    """Designs scored on the same slides, and the tests of their differences.
 
     Attributes:
-        overall: Table 1; a row a design: recall, precision and dice with mean, sd (ddof 0), and
-            the bootstrap interval of the mean Dice.
-        by_grade: Table 2; a row a design, mean and sd of Dice for each grade.
-        tukey, wilcoxon: a row a pair of designs.
+        overall: Table 1, one row per design: mean and sd (ddof 0) of recall, precision and dice,
+            and the bootstrap interval of the mean Dice.
+        by_grade: Table 2, one row per design: mean and sd of Dice for each grade.
+        tukey, wilcoxon: one row per pair of designs.
     """
 
     split: Split
@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def dice(self) -> pd.DataFrame:
-        """A row a slide, a column a design."""
+        """Dice with one row per slide and one column per design."""
         return _dice(self.designs)
 
 
@@ -55,8 +55,8 @@ def compare_runs(paths: Sequence[Path], out: Path, *, split: Split = "test") -> 
     """Compares evaluated runs and writes the tables and the plot into ``out``.
 
     Raises:
-        WrongUseError: one run given twice.
-        RunError: runs that are not evaluated, or on other slides.
+        WrongUseError: a run is given twice.
+        RunError: a run is not evaluated, or the runs were evaluated on different slides.
     """
     if len({path.resolve() for path in paths}) < len(paths):
         raise WrongUseError("A run is given twice; name each run once.")
@@ -78,7 +78,7 @@ def compare_designs(designs: Sequence[Design], split: Split) -> Comparison:
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
-    """compare.md, dice.png, and a CSV file each of the tables."""
+    """Writes compare.md, dice.png and one CSV file per table."""
     tables = {
         "overall": comparison.overall,
         "by_grade": comparison.by_grade,
@@ -97,7 +97,7 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
 
 
 def markdown(comparison: Comparison) -> str:
-    """All tables with how they were made."""
+    """The text of compare.md: the method and all tables."""
     count = len(comparison.dice)
     header = f"# {len(comparison.designs)} designs on {comparison.split}: {count} slides"
     return (
@@ -142,22 +142,23 @@ def _method(comparison: Comparison) -> str:
     patients = comparison.designs[0].slides["patient"].nunique()
     slides = len(comparison.dice)
     few = (
-        f" With {slides} slides no pair can reach p < {LEVEL:g} in Wilcoxon's test."
+        f" With {slides} slides, no pair can reach p < {LEVEL:g} in Wilcoxon's test."
         if slides < FEWEST_PAIRS
         else ""
     )
     several = (
-        " Pixels were counted on rasters of different size, so differences of a few thousandths "
+        " Pixels were counted on rasters of different sizes, so differences of a few thousandths "
         "mean nothing."
         if len(sizes) > 1
         else ""
     )
     return (
-        f"Macro mean over slides ± standard deviation (ddof 0); pixels of a {rasters} raster over "
-        f"each slide's field.{several} The interval is the 95 % percentile interval of the mean "
-        f"from {RESAMPLES:,} bootstrap samples of the {patients} patients. Tukey's range test "
-        "takes the designs for independent samples, as the paper does; the slides are the same, "
-        "so Wilcoxon's signed-rank test (two-sided, Holm's correction) is the one to go by."
+        "Scores are the macro mean over slides ± standard deviation (ddof 0). Pixels are counted "
+        f"on a {rasters} raster over each slide's field.{several} The interval is the 95 % "
+        f"percentile interval of the mean from {RESAMPLES:,} bootstrap samples of the {patients} "
+        "patients. Tukey's range test treats the designs as independent samples, as in the paper. "
+        "All designs share the same slides, so rely on Wilcoxon's signed-rank test (two-sided, "
+        "Holm's correction)."
         f"{few}"
     )
 
@@ -186,7 +187,7 @@ def _grade_table(comparison: Comparison) -> str:
 
 def _pair_table(comparison: Comparison) -> str:
     if comparison.tukey.empty:
-        return "There is nothing to test with one design or one slide."
+        return "A test needs at least two designs and two slides."
     header = ["pair", "difference of means", "95 % interval", "p, Tukey", "p, Wilcoxon (Holm)"]
     rows = [
         [

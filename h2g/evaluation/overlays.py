@@ -19,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def extreme_slides(evaluation: Evaluation) -> dict[str, str]:
-    """Names of the best, median and worst slide by the Dice of what the system puts out; of an
-    even number the median is the lower one, and no slide stands there twice."""
+    """Names of the best, median and worst slide by the Dice of the final segmentation.
+
+    The median of an even number of slides is the lower one. No slide is listed twice.
+    """
     ranked = sorted(
         evaluation.slides,
         key=lambda slide: (slide.score(evaluation.final_variant).dice, slide.slide),
@@ -34,8 +36,10 @@ def extreme_slides(evaluation: Evaluation) -> dict[str, str]:
 
 
 def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
-    """Writes overlays/<role>-<slide>.png: the heatmap, and the segmentation with the annotation's
-    outline dashed. Pictures of earlier evaluations make way."""
+    """Writes overlays/<role>-<slide>.png, and removes the pictures of earlier evaluations.
+
+    A picture shows the heatmap, the segmentation and the dashed outline of the annotation.
+    """
     rows = {row.name: row for row in run.cohort.slides}
     wanted = {
         folder / "overlays" / f"{role}-{name}.png": name
@@ -47,13 +51,13 @@ def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
             continue
         row = rows[name]
         try:
-            kept = run.heatmap_file(name)
-            heatmap = read_heatmap(kept) if kept.is_file() else None
+            heatmap_file = run.heatmap_file(name)
+            heatmap = read_heatmap(heatmap_file) if heatmap_file.is_file() else None
             with open_slide(row.slide, mpp=row.mpp) as slide:
                 truth = true_labels(row, run.recipe, slide.info, evaluation.size_px)
                 plane = read_low_resolution(slide, run.recipe.preprocessing.low_resolution)
         except SlideError as error:
-            logger.warning("%s: no overlay (%s)", name, error)
+            logger.warning("%s: no overlay was drawn (%s)", name, error)
             continue
         labels = cv2.imread(str(labels_file), cv2.IMREAD_UNCHANGED)
         assert labels is not None, "score_slide has just written or read it"

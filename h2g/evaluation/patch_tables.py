@@ -1,5 +1,4 @@
-"""The report on the patch classifier as files: patches.csv, classifier.md, classifier.png,
-classifier.json."""
+"""Files of the patch classifier's report: patches.csv, classifier.md, .png and .json."""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ from h2g.tables import markdown_table
 
 @dataclass(frozen=True)
 class ClassifierReport:
-    """The classifier on a split, and what other thresholds than 0.5 would do to its heatmap.
+    """Scores of the classifier on a split, and Dice of its heatmap at several thresholds.
 
     Attributes:
         class_names: background first.
-        thresholds: by split, the heatmap's mean Dice at each threshold; ``val`` first, where there
-            are validation slides, since the threshold is chosen there.
+        thresholds: the heatmap's mean Dice at each threshold, by split. If there are validation
+            slides, ``val`` comes first, since the threshold is chosen there.
     """
 
     split: Split
@@ -35,7 +34,7 @@ class ClassifierReport:
 
     @property
     def chosen_threshold(self) -> float | None:
-        """The best on the validation slides; of equals the one nearest 0.5."""
+        """The best threshold on the validation slides; the nearest to 0.5 if several are equal."""
         dice = self.thresholds.get("val")
         if not dice:
             return None
@@ -43,7 +42,7 @@ class ClassifierReport:
 
 
 def write_report(report: ClassifierReport, folder: Path, *, key: dict[str, Any]) -> None:
-    """Writes the four files; ``key`` says what they were made of and stands in the JSON."""
+    """Writes the four files; ``key`` identifies their sources and is stored in the JSON."""
     with replacing(folder / "patches.csv") as temporary:
         report.patches.slides.to_csv(temporary, index=False)
     write_text(folder / "classifier.md", markdown(report))
@@ -55,7 +54,7 @@ def write_report(report: ClassifierReport, folder: Path, *, key: dict[str, Any])
         class_names=report.class_names,
         dice_by_threshold=report.thresholds,
     )
-    # Last: a folder with it has all of them.
+    # Written last, so a folder that holds it is complete.
     document = json.dumps({"key": key, **report_document(report)}, indent=2)
     write_text(folder / "classifier.json", document + "\n")
 
@@ -89,7 +88,7 @@ def markdown(report: ClassifierReport) -> str:
         "\n\n".join(
             [
                 f"# The patch classifier on {report.split}",
-                f"{document['patches']:,} labelled patches; those that are partly tumour have no "
+                f"{document['patches']:,} labelled patches. Patches that are partly tumour have no "
                 "label. Macro mean over slides ± standard deviation (ddof 0): accuracy "
                 f"{accuracy['mean']:.3f} ± {accuracy['sd']:.3f}, AUC of tumour against background "
                 f"{auc['mean']:.3f} ± {auc['sd']:.3f}. Expected calibration error "
@@ -105,16 +104,16 @@ def markdown(report: ClassifierReport) -> str:
 def _threshold_sentence(report: ClassifierReport) -> str:
     chosen = report.chosen_threshold
     if chosen is None:
-        return "Without validation slides no threshold can be chosen."
+        return "No threshold can be chosen without validation slides."
     dice = report.thresholds[report.split]
     return (
-        f"On the validation slides the heatmap is best above {chosen:g}; there its mean Dice on "
-        f"{report.split} is {dice[chosen]:.3f}, and {dice[0.5]:.3f} above 0.5."
+        f"On the validation slides the heatmap is best at a threshold of {chosen:g}. Its mean Dice "
+        f"on {report.split} is {dice[chosen]:.3f} there, and {dice[0.5]:.3f} at 0.5."
     )
 
 
 def _mean_sd(values: ArrayLike) -> dict[str, float]:
-    """Over the slides that have a value."""
+    """Mean and SD (ddof 0) over the slides that have a value."""
     known = np.asarray(values, float)
     known = known[~np.isnan(known)]
     if not len(known):

@@ -1,7 +1,8 @@
-"""How good the patch classifier is on its own: accuracy, AUC, calibration, the threshold.
+"""Scores of the patch classifier alone: accuracy, AUC, calibration, the threshold.
 
-From the heatmaps and the indexed patches of a split, so nothing is classified again. Patches that
-are partly tumour have no label and no part in this (Pedersen et al. 2022, section 2.2).
+They are computed from the heatmaps and the indexed patches of a split, so no patch is classified
+again. Patches that are partly tumour have no label and are left out (Pedersen et al. 2022, section
+2.2).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 @dataclass(frozen=True)
 class LabelledPatches:
-    """Indexed patches of one slide that its heatmap has a value for.
+    """Indexed patches of one slide that have a value in its heatmap.
 
     Attributes:
         probabilities: (n, C) float32.
@@ -36,14 +37,14 @@ class LabelledPatches:
 
 @dataclass(frozen=True)
 class PatchReport:
-    """What the patch classifier did on a split.
+    """Scores of the patch classifier on a split.
 
     Attributes:
-        slides: a row a slide: slide, patches, accuracy, auc (of tumour against background, NaN
-            where the slide has only one of them).
-        confusion: (C, C) int, rows are true, columns found.
-        calibration: a row a bin of the tumour probability that holds patches: probability (mean),
-            share (that is tumour), patches.
+        slides: one row per slide: slide, patches, accuracy, auc (tumour against background; NaN if
+            the slide has only one of them).
+        confusion: (C, C) int, rows are true classes, columns predicted ones.
+        calibration: one row per bin of the tumour probability that holds patches: probability
+            (mean), share (of tumour patches), patches.
         ece: expected calibration error, the mean over patches of |probability - share| of their
             bin.
     """
@@ -55,19 +56,19 @@ class PatchReport:
 
 
 def labelled_patches(slide: str, heatmap: Heatmap, index: pd.DataFrame) -> LabelledPatches:
-    """The patches of a slide's index with what the heatmap says of them.
+    """The patches of a slide's index with their probabilities in the heatmap.
 
     Args:
         index: columns row, col and label (h2g.data.patch_index).
     """
     values = heatmap.values[index["row"].to_numpy(), index["col"].to_numpy()]
-    # The index may keep patches that the tissue rule of a later heatmap leaves out.
-    there = values.sum(axis=1) > 0
-    return LabelledPatches(slide, values[there], index["label"].to_numpy()[there])
+    # The index may hold patches that the tissue rule of a later heatmap leaves out.
+    classified = values.sum(axis=1) > 0
+    return LabelledPatches(slide, values[classified], index["label"].to_numpy()[classified])
 
 
 def patch_report(slides: Sequence[LabelledPatches], class_count: int) -> PatchReport:
-    """The report over all patches; accuracy and AUC per slide."""
+    """The report over all patches, with accuracy and AUC per slide."""
     probabilities = np.concatenate([slide.probabilities for slide in slides])
     labels = np.concatenate([slide.labels for slide in slides])
     calibration = _calibration(1 - probabilities[:, 0], labels > 0)
@@ -86,15 +87,15 @@ def dice_by_threshold(slides: Iterable[tuple[Heatmap, np.ndarray]]) -> dict[floa
     """Mean Dice over slides of "tumour probability above t", all tumour classes together.
 
     Args:
-        slides: heatmap and true labels (h, w) uint8 of each.
+        slides: heatmap and true labels, (h, w) uint8, of each slide.
     """
     dice: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
     for heatmap, labels in slides:
         tumour = draw_heatmap(heatmap, (labels.shape[1], labels.shape[0]))[..., 1:].sum(axis=-1)
         truth = labels > 0
         for threshold in THRESHOLDS:
-            found = tumour > threshold
-            counts = Counts(int(truth.sum()), int(found.sum()), int((found & truth).sum()))
+            predicted = tumour > threshold
+            counts = Counts(int(truth.sum()), int(predicted.sum()), int((predicted & truth).sum()))
             dice[threshold].append(counts.score.dice)
     return {threshold: float(np.mean(values)) for threshold, values in dice.items()}
 

@@ -1,4 +1,4 @@
-"""What several evaluated runs have in common: designs scored on the same slides."""
+"""Evaluated runs as designs that were scored on the same slides."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Design:
 
     Attributes:
         slides: indexed by slide; columns patient, grade, recall, precision, dice.
-        size_px: (width, height) of the raster in which pixels were counted.
+        size_px: (width, height) of the raster on which pixels were counted.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Scored:
-    """A run with its scores of one split.
+    """A run with its scores on one split.
 
     Attributes:
         truth: sha256 of each slide's annotation, by the slide's name.
@@ -53,17 +53,17 @@ class Scored:
 
 
 def read_designs(paths: Sequence[Path], split: Split) -> list[Design]:
-    """The designs of evaluated runs: each run's own result, and the smoothed heatmap of each
-    patch classifier once.
+    """The designs of evaluated runs: the result of each run, and one smoothed heatmap per patch
+    classifier.
 
     Raises:
-        RunError: a run is not evaluated on the split, lacks slides that failed there, or was
-            evaluated on other slides or annotations than the first.
+        RunError: a run is not evaluated on the split, has slides that failed there, or was
+            evaluated on other slides or annotations than the first run.
     """
     runs = [_read_scores(path, split) for path in paths]
     for other in runs[1:]:
-        _refuse_other_slides(runs[0], other, split)
-    runs = _with_names_apart(runs)
+        _check_same_slides(runs[0], other, split)
+    runs = _with_unique_names(runs)
     designs = [_design(scored, scored.final_variant, scored.name) for scored in runs]
     return designs + [
         _design(scored, SMOOTHED, f"{scored.name}, smoothed") for scored in _smoothing_runs(runs)
@@ -87,14 +87,14 @@ def _read_scores(path: Path, split: Split) -> Scored:
         ) from error
     if document["failed"]:
         names = ", ".join(failed["slide"] for failed in document["failed"])
-        raise RunError(f"{path}: slides of {split} could not be scored ({names}); mend them first.")
+        raise RunError(f"{path}: slides of {split} could not be scored ({names}); fix these first.")
     made_of = next(iter(keys.values()))["made_of"]
     truth = {name: key["annotation"] for name, key in keys.items()}
     networks = [sha256 for name, sha256 in made_of.items() if name != "recipe"]
     return Scored(run, run.recipe.name, document, truth, networks[0])
 
 
-def _refuse_other_slides(first: Scored, other: Scored, split: Split) -> None:
+def _check_same_slides(first: Scored, other: Scored, split: Split) -> None:
     names = sorted(first.truth.keys() ^ other.truth.keys())
     what = "slides"
     if not names:
@@ -102,14 +102,14 @@ def _refuse_other_slides(first: Scored, other: Scored, split: Split) -> None:
         what = "annotations of slides"
     if names:
         raise RunError(
-            f"{first.run.path} and {other.run.path}: evaluated on other {what} of {split} "
-            f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}); designs are compared on "
-            "the same ones only. Train and evaluate them on one cohort."
+            f"{first.run.path} and {other.run.path}: evaluated on different {what} of {split} "
+            f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}). Train and evaluate them "
+            "on one cohort to compare them."
         )
 
 
-def _with_names_apart(runs: Sequence[Scored]) -> list[Scored]:
-    """Recipes' names; where two runs share one, with the folder behind it."""
+def _with_unique_names(runs: Sequence[Scored]) -> list[Scored]:
+    """Names the runs after their recipes, with the folder added if two share a name."""
     names = [scored.name for scored in runs]
     return [
         Scored(s.run, f"{s.name} ({s.run.path})", s.document, s.truth, s.classifier)
@@ -120,7 +120,7 @@ def _with_names_apart(runs: Sequence[Scored]) -> list[Scored]:
 
 
 def _smoothing_runs(runs: Sequence[Scored]) -> list[Scored]:
-    """For each classifier the run that names its smoothed row: one without refinement if any."""
+    """The run that names each classifier's smoothed row; one without refinement is preferred."""
     chosen: dict[str, Scored] = {}
     for scored in sorted(runs, key=lambda s: s.final_variant != "patchwise"):
         if scored.document[SMOOTHED]:

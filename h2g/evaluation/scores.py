@@ -1,6 +1,6 @@
-"""Recall, precision and Dice: what they are, per slide and over slides.
+"""Recall, precision and Dice, per slide and over slides.
 
-Per slide and class, from pixels: recall = TP / true, precision = TP / predicted,
+Per slide and class, in pixels: recall = TP / true, precision = TP / predicted,
 Dice = 2 TP / (true + predicted). Both empty: 1.0; one empty: 0. With several tumour classes a
 slide's score is the mean over them. Over slides: macro mean and standard deviation, ddof 0.
 """
@@ -47,7 +47,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class SlideScores:
-    """What was measured on one slide, by variant and tumour class: pixels, and outlines."""
+    """Pixel counts and outline scores of one slide, by variant and tumour class."""
 
     slide: str
     grade: str
@@ -55,12 +55,12 @@ class SlideScores:
     outlines: dict[str, dict[str, BoundaryScore]]
 
     def score(self, variant: str, class_name: str | None = None) -> Score:
-        """Of one class, or the mean over the tumour classes."""
+        """The score of one class, or the mean over the tumour classes."""
         counts = self.counts[variant]
         return mean_score([counts[name].score for name in ([class_name] if class_name else counts)])
 
     def outline(self, variant: str) -> BoundaryScore:
-        """The mean over the tumour classes; no distance where one class has none."""
+        """The mean over the tumour classes; the distance is None if a class has none."""
         scores = list(self.outlines[variant].values())
         distances = [s.hausdorff95_um for s in scores if s.hausdorff95_um is not None]
         known = len(distances) == len(scores)
@@ -81,19 +81,21 @@ class Summary:
 def count_classes(
     predicted: np.ndarray, truth: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Counts]:
-    """Pixels per tumour class.
+    """Pixel counts per tumour class.
 
     Args:
-        predicted, truth: labels of one shape.
+        predicted, truth: labels of equal shape.
         class_names: background first; it is not counted.
     """
     if predicted.shape != truth.shape:
-        raise ValueError(f"labels {predicted.shape} against a truth of {truth.shape}")
+        raise ValueError(f"The labels have shape {predicted.shape}, the truth has {truth.shape}.")
     counts = {}
     for index, name in enumerate(class_names[1:], start=1):
-        found, wanted = predicted == index, truth == index
+        in_predicted, in_truth = predicted == index, truth == index
         counts[name] = Counts(
-            true=int(wanted.sum()), predicted=int(found.sum()), both=int((found & wanted).sum())
+            true=int(in_truth.sum()),
+            predicted=int(in_predicted.sum()),
+            both=int((in_predicted & in_truth).sum()),
         )
     return counts
 
@@ -105,7 +107,7 @@ def score_outlines(
     *,
     pixel_um: tuple[float, float],
 ) -> dict[str, BoundaryScore]:
-    """As :func:`count_classes`, of the classes' outlines."""
+    """Outline scores per tumour class; arguments as in :func:`count_classes`."""
     return {
         name: boundary_score(predicted == index, truth == index, pixel_um=pixel_um)
         for index, name in enumerate(class_names[1:], start=1)
@@ -117,7 +119,7 @@ def mean_score(scores: Sequence[Score]) -> Score:
 
 
 def summarise(scores: Iterable[Score]) -> dict[Metric, Summary]:
-    """Every metric over slides."""
+    """Mean and SD over slides of every metric."""
     slides = list(scores)
     values = {name: [getattr(score, name) for score in slides] for name in METRICS}
     return {name: Summary(float(np.mean(v)), float(np.std(v))) for name, v in values.items()}
@@ -131,16 +133,16 @@ class FailedSlide:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the slides of a split.
+    """Scores of all slides of a split.
 
     Attributes:
         class_names: the tumour classes.
-        size_px: (width, height) of the raster in which pixels were counted, over each slide's
-            whole field.
-        sigma_um: width of the smoothing, None when no validation slide could be read.
-        variants: what was scored of every slide, such as ``patchwise`` and ``refined``.
-        final_variant: the one that the system outputs.
-        all_variants: all that there are, in the order of tables.
+        size_px: (width, height) of the raster over each slide's whole field, on which pixels
+            were counted.
+        sigma_um: width of the smoothing; None if no validation slide could be read.
+        variants: segmentations scored on every slide, such as ``patchwise`` and ``refined``.
+        final_variant: the variant that the system outputs.
+        all_variants: every possible variant, in table order.
     """
 
     split: str

@@ -1,7 +1,7 @@
-"""The baseline that needs no second network: the heatmap smoothed by a Gaussian, then thresholded.
+"""The baseline without a second network: the heatmap, smoothed by a Gaussian and thresholded.
 
-Its one number, the Gaussian's width, is chosen on the validation slides. What a refinement
-network gains over this baseline is what it earns.
+Its only parameter, the Gaussian's width, is chosen on the validation slides. A refinement network
+is worth its cost only if it beats this baseline.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ CANDIDATES_UM = (0.0, 64.0, 128.0, 192.0, 256.0, 320.0, 448.0, 640.0)
 
 @dataclass(frozen=True)
 class Smoothing:
-    """The width chosen, and the mean Dice on the validation slides of every width tried."""
+    """The chosen width, and the mean Dice of every candidate on the validation slides."""
 
     sigma_um: float
     mean_dice: dict[float, float]
 
 
 def smoothed_labels(heatmap: Heatmap, size_px: tuple[int, int], *, sigma_um: float) -> np.ndarray:
-    """Labels of the heatmap drawn over the slide's field, smoothed, and thresholded at 0.5.
+    """Labels of the heatmap, drawn over the slide's field, smoothed and thresholded at 0.5.
 
-    Patches that were not classified are 0 in every class, and so is what lies outside the field.
+    Unclassified patches and everything outside the field are 0 in every class.
 
     Args:
         size_px: (width, height).
@@ -40,8 +40,8 @@ def smoothed_labels(heatmap: Heatmap, size_px: tuple[int, int], *, sigma_um: flo
     """
     if sigma_um == 0:
         return labels_of(draw_heatmap(heatmap, size_px))
-    # A Gaussian is a product over the axes, and the heatmap is constant in each cell: so this is
-    # the smoothed heatmap itself, at any width two small matrix products.
+    # A Gaussian is a product over the axes, and the heatmap is constant in each cell. Two small
+    # matrix products therefore give the exact smoothed heatmap at any width.
     sigma_level0 = sigma_um / heatmap.slide_mpp
     rows, cols = heatmap.values.shape[:2]
     across, down = (
@@ -55,8 +55,11 @@ def smoothed_labels(heatmap: Heatmap, size_px: tuple[int, int], *, sigma_um: flo
 def _gaussian_shares(
     size: int, cells: int, step_level0: float, field_level0: float, sigma_level0: float
 ) -> np.ndarray:
-    """(size, cells) float32: how much of a Gaussian around each pixel's centre lies in each cell,
-    along one axis; the last cell ends with the field."""
+    """Share of a Gaussian around each pixel's centre that lies in each cell, along one axis.
+
+    Returns:
+        (size, cells) float32. The last cell ends with the field.
+    """
     centres = (np.arange(size) + 0.5) * field_level0 / size
     edges = np.minimum(np.arange(cells + 1) * step_level0, field_level0)
     return np.diff(ndtr((edges - centres[:, None]) / sigma_level0), axis=1).astype(np.float32)
@@ -68,10 +71,10 @@ def choose_smoothing(
     *,
     candidates_um: Sequence[float] = CANDIDATES_UM,
 ) -> Smoothing:
-    """The width with the best mean Dice over slides; of equals the smallest.
+    """The width with the best mean Dice over slides; the smallest if several are equal.
 
     Args:
-        slides: heatmap and true labels (h, w) uint8 of each; at least one.
+        slides: heatmap and true labels, (h, w) uint8, of each slide; at least one.
         class_names: background first.
     """
     dice: dict[float, list[float]] = {sigma_um: [] for sigma_um in candidates_um}

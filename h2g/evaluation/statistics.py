@@ -1,8 +1,8 @@
-"""Which differences between designs are more than chance: Tukey, Wilcoxon with Holm, bootstrap.
+"""Tests of the differences between designs: Tukey, Wilcoxon with Holm, bootstrap.
 
-Tables have a row a slide and a column a design. Every design is scored on the same slides, so the
-paired test is the sharper one; Tukey's, which takes the designs for independent samples, is there
-because the paper has it (Pedersen et al. 2022, section 3.5).
+Tables have one row per slide and one column per design. Every design is scored on the same slides,
+so the paired test has more power. Tukey's test treats the designs as independent samples; it is
+included because the paper uses it (Pedersen et al. 2022, section 3.5).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def tukey(dice: pd.DataFrame) -> pd.DataFrame:
     """Tukey's range test over all pairs of designs.
 
     Returns:
-        Columns first, second, difference (second minus first, of the means), low and high (95 %
+        Columns first, second, difference of means (second minus first), low and high (95 %
         interval of the difference, corrected for the number of pairs), p. Empty with one design
         or one slide.
     """
@@ -56,8 +56,8 @@ def paired_wilcoxon(dice: pd.DataFrame) -> pd.DataFrame:
     """Wilcoxon's signed-rank test (two-sided, zero differences dropped) over all pairs of designs.
 
     Returns:
-        Columns first, second, difference (second minus first, of the medians of the pairs), p, and
-        p_holm, corrected by Holm for the number of pairs. A pair that never differs has p = 1.
+        Columns first, second, difference (median over slides of second minus first), p, and p_holm,
+        corrected by Holm for the number of pairs. A pair that never differs has p = 1.
     """
     from scipy.stats import wilcoxon
     from statsmodels.stats.multitest import multipletests
@@ -73,12 +73,12 @@ def paired_wilcoxon(dice: pd.DataFrame) -> pd.DataFrame:
 
 
 def bootstrap_interval(values: ArrayLike, patients: ArrayLike, *, seed: int = 0) -> Interval:
-    """95 % percentile interval of the mean over slides, patients drawn with replacement.
+    """95 % percentile interval of the mean over slides, with patients drawn with replacement.
 
-    Slides of one patient are drawn together: they are no independent samples.
+    Slides of one patient are drawn together, since they are not independent samples.
 
     Args:
-        values, patients: one each a slide.
+        values, patients: one entry per slide.
     """
     table = pd.DataFrame({"value": values, "patient": patients})
     by_patient = table.groupby("patient")["value"].agg(["sum", "count"]).to_numpy()

@@ -1,4 +1,4 @@
-"""An evaluation as JSON, CSV and Markdown."""
+"""An evaluation written as JSON, CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Summary, sum
 from h2g.files import replacing, write_text
 from h2g.tables import markdown_table
 
-# Titles of variants that are not their names.
+# Titles of variants that differ from their names.
 TITLES = {"patchwise": "patch-wise"}
 
 
@@ -25,7 +25,7 @@ def title(variant: str) -> str:
 
 
 def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
-    """The one document of ``h2g evaluate --json``; means over slides with their SD (ddof 0)."""
+    """The document of ``h2g evaluate --json``: means over slides with SD (ddof 0)."""
     document: dict[str, Any] = {
         "split": evaluation.split,
         "n": len(evaluation.slides),
@@ -49,7 +49,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def score_table(evaluation: Evaluation) -> pd.DataFrame:
-    """A row per slide, variant and class, with the pixels that the scores come from."""
+    """One row per slide, variant and class, with the pixel counts behind the scores."""
     rows = [
         {
             "slide": slide.slide,
@@ -71,7 +71,7 @@ def score_table(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """The tables that people read."""
+    """The text of table.md."""
     count = len(evaluation.slides)
     sections = [
         f"# Evaluation on {evaluation.split}: {count} slide{'s' if count != 1 else ''}",
@@ -95,7 +95,7 @@ def markdown(evaluation: Evaluation) -> str:
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:
-    """scores.csv, table.md and scores.json."""
+    """Writes scores.csv, table.md and scores.json."""
     with replacing(folder / "scores.csv") as temporary:
         score_table(evaluation).to_csv(temporary, index=False)
     write_text(folder / "table.md", markdown(evaluation))
@@ -117,8 +117,12 @@ def _variants(
 
 @dataclass(frozen=True)
 class OutlineSummary:
-    """Means over slides with SD (ddof 0); ``compared`` slides have a distance, the others have an
-    outline in only one of segmentation and annotation."""
+    """Means over slides with SD (ddof 0).
+
+    Attributes:
+        compared: number of slides with a distance. The others have an outline in only one of
+            segmentation and annotation.
+    """
 
     hausdorff95_um: Summary | None
     boundary_f1: Summary
@@ -156,20 +160,20 @@ def _method(evaluation: Evaluation) -> str:
     width, height = evaluation.size_px
     classes = ", mean over the tumour classes" if len(evaluation.class_names) > 1 else ""
     return (
-        f"Pixels of a {width} x {height} raster over each slide's field, against the annotation "
-        "rasterised there. Recall is TP / true, precision TP / predicted, "
-        f"Dice 2 TP / (true + predicted){classes}; both empty 1, one empty 0. "
+        f"Segmentation and annotation are compared on a {width} x {height} raster over each "
+        "slide's field. Recall is TP / true, precision TP / predicted, "
+        f"Dice 2 TP / (true + predicted){classes}; 1 if both are empty, 0 if only one is. "
         f"Macro mean over slides ± standard deviation (ddof 0). {_variants_method(evaluation)}"
     )
 
 
 def _variants_method(evaluation: Evaluation) -> str:
     if "patchwise" not in evaluation.variants:
-        return "This design has no patch classifier; refined is its segmentation."
+        return "This design has no patch classifier; refined is its only segmentation."
     smoothing = (
-        "no smoothing width could be chosen, since no validation slide could be read"
+        "no smoothing width could be chosen because no validation slide could be read"
         if evaluation.sigma_um is None
-        else f"smoothed is the heatmap under a Gaussian of {evaluation.sigma_um:g} um, the width "
+        else f"smoothed is the heatmap after a Gaussian of {evaluation.sigma_um:g} um, a width "
         "chosen on the validation slides"
     )
     return f"Patch-wise is the heatmap above 0.5; {smoothing}."

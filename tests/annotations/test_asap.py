@@ -97,7 +97,7 @@ def test_nothing_annotated_is_valid(tmp_path: Path) -> None:
         (
             '<ASAP_Annotations><Annotation Name="x"><Coordinate Order="0" X="a" Y="1"/>'
             "</Annotation></ASAP_Annotations>",
-            "'x' has a point without Order, X and Y",
+            "'x' has a point without numeric Order, X and Y",
         ),
         (
             '<ASAP_Annotations><Annotation Name="x"><Coordinate Order="0" X="inf" Y="1"/>'

@@ -82,7 +82,7 @@ def test_values_are_class_numbers_when_there_are_several(tmp_path: Path) -> None
     found = read(tmp_path / "m.tiff", TWO)
     assert (area_level0(found, "tumour"), area_level0(found, "stroma")) == (BOX.area, 1600)
     save_png(tmp_path / "m.png", labels * 100)
-    with pytest.raises(AnnotationError, match=r"values 0, 100, 200; .* from 0 to 2"):
+    with pytest.raises(AnnotationError, match=r"values 0, 100, 200; .* the values 0 to 2"):
         read(tmp_path / "m.png", TWO)
 
 
@@ -96,7 +96,7 @@ def test_masks_of_the_slide_s_shape_to_a_pixel(tmp_path: Path, size: tuple[int, 
 @pytest.mark.parametrize("size", [(100, 63), (240, 400), (96, 60)])
 def test_masks_of_another_shape_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
     save_png(tmp_path / "m.png", np.ones(size[::-1], dtype=np.uint8))
-    with pytest.raises(AnnotationError, match="not the same shape"):
+    with pytest.raises(AnnotationError, match="Export a mask of the slide's whole field"):
         read(tmp_path / "m.png")
 
 
@@ -144,7 +144,7 @@ def test_colour_pictures_are_refused(tmp_path: Path, name: str) -> None:
         save_png(tmp_path / name, colours)
     else:
         tifffile.imwrite(tmp_path / name, colours, photometric="rgb")
-    with pytest.raises(AnnotationError, match="a colour picture, not a label mask"):
+    with pytest.raises(AnnotationError, match="a colour image, not a label mask"):
         read(tmp_path / name)
 
 

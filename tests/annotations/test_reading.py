@@ -49,7 +49,7 @@ def test_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
             read(tmp_path / name)
         assert all(suffix in str(failure.value) for suffix in READERS)
     (tmp_path / "a.jpg").write_text("x")
-    with pytest.raises(AnnotationError, match="JPEG blurs labels"):
+    with pytest.raises(AnnotationError, match="JPEG changes labels"):
         read(tmp_path / "a.jpg")
 
 

@@ -69,7 +69,7 @@ def test_markdown_has_the_papers_columns(rows: Rows) -> None:
     text = "\n".join(lines)
     assert "Abacus 3, 4 cores (avx2)" in text
     assert "100 patches; 2 repeats after 1 warm-up" in text
-    assert "FAST is a process of its own" in text
+    assert "FAST runs in its own process" in text
 
 
 def test_a_network_that_no_row_has_is_no_column(rows: Rows) -> None:

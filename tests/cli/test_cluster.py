@@ -76,7 +76,7 @@ def test_train_has_the_stage(phantom_cohort, recipe, prepared):
 @pytest.mark.parametrize(
     ("args", "code", "sentence"),
     [
-        (("--features", "vgg19"), 2, "No features 'vgg19'. Give mobilenet_v2, "),
+        (("--features", "vgg19"), 2, "Unknown features 'vgg19'. Give mobilenet_v2, "),
         (("--features", "patch"), 2, "the patch network is not trained yet"),
         (("--features", "nowhere.keras"), 1, "there is no such model file"),
         (("--weights", "nowhere.h5"), 1, "there is no such weights file"),

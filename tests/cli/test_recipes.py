@@ -36,4 +36,4 @@ def test_the_schema_is_printed_alone() -> None:
     assert "extends" in schema["properties"]
     result = CliRunner().invoke(main, ["recipes", "demo", "--schema"])
     assert result.exit_code == 2
-    assert "leave the name out" in result.output
+    assert "omit the name" in result.output

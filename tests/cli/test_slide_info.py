@@ -34,7 +34,7 @@ def test_one_document(broken: Path) -> None:
 def test_table(broken: Path) -> None:
     good = CliRunner().invoke(main, ["slide-info", str(CMU)])
     assert good.exit_code == 0
-    for text in ("2220 x 2967 at 0.499 um/px", "from: slide", "20x", "aperio", "240 x 240"):
+    for text in ("2220 x 2967 at 0.499 um/px", "source: slide", "20x", "aperio", "240 x 240"):
         assert text in good.stdout
     bad = CliRunner().invoke(main, ["slide-info", str(CMU), str(broken)])
     assert bad.exit_code == 1

@@ -72,10 +72,10 @@ def test_the_seed_decides():
 @pytest.mark.parametrize(
     ("features", "clusters", "sentence"),
     [
-        (np.ones((50, 4)), 2, r"Only 1 .* too few for clusters \(wanted: 2\)"),
-        (np.ones((50, 4)), 1, r"Only 1 .* too few for clusters \(wanted: 1\)"),
+        (np.ones((50, 4)), 2, r"Only 1 .* too few for 2 clusters"),
+        (np.ones((50, 4)), 1, r"Only 1 .* too few for 1 clusters"),
         (np.repeat(np.eye(3), 20, axis=0), 4, r"Only 3 .* \(clustering\.clusters\)"),
-        (np.full((9, 2), np.nan), 2, "features of some patches are not numbers"),
+        (np.full((9, 2), np.nan), 2, "features of some patches are not finite"),
     ],
 )
 def test_features_without_clusters_are_told(features, clusters, sentence):

@@ -189,9 +189,9 @@ def test_without_a_network_the_sentence_names_the_ways_out(monkeypatch):
 
 
 def test_wrong_features_are_told(classifier, tmp_path):
-    with pytest.raises(WrongUseError, match="No features 'vgg19'. Give mobilenet_v2, inception"):
+    with pytest.raises(WrongUseError, match="Unknown features 'vgg19'. Give mobilenet_v2,"):
         feature_network("vgg19", weights="none", size_px=SIZE_PX)
-    with pytest.raises(ModelError, match="takes patches of 32 px, the run has 64 px"):
+    with pytest.raises(ModelError, match="takes patches of 32 px, but the run has 64 px"):
         feature_network(str(classifier), weights="none", size_px=64)
     inputs = keras.Input((SIZE_PX, SIZE_PX, 3))
     keras.Model(inputs, keras.layers.Flatten()(inputs)).save(tmp_path / "other.keras")

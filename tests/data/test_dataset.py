@@ -100,7 +100,7 @@ def test_the_data_set_goes_on_without_a_failing_slide(slides, caplog) -> None:
     assert len(found) == 8
     codes = {int(code) for images, _ in found for code in np.rint(images[:, 0, 0, 0] * 255)}
     assert codes == {10, 20}
-    assert "Training goes on without this slide (2 left)" in caplog.text
+    assert "Training continues without this slide (2 left)" in caplog.text
 
 
 def test_training_stops_when_no_slide_is_left(slides) -> None:

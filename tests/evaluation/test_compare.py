@@ -52,7 +52,7 @@ def test_tables_and_plot_are_written(runs: dict[str, Path], tmp_path: Path) -> N
     assert document["n"] == 2
     assert len(document["overall"]) == 3
     text = (tmp_path / "compare.md").read_text("utf-8")
-    assert "With 2 slides no pair can reach p < 0.05" in text
+    assert "With 2 slides, no pair can reach p < 0.05" in text
     assert len(pd.read_csv(tmp_path / "slides.csv")) == 6
     picture = cv2.imread(str(tmp_path / "dice.png"))
     assert picture is not None
@@ -64,14 +64,14 @@ def test_other_slides_and_other_annotations_are_refused(
 ) -> None:
     other = draw_run(tmp_path / "other", tumour_px=300)
     evaluate_run(other, "test", open_network=ColourNetworks())
-    with pytest.raises(RunError, match="other annotations of slides of test"):
+    with pytest.raises(RunError, match="different annotations of slides of test"):
         compare_runs([runs["two"], other.path], tmp_path / "out")
     fewer = tmp_path / "fewer"
     shutil.copytree(runs["two"], fewer)
     scores = json.loads((fewer / "evaluation/test/scores.json").read_text())
     scores["slides"].pop()
     (fewer / "evaluation/test/scores.json").write_text(json.dumps(scores))
-    with pytest.raises(RunError, match=r"other slides of test \(test_b\)"):
+    with pytest.raises(RunError, match=r"different slides of test \(test_b\)"):
         compare_runs([runs["two"], fewer], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

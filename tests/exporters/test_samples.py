@@ -67,7 +67,7 @@ def test_a_slide_without_heatmap_is_classified(run: Run) -> None:
     (row,) = run.cohort.split("val")
     (feed,) = run_samples(run, split="val").feeds["refinement"]
     network = open_run_network(run, "patch")
-    expected = classify_slide(row.slide, None, network, run.recipe.preprocessing, 2, threads=1)
+    expected = classify_slide(row.slide, None, network, run.recipe.preprocessing, threads=1)
     np.testing.assert_allclose(feed[HEATMAP_INPUT][0], expected.heatmap.values[..., 1:], atol=1e-6)
     assert not run.heatmap_file(row.name).exists()  # the run stays as it was
 

@@ -548,7 +548,7 @@ def test_install_leaves_others_alone(own_bundle: Bundle, tmp_path: Path) -> None
     pipeline = target / "pipelines" / "drawn-one.fpl"
     pipeline.parent.mkdir()
     pipeline.write_text("# Written by h2g from the model Drawn_One\nPipelineName x")
-    with pytest.raises(WrongUseError, match="drawn-one.fpl: is there already"):
+    with pytest.raises(WrongUseError, match="drawn-one.fpl: this file exists and was not"):
         install(own_bundle, target)
     assert set(contents(target)) == {"pipelines/drawn-one.fpl", "models/mine.onnx"}
 

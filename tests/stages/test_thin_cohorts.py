@@ -59,7 +59,7 @@ def test_more_clusters_than_patches_are_told(trained_run, tmp_path):
     run = start_run(tmp_path / "run", read_cohort(trained_run.cohort.path), recipe)
     shutil.copytree(trained_run.path / "index", run.path / "index")
     shutil.copytree(trained_run.path / "tissue", run.path / "tissue")
-    sentence = r"Only \d of the drawn patches differ.*wanted: 5.*clustering.batches"
+    sentence = r"Only \d of the drawn patches differ.*5 clusters.*clustering.batches"
     with pytest.raises(TrainingError, match=sentence) as told:
         train_run(run, ("prepare", "cluster"))
     assert told.value.exit_code == 1

@@ -13,7 +13,7 @@ from openslide import OpenSlide
 from h2g.errors import WrongUseError
 from h2g.models.registry import build_refinement_model
 
-SLIDE = Path(__file__).parents[1] / "data" / "CMU-1-Small-Region.svs"
+SLIDE = Path(__file__).parents[2] / "data" / "CMU-1-Small-Region.svs"
 SIDE_PX = 128
 
 
