@@ -22,7 +22,7 @@ test: lint types pytest
 
 # What a change can be tried with in two minutes: all but the files in tests/slow_files.txt.
 check: lint types
-	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m "not slow" --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -33,7 +33,7 @@ types: $(INSTALLED)
 
 # A file's tests stay in one process, since they share what they trained; a process takes 3 GB.
 pytest: $(INSTALLED) base-environment fast-environment
-	H2G_REQUIRE_BASE=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	H2G_REQUIRE_BASE=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
