@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from h2g.exporters.to_fast import write_fast
 from h2g.fast_versions import FastName
 from h2g.files import file_sha256
 from h2g.folders.bundle import Bundle, Card, Export, NetworkCard, write_card
+from h2g.models.cells import with_cells
 from h2g.models.deployment import deployed
-from h2g.models.registry import build_refinement_model
-from h2g.prediction.model_files import ModelFiles
+from h2g.models.registry import build_refinement_model, build_tile_model
+from h2g.prediction.model_files import ModelFiles, NetworkFile
 from h2g.recipes.preprocessing import PROFILES, Preprocessing
 from h2g.recipes.refinement import RefinementInputs
 
@@ -26,15 +28,16 @@ PATCH_PX, MPP, FIELD_PX = 64, 2.0, 128
 
 
 def preprocessing(
-    version: FastName = "4.9", *, mpp: float = MPP, size_px: int = PATCH_PX
+    version: FastName = "4.9", *, mpp: float = MPP, size_px: int = PATCH_PX, margin_px: int = 0
 ) -> Preprocessing:
     fast = PROFILES[PROFILE_OF[version]]
-    patch = fast.patch.model_copy(update={"mpp": mpp, "size_px": size_px})
+    changes = {"mpp": mpp, "size_px": size_px, "margin_px": margin_px}
+    patch = fast.patch.model_copy(update=changes)
     return fast.model_copy(update={"patch": patch})
 
 
 def write_bundle(folder: Path, **drawn: Any) -> Bundle:
-    """Networks drawn anew, in FAST's format only; ``drawn`` as :func:`write_source` takes it."""
+    """Random networks in FAST's format only; ``drawn`` as :func:`write_source` takes it."""
     source = write_source(folder / "keras", **drawn)
     path = folder / "bundle"
     networks = write_fast(source, path)
@@ -59,17 +62,24 @@ def write_source(
     name: str,
     version: FastName = "4.9",
     sees: RefinementInputs = "both",
+    cells: int = 1,
+    margin_px: int = 0,
 ) -> ExportSource:
-    """Networks drawn anew, and a card that says so.
+    """Random networks, and a card that says so.
 
     Args:
-        sees: what the refinement network does; of ``image`` there is no patch network.
+        sees: inputs of the refinement network; with ``image`` there is no patch network.
+        cells: cells along a patch's side; with more than 1 the patch network is a tile U-Net.
     """
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(3)
     networks: dict[str, keras.Model] = {}
     if sees == "both":
-        networks["patch"] = varied_classifier(len(classes))
+        networks["patch"] = (
+            varied_classifier(len(classes))
+            if cells == 1
+            else varied_tile_network(len(classes), cells=cells, margin_px=margin_px)
+        )
     if refines:
         networks["refinement"] = varied_refinement(len(classes), sees)
     files = {stage: folder / f"{stage}.keras" for stage in networks}
@@ -79,7 +89,7 @@ def write_source(
         name=name,
         description="Drawn, not trained.",
         class_names=classes,
-        preprocessing=preprocessing(version),
+        preprocessing=preprocessing(version, margin_px=margin_px),
         networks={stage: _network_card(stage, network) for stage, network in networks.items()},
     )
     return ExportSource(card, files, run=None)
@@ -106,6 +116,13 @@ def fast_model(bundle: Bundle) -> ModelFiles:
     )
 
 
+def keras_model(bundle: Bundle) -> ModelFiles:
+    """The networks that a bundle of :func:`write_bundle` was exported from, run by Keras."""
+    folder = bundle.path.parent / "keras"
+    files = {name: NetworkFile(folder / f"{name}.keras") for name in bundle.card.networks}
+    return dataclasses.replace(fast_model(bundle), networks=files, engine="keras")
+
+
 def varied_classifier(classes: int) -> keras.Model:
     layers = keras.layers
     patch = keras.Input((PATCH_PX, PATCH_PX, 3), name="patch")
@@ -116,6 +133,13 @@ def varied_classifier(classes: int) -> keras.Model:
     model = keras.Model(patch, x, name="small")
     _spread(model, [_pictures(64, PATCH_PX)])
     return model
+
+
+def varied_tile_network(classes: int, *, cells: int, margin_px: int) -> keras.Model:
+    options = {"filters": [4, 8]}
+    model = build_tile_model("tile_unet", size_px=PATCH_PX, num_classes=classes, options=options)
+    _spread(model, [_pictures(16, PATCH_PX)])
+    return with_cells(model, cells=cells, margin_px=margin_px)
 
 
 def varied_refinement(classes: int, sees: RefinementInputs = "both") -> keras.Model:

@@ -130,9 +130,11 @@ class FastSegmenter:
             total = time.perf_counter() - start
             if failure:
                 raise SlideError(f"{name}: FAST stopped: {failure}")
-            tiles = any(network.cells for network in self.card.networks.values())
-            if tiles:
-                state = state.with_heatmap(_tile_labels(prefix, located, state.class_names, name))
+            cells = max(network.cells or 0 for network in self.card.networks.values())
+            if cells:
+                state = state.with_heatmap(
+                    _tile_labels(prefix, located, state.class_names, name, cells=cells)
+                )
             elif self.card.takes_patches:
                 values = read_tensor(prefix, "heatmap", name)
                 state = state.with_heatmap(_heatmap(values, located, len(state.class_names)))
@@ -140,13 +142,13 @@ class FastSegmenter:
                 state = state.with_field(read_tensor(prefix, "probabilities", name))
         height, width = state.plane.rgb.shape[:2]
         labels = state.labels((width, height))
-        if state.heatmap is not None and not tiles:
+        if state.heatmap is not None and not cells:
             located = _as_classified(located, state.heatmap)
         return Segmented(
             located,
             state.plane,
             state.class_names,
-            None if tiles else state.heatmap,
+            None if cells else state.heatmap,
             labels,
             _seconds(total, self.card),
         )
@@ -265,19 +267,27 @@ def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
 
 
 def _tile_labels(
-    prefix: Path, located: Located, class_names: tuple[str, ...], name: str
+    prefix: Path, located: Located, class_names: tuple[str, ...], name: str, *, cells: int
 ) -> Heatmap:
     """The labels that FAST stitched, as probabilities of 0 and 1: FAST tells no others.
 
+    Args:
+        cells: along the side of a patch.
     Raises:
         SlideError: the file is not whole.
     """
     plan, info = located.plan, located.info
+    cell_px = plan.step_px // cells
     try:
         labels = tifffile.imread(prefix.with_name(f"{prefix.name}_segmentation.tiff"), key=0)
     except READ_FAILURES as error:
         raise SlideError(f"{name}: FAST ended without a whole segmentation ({error}).") from error
     labels = labels.reshape(labels.shape[0], labels.shape[1], -1)[..., 0]
+    # FAST's exporter leaves the last row and column empty; they are mostly in the last cells.
+    if (len(labels) - 1) % cell_px:
+        labels[-1] = labels[-2]
+    if (labels.shape[1] - 1) % cell_px:
+        labels[:, -1] = labels[:, -2]
     # Its picture ends with the level or with its last tile, the grid with whole cells.
     rows, cols = plan.rows * plan.step_px, plan.cols * plan.step_px
     whole = np.zeros((rows, cols), np.uint8)

@@ -16,11 +16,12 @@ from h2g.folders.cohort import read_cohort
 from h2g.folders.predictions import SlideRequest
 from h2g.phantom import Anatomy
 from h2g.phantom.slide import SlideOptions, make_slide
+from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.predict_slides import predict_slides
 from h2g.results.labels import labels_of
 from h2g.slides.reading import open_slide
 from h2g.slides.tiff_files import read_heatmap
-from tests.fast_bundles import fast_model, onnx_model, write_bundle
+from tests.fast_bundles import fast_model, keras_model, onnx_model, write_bundle
 from tests.fast_program import need_fast
 from tests.odd_slides import write_odd_slide
 
@@ -80,11 +81,13 @@ def both(
     return predict_both(bundle, slides, folder)
 
 
-def predict_both(bundle: Bundle, slides: list[SlideRequest], folder: Path) -> tuple[Path, Path]:
+def predict_both(
+    bundle: Bundle, slides: list[SlideRequest], folder: Path, reference: ModelFiles | None = None
+) -> tuple[Path, Path]:
     fast, ours = folder / "fast", folder / "h2g"
     for summary in (
         predict_slides(fast_model(bundle), slides, fast),
-        predict_slides(onnx_model(bundle), slides, ours),
+        predict_slides(reference or onnx_model(bundle), slides, ours),
     ):
         assert [row["status"] for row in summary] == ["ok"] * len(slides), summary
     return fast, ours
@@ -154,6 +157,21 @@ def test_one_stage(version: FastName, slides: list[SlideRequest], tmp_path: Path
         np.testing.assert_array_equal(labels, ours)
         shares.append((ours > 0).mean())
     assert 0.02 < max(shares) < 0.98
+
+
+def test_tiles_with_margins(version: FastName, slides: list[SlideRequest], tmp_path: Path) -> None:
+    """Patches overlap by their margins, and each is a square of 6 x 6 cells of labels."""
+    tiles = {"cells": 6, "margin_px": 8, "refines": False, "name": "Tiles"}
+    bundle = write_bundle(tmp_path / "b", classes=TWO, version=version, **tiles)
+    some = [slides[1], slides[3]]
+    folders = predict_both(bundle, some, tmp_path, reference=keras_model(bundle))
+    for slide in some:
+        labels, ours = label_pair(folders, slide.name)
+        assert (labels == ours).mean() >= LABEL_LIMIT
+        assert 0.02 < (ours > 0).mean() < 0.98
+        heatmap = read_heatmap(folders[1] / "heatmaps" / f"{slide.name}.tiff").values[..., 1]
+        squares = heatmap.reshape(len(heatmap) // 6, 6, -1, 6)
+        assert squares.std(axis=(1, 3)).max() > 0.01  # cells of one patch differ
 
 
 def test_the_slide_alone(version: FastName, slides: list[SlideRequest], tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""A tile-segmentation network with cells and margins, from training to every engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import h2g
+from h2g.folders.bundle import open_bundle
+from h2g.folders.cohort import read_cohort
+from h2g.folders.run import Run, start_run
+from h2g.prediction.model import Prediction
+from h2g.recipes.patch import PatchStage
+from h2g.recipes.preprocessing import PatchSettings, Preprocessing
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
+from h2g.slides.reading import open_slide, plan_patches
+from h2g.stages.run_chain import train_run
+
+CELLS, SIZE_PX, MARGIN_PX = 12, 64, 8
+RECIPE = Recipe(
+    name="tiles",
+    description="A small tile U-Net with margins and its refinement.",
+    seed=3,
+    preprocessing=Preprocessing(patch=PatchSettings(mpp=2.0, size_px=SIZE_PX, margin_px=MARGIN_PX)),
+    patch=PatchStage(
+        model="tile_unet",
+        options={"filters": [4, 8]},
+        weights="none",
+        answer="mask",
+        cells=CELLS,
+        batch_size=8,
+        steps_per_epoch=20,
+        validation_steps=1,
+        epochs=1,
+        learning_rate=1e-2,
+        workers=2,
+    ),
+    refinement=RefinementStage(
+        options={"filters": [4, 8]},
+        input_px=64,
+        batch_size=2,
+        accumulation_steps=1,
+        epochs=1,
+        patience=None,
+        batch_norm_momentum=0.9,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def run(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("tiles") / "run"
+    run = start_run(folder, read_cohort(phantom_cohort), RECIPE)
+    train_run(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def slide(run: Run) -> Path:
+    return run.cohort.split("test")[0].slide
+
+
+@pytest.fixture(scope="module")
+def reference(run: Run, slide: Path) -> Prediction:
+    return h2g.load_model(run.path).predict(slide)
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tile_bundle") / "bundle"
+    h2g.export(run.path, formats=("onnx", "openvino", "tflite"), out=folder)
+    return folder
+
+
+def test_a_patch_is_a_square_of_cells_in_the_heatmap(reference: Prediction, slide: Path) -> None:
+    with open_slide(slide) as opened:
+        plan = plan_patches(opened.info, RECIPE.preprocessing.patch)
+    heatmap = reference.heatmap
+    assert heatmap.values.shape == (plan.rows * CELLS, plan.cols * CELLS, 2)
+    # 48 px of 2 um are a patch without its margins; 4 px are a cell, 8 pixels of level 0.
+    assert heatmap.step_level0 == pytest.approx(8.0)
+    squares = heatmap.values[..., 1].reshape(plan.rows, CELLS, plan.cols, CELLS)
+    classified = heatmap.values.any(axis=2).reshape(squares.shape)
+    assert (classified.all(axis=(1, 3)) == classified.any(axis=(1, 3))).all()
+    assert squares.std(axis=(1, 3)).max() > 0.01  # cells of one patch differ
+
+
+def test_the_card_names_cells_and_margin(bundle: Path) -> None:
+    card = open_bundle(bundle).card
+    assert card.networks["patch"].output[1:] == (CELLS, CELLS, 2)
+    assert card.preprocessing.patch.margin_px == MARGIN_PX
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "tflite"])
+def test_engines_give_the_pixels_of_keras(
+    engine: str, bundle: Path, reference: Prediction, slide: Path
+) -> None:
+    found = h2g.load_model(bundle, engine=engine).predict(slide)
+    np.testing.assert_allclose(found.heatmap.values, reference.heatmap.values, atol=1e-5)
+    assert (found.labels == reference.labels).mean() > 0.9999
+
+
+def test_evaluation_scores_the_cells(run: Run) -> None:
+    scores = h2g.evaluate(run.path)
+    assert {"patchwise", "smoothed", "refined"} <= set(scores["variant"])
+    assert scores["dice"].between(0, 1).all()
