@@ -80,41 +80,41 @@ names = pytest.mark.parametrize("name", FEEDS)
 @names
 @pytest.mark.parametrize("error", [3e-3, -3e-3])
 def test_the_largest_difference(name: str, error: float) -> None:
-    found = largest_difference(name, KnownNetwork(error), KnownNetwork(), FEEDS[name])
+    found = largest_difference(name, KnownNetwork(error).run, KnownNetwork(), FEEDS[name])
     assert found == pytest.approx(3e-3, abs=1e-6)
 
 
 @names
 def test_equal_networks_do_not_differ(name: str) -> None:
-    assert largest_difference(name, KnownNetwork(), KnownNetwork(), FEEDS[name]) == 0.0
+    assert largest_difference(name, KnownNetwork().run, KnownNetwork(), FEEDS[name]) == 0.0
 
 
 @names
 def test_another_batch_or_picture_size_counts(name: str) -> None:
     """A graph that is right at one size only is found out."""
     network = KnownNetwork(small_error=0.5)
-    found = largest_difference(name, network, KnownNetwork(), FEEDS[name])
+    found = largest_difference(name, network.run, KnownNetwork(), FEEDS[name])
     assert found == pytest.approx(0.5, abs=1e-6)
 
 
 def test_patches_go_in_as_one_batch_and_one_by_one() -> None:
     network = KnownNetwork()
-    largest_difference("patch", network, KnownNetwork(), patches(6))
+    largest_difference("patch", network.run, KnownNetwork(), patches(6))
     assert [shapes[PATCH_INPUT][0] for shapes in network.seen] == [6, 1, 1, 1]
 
 
 def test_a_slide_goes_in_whole_and_as_a_part() -> None:
     network = KnownNetwork()
-    largest_difference("refinement", network, KnownNetwork(), slides(1))
+    largest_difference("refinement", network.run, KnownNetwork(), slides(1))
     assert [shapes[IMAGE_INPUT] for shapes in network.seen] == [(1, 20, 30, 3), (1, 15, 20, 3)]
     assert [shapes[HEATMAP_INPUT] for shapes in network.seen] == [(1, 4, 6, 1), (1, 3, 4, 1)]
 
 
-def test_a_network_with_other_inputs_gets_them_made_of_the_references() -> None:
-    def brighter(feed: Feed) -> Feed:
-        return {PATCH_INPUT: feed[PATCH_INPUT].astype(np.float32) + 51}
+def test_the_caller_may_change_inputs_for_the_exported_network() -> None:
+    def on_brighter(feed: Feed) -> np.ndarray:
+        return KnownNetwork().run({PATCH_INPUT: feed[PATCH_INPUT].astype(np.float32) + 51})
 
-    found = largest_difference("patch", KnownNetwork(), KnownNetwork(), patches(), adapt=brighter)
+    found = largest_difference("patch", on_brighter, KnownNetwork(), patches())
     assert found == pytest.approx(51 / 255, abs=1e-6)
 
 
@@ -122,7 +122,7 @@ def test_a_network_with_other_inputs_gets_them_made_of_the_references() -> None:
 @pytest.mark.parametrize("exact", [True, False])
 def test_not_a_number_is_refused(name: str, exact: bool) -> None:
     feeds = {"patch": patches(), "refinement": slides(2)}[name]
-    found = largest_difference(name, KnownNetwork(math.nan), KnownNetwork(), feeds)
+    found = largest_difference(name, KnownNetwork(math.nan).run, KnownNetwork(), feeds)
     assert math.isnan(found)
     with pytest.raises(ModelError, match=f"{name} nan"):
         check_differences({name: found}, exact=exact, what="it", reference="keras")
@@ -146,4 +146,4 @@ def test_limits() -> None:
 @names
 def test_another_number_of_classes_is_a_sentence(name: str) -> None:
     with pytest.raises(ModelError, match=f"{name} network gives"):
-        largest_difference(name, KnownNetwork(classes=3), KnownNetwork(), FEEDS[name])
+        largest_difference(name, KnownNetwork(classes=3).run, KnownNetwork(), FEEDS[name])
