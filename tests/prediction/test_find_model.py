@@ -97,7 +97,7 @@ def test_an_engine_without_files(
         ({"precision": "int8"}, "needs openvino int8 or onnx int8; this bundle holds onnx float32"),
         ({"precision": "float16"}, "--format openvino --precision float16 --out"),
         ({"engine": "onnxruntime", "precision": "int8"}, "--format onnx --precision int8 --out"),
-        ({"engine": "tflite", "device": "GPU"}, "LiteRT runs on the CPU here, not on a GPU"),
+        ({"engine": "tflite", "device": "GPU"}, "LiteRT does not run on a GPU here"),
     ],
 )
 def test_what_a_bundle_cannot_do(small_bundle: Path, options: dict, sentence: str) -> None:
