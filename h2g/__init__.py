@@ -1,7 +1,8 @@
 """Deep learning on whole slide images, from annotated slides to models for FastPathology.
 
-``h2g.open_slide``, ``h2g.load_model``, ``h2g.train``, ``h2g.evaluate``, ``h2g.export`` and the
-networks of ``h2g.models``. Each is loaded when it is first used: importing h2g loads nothing.
+The public names are ``h2g.open_slide``, ``h2g.load_model``, ``h2g.train``, ``h2g.evaluate``,
+``h2g.export`` and the networks in ``h2g.models``. Each is loaded on first use, so importing h2g
+loads nothing.
 """
 
 from __future__ import annotations

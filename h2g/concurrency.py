@@ -1,4 +1,4 @@
-"""Work on threads, with a bound on how much is in hand, and the seconds that it takes."""
+"""Work on background threads: bounded, in order and timed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Key = TypeVar("Key")
 
-# Waits until a batch that was started is through the network.
+# Waits for a batch that was started, and returns the network's output.
 Finish = Callable[[], np.ndarray]
 
 
 class ReadAhead(Generic[Item, Result]):
     """Iterates over ``(item, function(item))`` in order; threads work ahead of the caller.
 
-    Work starts at once. Only the results that wait and the one in use exist at a time, so memory
+    Work starts at once. At most ``ahead`` results and the one in use exist at a time, so memory
     does not grow with the number of items. An exception in ``function`` is raised when its result
     is taken.
     """
@@ -40,9 +40,9 @@ class ReadAhead(Generic[Item, Result]):
     ) -> None:
         """
         Args:
-            function: called by several threads at once.
-            ahead: the most results that are being made or wait; further threads stay idle.
-            drop: called on closing with each result that was not taken.
+            function: called by several threads at the same time.
+            ahead: limit of results in progress or waiting; with more threads, some stay idle.
+            drop: called with each result that was not taken when the iterator is closed.
         """
         self._function = function
         self._items = iter(items)
@@ -50,13 +50,13 @@ class ReadAhead(Generic[Item, Result]):
         self._executor = ThreadPoolExecutor(threads)
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
         self._lock = threading.Lock()
-        self.seconds = 0.0  # spent in ``function``, all threads added up
+        self.seconds = 0.0  # spent in ``function``, summed over all threads
         for _ in range(ahead):
             self._submit_next()
 
     def __iter__(self) -> Iterator[tuple[Item, Result]]:
         while self._waiting:
-            # Removed only once it is there: Ctrl-C may arrive during the wait.
+            # Removed only after the wait, which Ctrl-C may interrupt.
             result = self._waiting[0][1].result()
             item, _ = self._waiting.popleft()
             self._submit_next()
@@ -69,7 +69,7 @@ class ReadAhead(Generic[Item, Result]):
         self.close()
 
     def close(self) -> None:
-        """Drops the results that wait; returns when every thread has finished its item."""
+        """Drops the waiting results; returns when every thread has finished its item."""
         self._executor.shutdown(cancel_futures=True)
         while self._waiting:
             _, future = self._waiting.popleft()
@@ -91,10 +91,10 @@ class ReadAhead(Generic[Item, Result]):
 
 
 class WriteBehind:
-    """Runs pieces of work in order on one thread of its own, at most one at a time.
+    """Runs tasks in order on one background thread, one at a time.
 
-    An exception in a piece is raised at the next hand-over or at the end of the block. However the
-    block ends, the running piece is finished first.
+    An exception in a task is raised by the next ``hand_over`` or at the end of the block. However
+    the block ends, the running task is finished first.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class WriteBehind:
         self._last: Future[None] | None = None
 
     def hand_over(self, work: Callable[[], None]) -> None:
-        """Waits for the previous piece, then starts this one."""
+        """Waits for the previous task, then starts ``work``."""
         self._wait()
         self._last = self._executor.submit(work)
 
@@ -127,14 +127,14 @@ class WriteBehind:
 def several_at_once(
     start: Callable[[Item], Finish], batches: Iterable[tuple[Key, Item]], *, ahead: int
 ) -> Generator[tuple[Key, np.ndarray], None, None]:
-    """Runs several batches through a network at a time, and gives the results in order.
+    """Runs several batches through a network at the same time; yields the results in order.
 
-    However this ends, by an exception in ``batches`` or by closing, every started batch has
-    finished by then; results that were not taken are dropped.
+    However the generator ends, by an exception in ``batches`` or by closing, every started batch
+    is finished first. Results that were not taken are dropped.
 
     Args:
-        start: puts a batch into the network, and returns what waits for its result.
-        ahead: batches that are started beyond the one that is waited for.
+        start: starts the network on a batch, and returns the function that waits for its result.
+        ahead: batches in progress beyond the one that is waited for.
     """
     running: deque[tuple[Key, Finish]] = deque()
     try:
@@ -154,13 +154,13 @@ def several_at_once(
 def _oldest(running: deque[tuple[Key, Finish]]) -> tuple[Key, np.ndarray]:
     key, finish = running[0]
     probabilities = finish()
-    # Removed only now: Ctrl-C may arrive during the wait.
+    # Removed only after the wait, which Ctrl-C may interrupt.
     running.popleft()
     return key, probabilities
 
 
 class Stopwatch:
-    """Sums up the wall seconds of the blocks that it surrounds."""
+    """Sums the wall seconds of the blocks it surrounds."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -174,7 +174,7 @@ class Stopwatch:
         self.seconds += time.perf_counter() - self._start
 
     def each(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; sums up the seconds spent waiting for them."""
+        """Yields the items and sums the seconds spent waiting for them."""
         iterator = iter(items)
         while True:
             with self:

@@ -1,12 +1,12 @@
-"""What a user did, or has, that cannot work: said in a sentence that names the remedy.
+"""Errors that a user can act on: each message says what is wrong and what to do.
 
-The command line prints these as one line and exits with ``exit_code``; every other exception is
-a bug and keeps its traceback.
+The command line prints these errors in one line and exits with ``exit_code``. Every other exception
+is a bug and keeps its traceback.
 """
 
 
 class H2GError(Exception):
-    """A failure that a sentence explains: a file that cannot be read, a stage that cannot run."""
+    """Base of the errors that a user can act on, such as an unreadable file."""
 
     exit_code = 1
 
@@ -22,7 +22,7 @@ class SlideError(H2GError):
 
 
 class AnnotationError(H2GError):
-    """An annotation that cannot be read or means nothing."""
+    """An annotation that cannot be read or used."""
 
 
 class CohortError(WrongUseError):
@@ -38,7 +38,7 @@ class RunError(WrongUseError):
 
 
 class TrainingError(H2GError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 class ModelError(H2GError):
@@ -46,7 +46,7 @@ class ModelError(H2GError):
 
 
 class MissingExtraError(WrongUseError):
-    """A verb whose optional packages are not installed."""
+    """A command whose optional packages are not installed."""
 
     def __init__(self, verb: str, extra: str) -> None:
         super().__init__(

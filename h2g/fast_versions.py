@@ -1,7 +1,7 @@
-"""The versions of FAST that pipelines are written for, and what each name covers.
+"""Versions of FAST that pipelines are written for.
 
-FAST changed how it chooses patches and levels between 4.9, which FastPathology 1.1.3 is built on,
-and 4.15; a bundle follows one of them (h2g.slides.fast_patches has the rules).
+FastPathology 1.1.3 is built on FAST 4.9. Between 4.9 and 4.15 FAST changed how it chooses patches
+and levels, so a bundle follows one of the two. h2g.slides.fast_patches has the rules.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ FastName = Literal["4.9", "4.15"]
 
 @dataclass(frozen=True)
 class FastVersion:
-    """A group of FAST's versions that treat slides alike.
+    """A group of FAST versions that treat slides in the same way.
 
     Attributes:
-        name: as ``h2g export --fast-version`` takes it.
-        oldest: the first version of the group.
-        newest: the last one.
-        tested: the version that tests run and ``make fast-environment`` installs.
+        name: value of ``h2g export --fast-version``.
+        oldest: first version of the group.
+        newest: last version of the group.
+        tested: version that the tests run and ``make fast-environment`` installs.
     """
 
     name: FastName
@@ -34,12 +34,12 @@ class FastVersion:
 
     @property
     def span(self) -> str:
-        """The group in words, e.g. ``4.15.0 to 4.15.1``."""
+        """Range of the group in words, e.g. ``4.15.0 to 4.15.1``."""
         return f"{self.oldest} to {self.newest}"
 
 
-# 4.10 chooses levels by the objective, 4.9 by um/px; 4.15 keeps levels below 5 MiB, 4.14 does not;
-# 4.16 tests tissue in the middle of a patch alone.
+# The groups end where FAST changed. 4.9 chooses levels by um/px, 4.10 by the objective. 4.14 skips
+# levels below 5 MiB, 4.15 keeps them. 4.16 looks for tissue only in the middle of a patch.
 FAST_VERSIONS: dict[FastName, FastVersion] = {
     "4.9": FastVersion("4.9", oldest="4.9.0", newest="4.9.2", tested="4.9.2"),
     "4.15": FastVersion("4.15", oldest="4.15.0", newest="4.15.1", tested="4.15.1"),
@@ -47,5 +47,5 @@ FAST_VERSIONS: dict[FastName, FastVersion] = {
 
 
 def numbers_of(number: str) -> tuple[int, ...]:
-    """A version's numbers, to compare: of ``4.15.1``, (4, 15, 1)."""
+    """Numbers of a version for comparison, e.g. (4, 15, 1) for ``4.15.1``."""
     return tuple(int(part) for part in number.split("."))

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Files that are complete or absent: they are written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def file_sha256(path: Path) -> str:
 
 
 def same_files(some: Sequence[Path], others: Sequence[Path]) -> bool:
-    """Whether the files are all there and equal, pair by pair."""
+    """Whether all files exist and are equal, pair by pair."""
     return len(some) == len(others) and all(
         one.is_file() and another.is_file() and filecmp.cmp(one, another, shallow=False)
         for one, another in zip(some, others, strict=True)
@@ -34,8 +34,8 @@ def write_text(path: Path, text: str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` with the same suffix.
 
-    It is renamed onto ``path`` when the block ends well, and deleted otherwise. The parent folder
-    is made when it is missing.
+    The file replaces ``path`` if the block succeeds, and is deleted otherwise. A missing parent
+    folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -47,13 +47,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def rename_all(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Renames files, first to last: all of them, or none.
+    """Renames files in the given order: all of them, or none.
 
-    Whatever stops it before the last rename, Ctrl-C included, the files are put back as they were.
+    If anything stops it before the last rename, Ctrl-C included, all files are put back.
 
     Args:
-        moves: each file's path and its new path, on the same disk. Only the last may replace a
-            file that is there; any other such file has to be moved aside by a move before.
+        moves: path and new path of each file, on the same disk. Only the last move may replace an
+            existing file; earlier moves must move any other existing file aside.
     """
     for _, target in moves:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def rename_all(moves: Sequence[tuple[Path, Path]]) -> None:
 
 def _undo(moves: Sequence[tuple[Path, Path]]) -> None:
     for source, target in reversed(moves):
-        # Asked of the disk: Ctrl-C may come between a rename and any note of it.
+        # The disk shows it reliably: Ctrl-C may come between a rename and a record of it.
         if target.exists() and not source.exists():
-            with contextlib.suppress(OSError):  # as many as can be
+            with contextlib.suppress(OSError):  # undo as many as possible
                 os.replace(target, source)

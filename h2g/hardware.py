@@ -1,7 +1,7 @@
-"""This machine: processor, cores, memory, GPUs, package versions, and the memory of processes.
+"""Facts of this machine: processor, cores, memory, GPUs, package versions, memory of processes.
 
-No deep-learning library is loaded to tell. psutil and py-cpuinfo answer on every system; the peak
-memory of a process is asked of the system where psutil does not know it.
+No deep-learning library is loaded. psutil and py-cpuinfo work on every system. Where psutil does
+not know the peak memory of a process, the system does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 MIB = 2**20
 
-# Those that change how fast a network runs, as Linux names them.
+# Linux's names of the sets that affect the speed of networks.
 INSTRUCTION_SETS = (
     "sse4_2",
     "avx",
@@ -55,14 +55,14 @@ VERSIONED = (
 
 
 class Hardware(BaseModel):
-    """What a measurement was made on.
+    """The machine that a measurement was made on.
 
     Attributes:
-        cores: those that this process may use.
-        instruction_sets: those of INSTRUCTION_SETS that the system or the processor names. AMX
-            and the newest of AVX are named by Linux only.
+        cores: number of cores that this process may use.
+        instruction_sets: the INSTRUCTION_SETS that the system or the processor reports. Only Linux
+            reports AMX and the newest AVX sets.
         memory_gib: RAM of the machine.
-        gpu: names of NVIDIA's GPUs.
+        gpu: names of the NVIDIA GPUs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +80,7 @@ class Hardware(BaseModel):
 
 
 def this_hardware() -> Hardware:
-    """The hardware that this process runs on; takes a second at the first call."""
+    """The hardware that this process runs on; the first call takes a second."""
     cpu, instruction_sets = _processor()
     return Hardware(
         cpu=cpu,
@@ -95,17 +95,17 @@ def this_hardware() -> Hardware:
 @cache
 def _processor() -> tuple[str, tuple[str, ...]]:
     """Name and instruction sets of the processor."""
-    import cpuinfo  # starts a process of its own, so only where it is asked
+    import cpuinfo  # starts a process of its own, so only on demand
 
     found = cpuinfo.get_cpu_info()
-    # Where the system lists no flags the processor is asked, and avx512_vnni is avx512vnni.
+    # Flags that come from the processor, not the system, lack underscores: avx512vnni.
     flags = {flag.replace("_", "") for flag in found.get("flags", ())}
     name = found.get("brand_raw") or platform.processor() or platform.machine()
     return name, tuple(each for each in INSTRUCTION_SETS if each.replace("_", "") in flags)
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     process = psutil.Process()
     if hasattr(process, "cpu_affinity"):  # macOS has none
         return len(process.cpu_affinity())
@@ -113,7 +113,7 @@ def usable_cores() -> int:
 
 
 def package_version(package: str) -> str | None:
-    """Version of an installed package, None when it is not installed."""
+    """Version of a package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -121,7 +121,7 @@ def package_version(package: str) -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that are installed."""
+    """Versions of Python and of the installed packages in VERSIONED."""
     found = {name: number for name in VERSIONED if (number := package_version(name))}
     return {"python": platform.python_version(), **found}
 
@@ -131,13 +131,13 @@ def versions() -> dict[str, str]:
 
 @cache
 def has_onnxruntime_gpu() -> bool:
-    """Whether ONNX Runtime's package for NVIDIA's GPUs is installed and finds a GPU."""
-    # The package lists its CUDA provider on every machine: the driver is asked too.
+    """Whether onnxruntime-gpu is installed and there is an NVIDIA GPU."""
+    # The package lists its CUDA provider on every machine, so the driver is asked too.
     return package_version("onnxruntime-gpu") is not None and cuda_gpus() > 0
 
 
 def cuda_gpus() -> int:
-    """How many GPUs NVIDIA's driver has; 0 without a driver."""
+    """Number of GPUs that NVIDIA's driver finds; 0 without a driver."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
@@ -164,7 +164,7 @@ def _nvidia_gpus() -> tuple[str, ...]:
 
 
 def peak_memory_mib() -> float:
-    """Peak memory of this process in MiB: the largest resident size that it has had."""
+    """Peak memory (resident size) of this process, in MiB."""
     if sys.platform == "darwin":
         return round(_rusage_mib("RUSAGE_SELF"), 1)
     return round(process_peak_mib(psutil.Process()), 1)
@@ -173,7 +173,7 @@ def peak_memory_mib() -> float:
 def peak_with_children_mib() -> float | None:
     """Peak memory of this process, or of its largest finished child if that is larger, in MiB.
 
-    None on Windows, which forgets a process when it ends.
+    None on Windows, which keeps no record of ended processes.
     """
     if sys.platform == "win32":
         return None
@@ -181,9 +181,9 @@ def peak_with_children_mib() -> float | None:
 
 
 def process_peak_mib(process: psutil.Process) -> float:
-    """The largest resident size that a running process has had, in MiB.
+    """Peak memory (resident size) of a running process, in MiB.
 
-    Windows and Linux keep it; on macOS it is the size now, and the caller asks again and again.
+    On macOS it is the current size, so the caller has to poll.
 
     Raises:
         psutil.Error: the process has ended.
@@ -195,9 +195,9 @@ def process_peak_mib(process: psutil.Process) -> float:
 
 
 def _high_water_mib(pid: int) -> float:
-    """VmHWM, which psutil does not read and ``resource`` has for no other running process.
+    """VmHWM in MiB, which neither psutil nor ``resource`` gives for another running process.
 
-    A child's ``ru_maxrss`` would not do: it starts with what the parent held.
+    A child's ``ru_maxrss`` is no substitute, because it starts with the parent's memory.
     """
     try:
         lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
@@ -207,7 +207,7 @@ def _high_water_mib(pid: int) -> float:
 
 
 def _rusage_mib(who: str) -> float:
-    """``ru_maxrss`` in MiB: the only source for children that have ended, and for macOS's peak."""
+    """``ru_maxrss`` in MiB: the only source for ended children, and for the peak on macOS."""
     import resource  # not on Windows
 
     usage = resource.getrusage(getattr(resource, who))

@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr; silent with --quiet."""
+"""Progress bars on stderr; silent with --quiet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 @contextlib.contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
-    """A progress bar; call the value as ``advance(steps=1, note="loss 0.31")``."""
+    """A progress bar; call the yielded function as ``advance(steps=1, note="loss 0.31")``."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -44,7 +44,7 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
 
 
 def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """``items`` one by one, with a progress bar."""
+    """Yields ``items`` one by one, with a progress bar."""
     with progress(description, total) as advance:
         for item in items:
             yield item

@@ -8,14 +8,14 @@ from tabulate import tabulate
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, its columns aligned so that the text can be read as it is.
+    """A table in Markdown, with columns aligned so that the source is readable too.
 
     Args:
-        header: one title per column; may be empty texts.
-        rows: texts, written as they are. A bar in one is escaped, and a line break becomes a space.
+        header: one title per column, which may be empty.
+        rows: texts. Bars are escaped, and line breaks become spaces.
     """
     cells = [[_cell(text) for text in row] for row in rows]
-    # Numbers are texts by now: tabulate would round them again.
+    # Numbers are texts already; tabulate would round them again.
     return tabulate(cells, [_cell(text) for text in header], "github", disable_numparse=True)
 
 

@@ -8,7 +8,7 @@ import pytest
 from h2g.concurrency import ReadAhead, WriteBehind
 
 
-def test_results_come_in_order_whatever_takes_long() -> None:
+def test_results_come_in_order_of_the_items() -> None:
     def square(number: int) -> int:
         time.sleep(0.02 if number % 2 else 0)
         return number * number
@@ -33,13 +33,13 @@ def test_starts_at_once_and_waits_at_the_bound() -> None:
 
 
 def test_threads_work_at_once() -> None:
-    meeting = threading.Barrier(3, timeout=10)  # passes only when three are in it together
+    meeting = threading.Barrier(3, timeout=10)  # passes only if three threads wait together
 
     with ReadAhead(lambda _: meeting.wait() >= 0, range(3), threads=3, ahead=3) as ahead:
         assert [met for _, met in ahead] == [True] * 3
 
 
-def test_an_exception_surfaces_where_its_result_is_taken() -> None:
+def test_an_exception_is_raised_when_its_result_is_taken() -> None:
     def invert(number: int) -> float:
         return 1 / number
 
@@ -50,7 +50,7 @@ def test_an_exception_surfaces_where_its_result_is_taken() -> None:
             next(iterator)
 
 
-def test_closing_drops_what_nobody_took_and_ends_the_threads() -> None:
+def test_closing_drops_waiting_results_and_ends_the_threads() -> None:
     dropped: list[int] = []
     before = threading.active_count()
     with ReadAhead(lambda n: n, range(100), threads=2, ahead=4, drop=dropped.append) as ahead:
@@ -61,26 +61,26 @@ def test_closing_drops_what_nobody_took_and_ends_the_threads() -> None:
     assert threading.active_count() == before
 
 
-def test_pieces_run_in_order_beside_the_caller() -> None:
+def test_tasks_run_in_order_on_another_thread() -> None:
     done: list[int] = []
     threads: set[str] = set()
 
-    def piece(number: int) -> None:
+    def task(number: int) -> None:
         time.sleep(0.02)
         threads.add(threading.current_thread().name)
         done.append(number)
 
     with WriteBehind() as behind:
         for number in range(3):
-            behind.hand_over(lambda number=number: piece(number))
-            # The one before is done, this one may still run.
+            behind.hand_over(lambda number=number: task(number))
+            # The previous task is done; this one may still run.
             assert done[:number] == list(range(number))
         assert len(done) < 3
     assert done == [0, 1, 2]
     assert threading.current_thread().name not in threads
 
 
-def test_an_exception_surfaces_at_the_next_piece() -> None:
+def test_an_exception_is_raised_at_the_next_task() -> None:
     started: list[int] = []
 
     def hand_over_two() -> None:
@@ -93,21 +93,21 @@ def test_an_exception_surfaces_at_the_next_piece() -> None:
     assert not started
 
 
-def test_an_exception_of_the_last_piece_surfaces_at_the_end() -> None:
+def test_an_exception_of_the_last_task_is_raised_at_the_end() -> None:
     with pytest.raises(OSError, match="disk full"), WriteBehind() as behind:
         behind.hand_over(fail)
 
 
-def test_the_piece_in_hand_is_finished_when_the_caller_is_stopped() -> None:
+def test_the_running_task_is_finished_when_the_caller_is_stopped() -> None:
     done: list[int] = []
 
-    def piece() -> None:
+    def task() -> None:
         time.sleep(0.1)
         done.append(1)
 
     def stopped() -> None:
         with WriteBehind() as behind:
-            behind.hand_over(piece)
+            behind.hand_over(task)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

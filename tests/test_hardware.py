@@ -37,7 +37,7 @@ def test_versions_are_those_in_use() -> None:
     assert "openslide-python" in found
 
 
-def test_the_peak_stays_when_memory_is_given_back() -> None:
+def test_the_peak_stays_when_memory_is_freed() -> None:
     before = peak_memory_mib()
     block = np.ones(64 << 20, np.uint8)
     held = peak_memory_mib()

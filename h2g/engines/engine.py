@@ -1,4 +1,4 @@
-"""What every engine does: it opens one network file and runs named inputs to its output.
+"""The protocol of engines: an engine opens a network file and runs named inputs through it.
 
 The networks are those of h2g.models.deployment: raw pixels in, probabilities out.
 """
@@ -18,7 +18,7 @@ from h2g.errors import ModelError, WrongUseError
 
 # The inputs of a network by name, each with its batch axis.
 Feed = dict[str, np.ndarray]
-# Sizes of a tensor's axes; None is any.
+# Lengths of a tensor's axes; None is any length.
 Shape = tuple[int | None, ...]
 
 # Inputs of the deployed graphs (h2g.models.deployment).
@@ -31,11 +31,11 @@ IMAGE_CHANNELS = 3
 
 
 class Network(Protocol):
-    """One network, ready to run; called from one thread."""
+    """One open network; call it from one thread only."""
 
     @property
     def engine(self) -> str:
-        """Its name, e.g. ``openvino``."""
+        """Name of the engine, e.g. ``openvino``."""
 
     @property
     def device(self) -> str:
@@ -43,18 +43,18 @@ class Network(Protocol):
 
     @property
     def precision(self) -> str:
-        """What it computes in: ``float32``, ``bfloat16``, ``float16`` or ``int8``."""
+        """Precision it computes in: ``float32``, ``bfloat16``, ``float16`` or ``int8``."""
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
-        """The shape of each input by name, in the graph's order."""
+        """Shape of each input by name, in the graph's order."""
 
     def run(self, inputs: Feed) -> np.ndarray:
-        """The network's one output.
+        """The network's only output.
 
         Args:
-            inputs: float32, or uint8 where pixels go in; N along the first axis of each: 1 or, in
-                a network that was opened for many, any number but 0.
+            inputs: float32, or uint8 for pixels. The first axis of each has length N: 1, or any
+                number from 1 if the network was opened for many.
         Returns:
             (N, ...) float32.
         """
@@ -62,22 +62,22 @@ class Network(Protocol):
     def run_each(
         self, batches: Iterable[tuple[Key, Feed]]
     ) -> Generator[tuple[Key, np.ndarray], None, None]:
-        """``run`` of many batches, each with what the caller knows it by.
+        """Runs many batches, and yields the output of each with its key.
 
-        An engine that runs several at once yields them in any order, and takes only as many in
-        advance as it runs. Exceptions of ``batches`` come through. When the generator ends or is
-        closed, nothing is running any more.
+        An engine that runs several batches at once yields them in any order, and takes only as
+        many in advance as it runs. Exceptions of ``batches`` are passed on. When the generator
+        ends or is closed, no batch is running any more.
         """
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What an engine finds when it is loaded here.
+    """Findings of an engine that was loaded on this machine.
 
     Attributes:
-        devices: name and description, e.g. ``{"CPU": "AMD EPYC"}``.
-        precisions: of --precision, the default first.
-        versions: besides those of its packages.
+        devices: description of each device by name, e.g. ``{"CPU": "AMD EPYC"}``.
+        precisions: values of --precision, the default first.
+        versions: versions besides those of its packages.
         note: what to install, or why it failed.
     """
 
@@ -99,24 +99,25 @@ def open_network(
     inputs: Collection[str] | None = None,
     **tuning: Any,
 ) -> Network:
-    """Opens one network file, its library and itself loaded.
+    """Opens one network file, and loads the engine's library.
 
     Args:
-        precision: that of the file, or bfloat16 for a float32 file.
-        many: for many inputs, such as patches: as many as possible per second. Else for one input
-            at a time, such as a slide's picture: each as soon as possible.
+        precision: precision of the file, or bfloat16 for a float32 file.
+        many: whether there are many inputs, such as patches. If so, as many as possible are run per
+            second. Otherwise single inputs, such as the image of a slide, are run with least delay.
         batch_size: inputs per call on a GPU.
-        inputs: the names that will be fed; None takes whatever the file has.
-        tuning: what the engine's own open_network takes besides.
+        inputs: names of the inputs that will be fed; None accepts any.
+        tuning: further arguments of the engine's own open_network.
     Raises:
         ModelError: the file is missing, cannot be read, or has other inputs.
-        WrongUseError: a device or precision that is not here, or an engine of whole slides.
+        WrongUseError: the device or precision is not available here, or the engine opens no
+            networks.
     """
     spec = ENGINES[engine]
     if spec.whole_slides:
         raise WrongUseError(
-            f"--engine {engine} segments whole slides in a program of its own; it runs no single "
-            "network."
+            f"--engine {engine} only segments whole slides; it cannot run a single network. Choose "
+            "another engine."
         )
     network: Network = spec.library.open_network(
         file, device=device, precision=precision, many=many, batch_size=batch_size, **tuning
@@ -129,13 +130,13 @@ def open_network(
 def one_by_one(
     run: Callable[[Feed], np.ndarray], batches: Iterable[tuple[Key, Feed]]
 ) -> Generator[tuple[Key, np.ndarray], None, None]:
-    """``run_each`` of an engine that runs one batch at a time."""
+    """``run_each`` for an engine that runs one batch at a time."""
     for key, inputs in batches:
         yield key, run(inputs)
 
 
 def in_parts(run: Callable[[Feed], np.ndarray], inputs: Feed, *, size: int) -> np.ndarray:
-    """``run`` of at most ``size`` rows at a time, the answers joined."""
+    """Runs at most ``size`` rows at a time, and joins the outputs."""
     count = len(next(iter(inputs.values())))
     parts = [
         run({name: values[start : start + size] for name, values in inputs.items()})
@@ -145,33 +146,33 @@ def in_parts(run: Callable[[Feed], np.ndarray], inputs: Feed, *, size: int) -> n
 
 
 def as_floats(inputs: Feed) -> Feed:
-    """The same values in float32, contiguous, as libraries read them in place."""
+    """The same values as contiguous float32 arrays, which libraries read without a copy."""
     return {name: np.ascontiguousarray(values, np.float32) for name, values in inputs.items()}
 
 
 def pixel_inputs(inputs: Mapping[str, Shape]) -> frozenset[str]:
-    """The inputs that take RGB, so that prediction hands them in as bytes."""
+    """Names of the inputs that take RGB pixels, which prediction passes as uint8."""
     return frozenset(name for name, shape in inputs.items() if shape[-1] == IMAGE_CHANNELS)
 
 
 def check_inputs(file: Path, found: Collection[str], wanted: Collection[str]) -> None:
-    """ModelError when a network's inputs have other names than those that will be fed."""
+    """ModelError if a network's inputs have other names than those that will be fed."""
     if set(found) != set(wanted):
         raise ModelError(
-            f"{file}: not the network that its card describes: its inputs are named "
+            f"{file}: not the network that its card describes. Its inputs are named "
             f"{', '.join(sorted(found)) or 'nothing'}, not {', '.join(sorted(wanted))}. "
             "Give a bundle that 'h2g export' wrote."
         )
 
 
 def check_file(file: Path) -> None:
-    """ModelError when there is no such file."""
+    """ModelError if there is no such file."""
     if not file.is_file():
         raise ModelError(f"{file}: there is no such model file. Export the run again.")
 
 
 def unreadable(file: Path, library: str, error: Exception) -> ModelError:
-    """The error of a file that an engine's library refuses."""
+    """The error for a file that an engine's library cannot load."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1][:LONGEST_REASON] if lines else type(error).__name__
     return ModelError(

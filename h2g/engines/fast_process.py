@@ -1,6 +1,6 @@
-"""FAST as a program of its own: which versions are here, and one run of a text pipeline.
+"""FAST as a separate program: its installed versions, and the run of a text pipeline.
 
-It is never imported: with TensorFlow in the same process it crashes.
+It is never imported, because it crashes in a process that holds TensorFlow.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ VERSION = re.compile(r"\bv(\d+\.\d+\.\d+)\b")
 
 @dataclass(frozen=True)
 class Fast:
-    """A FAST that starts here.
+    """An installed FAST that starts.
 
     Attributes:
-        runner: its runPipeline.
+        runner: path of its runPipeline.
         version: e.g. ``4.15.1``.
     """
 
@@ -41,51 +41,53 @@ class Fast:
 
     @property
     def group(self) -> FastVersion | None:
-        """The versions that treat slides as it does; None of one that h2g was not tested with."""
+        """The group of versions it belongs to; None if h2g was not tested with it."""
         return next((each for each in FAST_VERSIONS.values() if each.covers(self.version)), None)
 
     def __str__(self) -> str:
-        return f"{self.version}, {_standing(self)}: {self.runner}"
+        return f"{self.version}, {_status(self)}: {self.runner}"
 
 
 def installed_fasts() -> list[Fast]:
-    """Every FAST that starts, the newest first.
+    """Every installed FAST that starts, the newest first.
 
-    They are that of $H2G_FAST (the program, or the environment that pip installed it into), the one
-    on the PATH, and those of ``.fast/*/`` beside h2g's own environment.
+    They are searched in $H2G_FAST (the program, or the environment that pip installed it into), on
+    the PATH, and in ``.fast/*/`` beside h2g's own environment.
     """
-    fasts = [answer for answer in _answers() if isinstance(answer, Fast)]
+    fasts = [found for found in _candidates() if isinstance(found, Fast)]
     return sorted(fasts, key=lambda fast: numbers_of(fast.version), reverse=True)
 
 
 def failed_fasts() -> list[str]:
-    """A sentence for each place where :func:`installed_fasts` finds a FAST that does not start."""
-    return [answer for answer in _answers() if isinstance(answer, str)]
+    """One sentence for each FAST that is installed but does not start."""
+    return [found for found in _candidates() if isinstance(found, str)]
 
 
 def need_fast(wanted: FastVersion) -> Fast:
-    """The FAST that runs a bundle of a group: that of $H2G_FAST when it is set, else the tested
-    version if it is installed, else the newest of the group.
+    """The FAST that runs the bundles of a group.
+
+    It is that of $H2G_FAST if the variable is set. Otherwise it is the tested version if that is
+    installed, or else the newest of the group.
 
     Raises:
         WrongUseError: there is none, or $H2G_FAST names something else.
     """
     named = _named_runner()
     if named:
-        answer = _ask(named)
-        if isinstance(answer, str):
-            raise WrongUseError(answer)
-        if not wanted.covers(answer.version):
-            raise WrongUseError(_why_not_named(wanted, answer))
-        return answer
+        fast = _start(named)
+        if isinstance(fast, str):
+            raise WrongUseError(fast)
+        if not wanted.covers(fast.version):
+            raise WrongUseError(_named_version_message(wanted, fast))
+        return fast
     covered = [fast for fast in installed_fasts() if wanted.covers(fast.version)]
     if not covered:
-        raise WrongUseError(_why_none(wanted))
+        raise WrongUseError(_missing_version_message(wanted))
     return min(covered, key=lambda fast: fast.version != wanted.tested)
 
 
 def probe() -> Probe:
-    """The FASTs that are here, and for which bundles."""
+    """The installed versions of FAST, and the bundles they are for."""
     found = [*map(str, installed_fasts()), *failed_fasts()]
     if not found:
         commands = [install_command(group.tested) for group in FAST_VERSIONS.values()]
@@ -104,13 +106,13 @@ def probe() -> Probe:
 
 
 def check_device(device: str) -> None:
-    """WrongUseError where a GPU is asked for."""
+    """WrongUseError if a GPU is requested."""
     if device == "GPU":
         raise WrongUseError("FAST chooses its devices itself. Leave out --device.")
 
 
 def install_command(version: str) -> str:
-    """What installs a FAST beside h2g's environment."""
+    """The command that installs a FAST beside h2g's environment."""
     return f"python -m venv .fast/{version} && .fast/{version}/bin/pip install pyfast=={version}"
 
 
@@ -120,41 +122,41 @@ def run_pipeline(
     """Runs a pipeline file to its end.
 
     Args:
-        timeout_s: after which FAST is killed; None waits for ever.
+        timeout_s: time after which FAST is killed; None waits for ever.
     Returns:
-        What FAST said went wrong; None when it ended well.
+        The error that FAST printed; None if it succeeded.
     """
-    # Absolute: a pipeline looks for its networks in the folder that it was named with.
+    # Absolute, because FAST searches the networks in the folder given with the pipeline.
     command = [str(runner), str(pipeline.resolve())]
     for name, value in variables.items():
         command += [f"--{name}", value]
     try:
-        said = _run(command, timeout_s)
+        process = _run(command, timeout_s)
     except subprocess.TimeoutExpired:
         return f"it did not end within {timeout_s:g} seconds"
-    failure = FAILED.search(said.stdout)
+    failure = FAILED.search(process.stdout)
     if failure:
         return failure[1].strip()
-    if said.returncode:
-        return f"it ended with code {said.returncode}: {_last_line(said.stdout)}"
+    if process.returncode:
+        return f"it ended with code {process.returncode}: {_last_line(process.stdout)}"
     return None
 
 
-# -- finding
+# -- search
 
 
-def _answers() -> list[Fast | str]:
-    """Of every place: its FAST, or why there is none that starts."""
+def _candidates() -> list[Fast | str]:
+    """The FAST of every place that has one, or the reason why it does not start."""
     try:
         named = [_named_runner()]
     except WrongUseError as error:
-        return [str(error), *map(_ask, _unnamed_runners())]
+        return [str(error), *map(_start, _unnamed_runners())]
     runners = dict.fromkeys([*named, *_unnamed_runners()])
-    return [_ask(runner) for runner in runners if runner]
+    return [_start(runner) for runner in runners if runner]
 
 
 def _named_runner() -> Path | None:
-    """The program of $H2G_FAST; None when it is not set."""
+    """The program of $H2G_FAST; None if the variable is not set."""
     named = os.environ.get(VARIABLE)
     if not named:
         return None
@@ -162,7 +164,7 @@ def _named_runner() -> Path | None:
     if runner is None:
         raise WrongUseError(
             f"${VARIABLE} is {named}, which is neither FAST's {NAME} nor an environment with it. "
-            "Correct it, or unset it: h2g looks on the PATH and in .fast/ by itself."
+            "Correct it, or unset it; h2g then searches the PATH and .fast/."
         )
     return runner
 
@@ -175,8 +177,10 @@ def _unnamed_runners() -> list[Path]:
 
 
 def _runner_of(place: Path) -> Path | None:
-    """The program itself. What pip puts into bin/ is a script around it that ends with code 0
-    whatever happens, and leaves it running when it is killed."""
+    """The program itself, not the script around it that pip puts into bin/.
+
+    That script always ends with code 0, and leaves the program running when it is killed.
+    """
     if place.is_dir():
         inside = [place / "bin" / NAME, place / "Scripts" / f"{NAME}.exe"]
         place = next((file for file in inside if file.is_file()), place)
@@ -192,45 +196,45 @@ def _runner_of(place: Path) -> Path | None:
 
 
 @functools.cache
-def _ask(runner: Path) -> Fast | str:
-    """The FAST behind a program, or why it does not start."""
+def _start(runner: Path) -> Fast | str:
+    """The FAST of a program, or the reason why it does not start."""
     try:
-        said = _run([str(runner), "--help"], START_S)
+        process = _run([str(runner), "--help"], START_S)
     except WrongUseError as error:
         return str(error)
     except subprocess.TimeoutExpired:
         return f"{runner}: FAST does not start (no answer within {START_S:g} seconds)."
-    found = VERSION.search(said.stdout)
-    if said.returncode or found is None:
-        reason = _last_line(said.stdout).removeprefix(f"{runner}: ")
+    found = VERSION.search(process.stdout)
+    if process.returncode or found is None:
+        reason = _last_line(process.stdout).removeprefix(f"{runner}: ")
         return f"{runner}: FAST does not start ({reason})."
     return Fast(runner, found[1])
 
 
-# -- in words
+# -- messages
 
 
-def _standing(fast: Fast) -> str:
-    """What h2g makes of a version, e.g. ``tested, for bundles of FAST 4.9``."""
+def _status(fast: Fast) -> str:
+    """Status of a version, e.g. ``tested, for bundles of FAST 4.9``."""
     group = fast.group
     if group and fast.version == group.tested:
         return f"tested, for bundles of FAST {group.name}"
     if group:
-        return f"for bundles of FAST {group.name} (tested is {group.tested})"
-    tested = " and ".join(each.tested for each in FAST_VERSIONS.values())
+        return f"for bundles of FAST {group.name} (tested: {group.tested})"
+    tested = ", ".join(each.tested for each in FAST_VERSIONS.values())
     oldest = min(numbers_of(each.oldest) for each in FAST_VERSIONS.values())
-    why = "too old for h2g" if numbers_of(fast.version) < oldest else "not tested with h2g"
-    return f"{why} (tested are {tested})"
+    status = "too old for h2g" if numbers_of(fast.version) < oldest else "not tested with h2g"
+    return f"{status} (tested: {tested})"
 
 
-def _why_not_named(wanted: FastVersion, named: Fast) -> str:
+def _named_version_message(wanted: FastVersion, named: Fast) -> str:
     return (
         f"The bundle is for FAST {wanted.span}, and ${VARIABLE} names FAST {named}. "
-        f"Unset it or let it name FAST {wanted.tested}{_other_export([named])}."
+        f"Unset it, or set it to FAST {wanted.tested}{_other_export([named])}."
     )
 
 
-def _why_none(wanted: FastVersion) -> str:
+def _missing_version_message(wanted: FastVersion) -> str:
     fasts = installed_fasts()
     found = [*map(str, fasts), *(text.rstrip(".") for text in failed_fasts())]
     here = f"found: {'; '.join(found)}" if found else "no FAST is installed"
@@ -242,12 +246,12 @@ def _why_none(wanted: FastVersion) -> str:
 
 
 def _other_export(fasts: list[Fast]) -> str:
-    """How to get a bundle for what is here, as the end of a sentence; "" where nothing suits."""
+    """How to export for an installed FAST, as the end of a sentence; empty if none is supported."""
     names = sorted({fast.group.name for fast in fasts if fast.group})
     if not names:
         return ""
     return (
-        f"; or export the run for the FAST that is here: h2g export RUN --format fast "
+        f"; or export the run for the installed FAST: h2g export RUN --format fast "
         f"--fast-version {names[0]} --out BUNDLE"
     )
 
@@ -257,7 +261,7 @@ def _other_export(fasts: list[Fast]) -> str:
 
 def _run(command: list[str], timeout_s: float | None) -> subprocess.CompletedProcess[str]:
     try:
-        said = subprocess.run(
+        process = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -269,9 +273,9 @@ def _run(command: list[str], timeout_s: float | None) -> subprocess.CompletedPro
         )
     except OSError as error:
         raise WrongUseError(f"{command[0]}: cannot be run ({error.strerror}).") from error
-    return subprocess.CompletedProcess(command, said.returncode, COLOUR.sub("", said.stdout))
+    return subprocess.CompletedProcess(command, process.returncode, COLOUR.sub("", process.stdout))
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"

@@ -1,4 +1,4 @@
-"""Runs .keras files, as training saves them; the only engine that needs TensorFlow."""
+"""Runs the .keras files of run folders; the only engine that needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from h2g.engines.engine import Feed, Key, Probe, Shape, in_parts, one_by_one
 from h2g.errors import WrongUseError
 from h2g.models.startup import start_keras
 
-start_keras()  # before anything else imports Keras: it is quiet
+start_keras()  # before anything else imports Keras, so that it starts quietly
 
 import keras  # noqa: E402
 
@@ -19,7 +19,7 @@ from h2g.models.deployment import deployed, load_network  # noqa: E402
 
 
 class KerasNetwork:
-    """A deployed graph in float32."""
+    """A deployed graph that computes in float32."""
 
     engine = "keras"
     precision = "float32"
@@ -42,7 +42,7 @@ class KerasNetwork:
         return one_by_one(self.run, batches)
 
     def _run_padded(self, inputs: Feed) -> np.ndarray:
-        # Every call has the same shape: TensorFlow traces the graph once.
+        # Every call has the same shape, so TensorFlow traces the graph only once.
         count = len(next(iter(inputs.values())))
         missing = (self._batch_size or count) - count
         full = {
@@ -67,36 +67,37 @@ def open_network(
     many: bool = False,
     batch_size: int = 16,
 ) -> KerasNetwork:
-    """
+    """Opens a .keras file.
+
     Args:
         file: ``model.keras``, the bare network.
-        device: ``auto`` is a GPU where there is one.
+        device: ``auto`` takes a GPU if there is one.
         precision: float32 only.
-        many: run batches of ``batch_size``; else whatever comes as it comes.
+        many: run ``batch_size`` rows per call; otherwise inputs are run as given.
     Raises:
-        ModelError: the file is not there or no model.
-        WrongUseError: a GPU is asked for and there is none.
+        ModelError: the file is missing or no model.
+        WrongUseError: a GPU is requested and there is none.
     """
     check_device(device)
     if device == "auto":
         device = "GPU" if "GPU" in found_devices() else "CPU"
     graph = deployed(load_network(file))
-    # XLA would compile again for every size of slide.
+    # XLA would compile again for every size of image.
     graph.compile(jit_compile=False)
     return KerasNetwork(graph, device, batch_size if many else None)
 
 
 def check_device(device: str) -> None:
-    """WrongUseError when Keras has no such device."""
+    """WrongUseError if Keras has no such device."""
     if device == "GPU" and "GPU" not in found_devices():
         raise WrongUseError(
-            "Keras finds no GPU here: pip install 'h2g[gpu]' where there is one of NVIDIA, or "
+            "Keras finds no GPU here. For an NVIDIA GPU, run pip install 'h2g[gpu]'; otherwise "
             "give --device CPU."
         )
 
 
 def found_devices() -> dict[str, str]:
-    """The CPU, and a GPU where there is one, with Keras's names of them."""
+    """The CPU and, if there is one, the GPU with Keras's name for it."""
     gpus = keras.distribution.list_devices("gpu")
     return {"CPU": "", **({"GPU": ", ".join(gpus)} if gpus else {})}
 

@@ -1,4 +1,4 @@
-"""Runs .onnx files with ONNX Runtime: on a CPU, or on a GPU with the package onnxruntime-gpu."""
+"""Runs .onnx files with ONNX Runtime, on a CPU, or on a GPU with the package onnxruntime-gpu."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from h2g.engines.engine import (
 from h2g.errors import WrongUseError
 from h2g.hardware import has_onnxruntime_gpu, usable_cores
 
-# The first that the package has. TensorRT comes last: it builds an engine for every new shape, for
-# minutes.
+# The first one that the package has is used. TensorRT comes last, because it needs minutes to build
+# an engine for every new shape.
 GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
-# On CPUs one row per call: what lies between two layers then stays in a core's cache. Batches of 16
-# took 1.3 times the CPU seconds.
+# With one row per call, the data between two layers stay in a core's cache. Batches of 16 took 1.3
+# times the CPU time.
 CPU_CALL_ROWS = 1
 GPU_STREAMS = 2
 
 
 class OnnxNetwork:
-    """A session. One that was opened for many runs ``streams`` calls at once."""
+    """An ONNX Runtime session. If it was opened for many, it runs ``streams`` calls at once."""
 
     engine = "onnxruntime"
 
@@ -49,7 +49,7 @@ class OnnxNetwork:
     ) -> None:
         """
         Args:
-            call_rows: rows per call; None hands over whatever comes.
+            call_rows: rows per call; None passes inputs on as given.
         """
         self.device = device
         self.precision = precision
@@ -63,7 +63,7 @@ class OnnxNetwork:
         self._executor = ThreadPoolExecutor(streams)
 
     def run(self, inputs: Feed) -> np.ndarray:
-        """See h2g.engines.engine.Network; on one thread."""
+        """See h2g.engines.engine.Network; runs on the calling thread."""
         if self._call_rows is None:
             return self._run(inputs)
         return in_parts(self._run, inputs, size=self._call_rows)
@@ -92,22 +92,23 @@ def open_network(
     batch_size: int = 16,
     streams: int | None = None,
 ) -> OnnxNetwork:
-    """
+    """Opens an .onnx file.
+
     Args:
-        precision: that of the file.
-        many: several calls at once, each on one core of a CPU; else one call on all cores.
+        precision: precision of the file.
+        many: several calls at once, each on one core of a CPU; otherwise one call on all cores.
         batch_size: rows per call on a GPU.
-        streams: calls at once; None takes one for each core.
+        streams: calls at once; None takes one per core, or GPU_STREAMS on a GPU.
     Raises:
-        ModelError: the file is not there or cannot be read.
-        WrongUseError: a device that is not here.
+        ModelError: the file is missing or cannot be read.
+        WrongUseError: the device is not available here.
     """
     check_device(device)
     check_file(file)
-    call_rows, at_once = None, 1
+    call_rows, stream_count = None, 1
     if many:
         call_rows = CPU_CALL_ROWS if device == "CPU" else batch_size
-        at_once = streams or (usable_cores() if device == "CPU" else GPU_STREAMS)
+        stream_count = streams or (usable_cores() if device == "CPU" else GPU_STREAMS)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1 if many else usable_cores()
     options.log_severity_level = 3  # errors
@@ -115,41 +116,41 @@ def open_network(
         session = onnxruntime.InferenceSession(
             file, options, providers=[*gpu_providers(device), "CPUExecutionProvider"]
         )
-    except Exception as error:  # the library's errors have no common class but this
+    except Exception as error:  # the library's errors share no other class
         raise unreadable(file, "ONNX Runtime", error) from error
     if device != "CPU" and session.get_providers()[0] == "CPUExecutionProvider":
         raise WrongUseError(
-            "ONNX Runtime cannot use the GPU here: its CUDA libraries do not load. "
-            "pip install 'onnxruntime-gpu[cuda,cudnn]', or give --device CPU."
+            "ONNX Runtime cannot use the GPU here, because its CUDA libraries do not load. Run pip "
+            "install 'onnxruntime-gpu[cuda,cudnn]', or give --device CPU."
         )
     return OnnxNetwork(
-        session, device=device, precision=precision, call_rows=call_rows, streams=at_once
+        session, device=device, precision=precision, call_rows=call_rows, streams=stream_count
     )
 
 
 def check_device(device: str) -> None:
-    """WrongUseError when ONNX Runtime has nothing for such a device."""
+    """WrongUseError if ONNX Runtime has no provider for the device."""
     if device != "CPU" and not gpu_providers(device):
         raise WrongUseError(
-            f"ONNX Runtime finds no {device}: the package onnxruntime is for CPUs. "
-            "pip install onnxruntime-gpu in its place, or give --device CPU."
+            f"ONNX Runtime finds no {device}, because the package onnxruntime is for CPUs. Install "
+            "onnxruntime-gpu in its place, or give --device CPU."
         )
 
 
 def found_devices() -> dict[str, str]:
-    """The CPU, and a GPU where both the package and the driver have one, with its provider."""
+    """The CPU and, if both the package and the driver have one, the GPU with its provider."""
     gpus = gpu_providers("GPU") if has_onnxruntime_gpu() else []
     return {"CPU": "", **({"GPU": gpus[0]} if gpus else {})}
 
 
 def probe() -> Probe:
     devices = found_devices()
-    note = "GPUs of NVIDIA: pip install onnxruntime-gpu in place of onnxruntime"
+    note = "For NVIDIA GPUs, install onnxruntime-gpu in place of onnxruntime"
     return Probe(devices, ("float32", "int8"), note="" if "GPU" in devices else note)
 
 
 def gpu_providers(device: str) -> list[str]:
-    """What runs a device other than the CPU, as far as the package knows."""
+    """The package's provider for a device, if any; none for the CPU."""
     if device == "CPU":
         return []
     available = onnxruntime.get_available_providers()

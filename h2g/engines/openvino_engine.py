@@ -1,4 +1,4 @@
-"""Runs OpenVINO's files (.xml with .bin) and ONNX's: on a CPU, or on a GPU by Intel."""
+"""Runs OpenVINO files (.xml with .bin) and .onnx files with OpenVINO, on a CPU or an Intel GPU."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from h2g.engines.engine import Feed, Key, Probe, Shape, check_file, pixel_inputs
 from h2g.engines.openvino_library import openvino
 from h2g.errors import WrongUseError
 
-# On CPUs one row per request: what lies between two layers then stays in a core's cache. Batches
-# took 1.3 times the CPU seconds, and batches of any size 2 times the time in bfloat16.
+# With one row per request, the data between two layers stay in a core's cache. Batches took 1.3
+# times the CPU time. Batches of varying size took twice the time in bfloat16.
 CPU_REQUEST_ROWS = 1
-# By the names of the compiled graph.
+# Precisions by their names in compiled graphs.
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 LAYERS_OF_WEIGHTS = {"convolution", "fullyconnected", "matmul", "fully_connected", "gemm"}
 
 
 class OpenVinoNetwork:
-    """A compiled graph. One that was opened for many computes several requests at once.
+    """A compiled graph. If it was opened for many, it computes several requests at once.
 
-    Pixels go in as bytes; a graph that takes them as float32 is compiled when it is first needed.
+    Pixels are passed as uint8. A second graph for float32 pixels is compiled on first use.
     """
 
     engine = "openvino"
@@ -37,8 +37,8 @@ class OpenVinoNetwork:
         """
         Args:
             hint: OpenVINO's name of the precision to compute in.
-            options: of the compiler.
-            rows: per request; None for a network that is not opened for many.
+            options: further options of the compiler.
+            rows: rows per request; None if the network is not opened for many.
         """
         self.device = device
         self._file = file
@@ -51,7 +51,7 @@ class OpenVinoNetwork:
             )
             for each in self._read().inputs
         }
-        # One of each for pixels as bytes, and for pixels as float32.
+        # Each holds up to two values: for uint8 and for float32 pixels.
         self._compiled = cache(self._compile)
         self._single_request = cache(self._new_single_request)
         self._parallel_requests = cache(self._new_parallel_requests)
@@ -104,7 +104,7 @@ class OpenVinoNetwork:
         model = self._read()
         try:
             if self._rows and model.inputs[0].partial_shape[0].is_dynamic:
-                # A fixed shape is compiled at once, for itself.
+                # With a fixed shape, compilation happens now and for this shape.
                 model.reshape([self._rows, *list(model.inputs[0].partial_shape)[1:]])
             if bytes_in:
                 steps = openvino.preprocess.PrePostProcessor(model)
@@ -119,8 +119,8 @@ class OpenVinoNetwork:
 class Requests:
     """Infer requests of a network with one input, started and finished in the same order.
 
-    All are started from one thread, because two that first use OpenVINO's Python binding at once
-    can wait for each other for ever.
+    All are started from one thread. Two threads whose first use of OpenVINO's Python binding
+    coincides can deadlock.
     """
 
     def __init__(self, network: openvino.CompiledModel) -> None:
@@ -134,7 +134,7 @@ class Requests:
         self._running: deque[tuple[openvino.InferRequest, np.ndarray]] = deque()
 
     def start(self, values: np.ndarray, answers: np.ndarray) -> None:
-        """Starts (N, ...) of the network's own type; waits while no request is idle.
+        """Starts requests for (N, ...) values of the network's type; waits while none is idle.
 
         Args:
             answers: (N, ...) float32, filled as requests finish.
@@ -150,7 +150,7 @@ class Requests:
             self.started += 1
 
     def finish(self, number: int, answers: np.ndarray) -> np.ndarray:
-        """``answers`` when the first ``number`` requests that were started are finished."""
+        """``answers``, once the first ``number`` started requests have finished."""
         while self._finished < number:
             self._finish_oldest()
         return answers
@@ -164,13 +164,13 @@ class Requests:
         try:
             request.wait()
         except RuntimeError:
-            self._take_off_oldest()
+            self._release_oldest()
             raise
         answers[:] = request.get_output_tensor().data[: len(answers)]
-        # Not when Ctrl-C comes before: then it is waited for once more.
-        self._take_off_oldest()
+        # Ctrl-C may come before this line; the request is then waited for again.
+        self._release_oldest()
 
-    def _take_off_oldest(self) -> None:
+    def _release_oldest(self) -> None:
         self._idle.append(self._running.popleft()[0])
         self._finished += 1
 
@@ -185,17 +185,17 @@ def open_network(
     streams: int | None = None,
     request_rows: int | None = None,
 ) -> OpenVinoNetwork:
-    """
+    """Opens an .xml or .onnx file.
+
     Args:
-        file: .xml or .onnx.
-        precision: ``bfloat16`` computes float32 files so; the others are those of the files.
-        many: as many rows as possible per second; else one input as soon as possible.
+        precision: precision of the file, or ``bfloat16`` to compute a float32 file in bfloat16.
+        many: as many rows as possible per second; otherwise single inputs with least delay.
         batch_size: rows per request on a GPU.
-        streams: requests that are computed at once; None leaves it to OpenVINO.
-        request_rows: rows per request; None takes what suits the device.
+        streams: requests computed at once; None leaves it to OpenVINO.
+        request_rows: rows per request; None takes the best for the device.
     Raises:
-        ModelError: the file is not there or cannot be read.
-        WrongUseError: a device, or bfloat16, that is not here.
+        ModelError: the file is missing or cannot be read.
+        WrongUseError: the device, or bfloat16, is not available here.
     """
     check_device(device)
     check_precision(device, precision)
@@ -213,8 +213,8 @@ def open_network(
 def found_devices() -> dict[str, str]:
     """The processor and the GPUs that OpenVINO finds, with their names.
 
-    Not in a process that holds TensorFlow: this loads OpenCL drivers, and one that holds LLVM of
-    its own, as pocl does, crashes there.
+    Never call this in a process that holds TensorFlow. It loads OpenCL drivers, and a driver with
+    its own LLVM, such as pocl, crashes there.
     """
     core = openvino.Core()
     return {name: core.get_property(name, "FULL_DEVICE_NAME") for name in core.available_devices}
@@ -230,17 +230,16 @@ def probe() -> Probe:
 
 
 def check_device(device: str) -> None:
-    """WrongUseError when OpenVINO finds no such device."""
+    """WrongUseError if OpenVINO finds no such device."""
     # The CPU is always there.
     if device != "CPU" and device not in {name.partition(".")[0] for name in found_devices()}:
         raise WrongUseError(
-            f"OpenVINO finds no {device} here; the GPUs that it runs on are Intel's. "
-            "Give --device CPU."
+            f"OpenVINO finds no {device} here; it only uses Intel's GPUs. Give --device CPU."
         )
 
 
 def check_precision(device: str, precision: str) -> None:
-    """WrongUseError when a device does not compute in a precision."""
+    """WrongUseError if a device does not compute in a precision."""
     if precision == "bfloat16" and not has_bfloat16(device):
         raise WrongUseError(
             f"This {device} does not compute in bfloat16 (CPUs with AVX512-BF16 or AMX do). "
@@ -249,7 +248,10 @@ def check_precision(device: str, precision: str) -> None:
 
 
 def _precision_hint(device: str, precision: str) -> str:
-    """Set always: by itself OpenVINO takes bfloat16 on CPUs that have it, and float16 on GPUs."""
+    """OpenVINO's name of the precision to compute in.
+
+    It is always set. By default OpenVINO takes bfloat16 on CPUs that have it, and float16 on GPUs.
+    """
     if precision == "bfloat16":
         return "bf16"
     # CPUs read float16 files and compute in float32.
@@ -257,7 +259,7 @@ def _precision_hint(device: str, precision: str) -> str:
 
 
 def _computing_precision(network: openvino.CompiledModel) -> str:
-    """What most layers with weights compute in."""
+    """The precision that most layers with weights compute in."""
     layers = [operation.rt_info for operation in network.get_runtime_model().get_ops()]
     counts = Counter(
         _layer_precision(info)
@@ -268,7 +270,7 @@ def _computing_precision(network: openvino.CompiledModel) -> str:
 
 
 def _layer_precision(info: Any) -> str:
-    # The kernel's name on CPUs, e.g. brgconv_avx512_f32. The layer's own precision is that of its
-    # stored weights there, which may be float16 where the kernel is not.
+    # On CPUs the kernel's name tells, e.g. brgconv_avx512_f32. The layer's own precision is that of
+    # its stored weights, which may be float16 although the kernel computes in float32.
     kernel = info["primitiveType"].astype(str).rpartition("_")[2].lower()
     return PRECISIONS.get(kernel) or PRECISIONS.get(info["runtimePrecision"].astype(str), "float32")

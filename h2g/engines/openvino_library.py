@@ -1,7 +1,7 @@
 """OpenVINO, without its usage reports.
 
-With the package openvino_telemetry, OpenVINO and nncf report each use of them, imports included, to
-Google Analytics without asking; without it they work as well. So OpenVINO is imported from here.
+With the package openvino_telemetry, OpenVINO and nncf report each use, imports included, to Google
+Analytics without asking. They also work without it. Always import OpenVINO from this module.
 """
 
 import sys

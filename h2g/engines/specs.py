@@ -1,7 +1,8 @@
-"""The engines, one row each: what it runs, on what, in which precisions, and what it needs.
+"""The registry of engines: formats, precisions and packages of each.
 
-A new engine: one module as h2g.engines.onnx_engine is (``open_network``, ``check_device``,
-``probe``), and one row here. This module loads nothing, so that ``h2g --help`` answers at once.
+To add an engine, write one module with ``open_network``, ``check_device`` and ``probe``, such as
+h2g.engines.onnx_engine, and add one row here. This module loads no library, so that ``h2g --help``
+answers at once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("CPU", "GPU")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
-# bfloat16 has no files of its own: an engine computes so with those of float32.
+# Precision of the files to run. bfloat16 has no files of its own.
 FILES_OF_PRECISION: dict[str, FilePrecision] = {
     "float32": "float32",
     "bfloat16": "float32",
@@ -26,15 +27,16 @@ FILES_OF_PRECISION: dict[str, FilePrecision] = {
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """
+    """One engine.
+
     Attributes:
-        module: where it is; its library loads with it.
-        formats: that it runs, the one that suits it first; none where it runs a run folder's files.
-        precisions: that it computes in, the default first.
-        packages: groups of alternatives; the first installed one of each counts.
-        install: what makes it work where a package is missing.
-        speed: its rank on a CPU, 1 the fastest; None where it has to be asked for by name.
-        whole_slides: it segments slides in a program of its own, and opens no network here.
+        module: name of its module; importing it loads the engine's library.
+        formats: formats it runs, the best suited first; empty if it runs the files of a run folder.
+        precisions: precisions it computes in, the default first.
+        packages: groups of alternatives. Every group needs one installed package.
+        install: command that installs a missing package.
+        speed: rank on a CPU, 1 is the fastest; None if ``--engine auto`` never chooses it.
+        whole_slides: whether it segments whole slides in its own program and opens no network here.
     """
 
     name: str
@@ -48,7 +50,7 @@ class EngineSpec:
 
     @property
     def library(self) -> Any:
-        """Its module, loaded."""
+        """The engine's module, imported."""
         return importlib.import_module(self.module)
 
 
@@ -95,23 +97,23 @@ ENGINES: dict[str, EngineSpec] = {
             module="h2g.engines.fast_process",
             formats=("fast",),
             precisions=("float32",),
-            # Programs, found by their paths.
+            # It needs a program, which is found by its path.
             packages=(),
             install="",
             whole_slides=True,
         ),
     )
 }
-# What bundles hold, in the order of tables.
+# Formats of bundles, in the order of tables.
 EXPORT_FORMATS = tuple(spec.formats[0] for spec in ENGINES.values() if spec.formats)
 
 
 def fastest_engines() -> tuple[str, ...]:
-    """Those that ``--engine auto`` tries on a CPU, the fastest first."""
+    """Engines that ``--engine auto`` tries on a CPU, the fastest first."""
     ranked = [spec for spec in ENGINES.values() if spec.speed is not None]
     return tuple(spec.name for spec in sorted(ranked, key=lambda spec: spec.speed or 0))
 
 
 def engine_of_format(format: Format) -> str:
-    """The engine that a format suits first."""
+    """The engine whose first format this is."""
     return next(name for name, spec in ENGINES.items() if spec.formats[:1] == (format,))

@@ -1,7 +1,7 @@
-"""Which engines work here, on what: each is asked in a process of its own.
+"""Status of the engines on this machine, each probed in its own process.
 
-python -m h2g.engines.status ENGINE prints one line of JSON. A library that crashes, hangs or takes
-seconds to load does so there.
+``python -m h2g.engines.status ENGINE`` prints one line of JSON. A library that crashes, hangs or
+takes seconds to load does so in that process.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """
+    """Status of one engine on this machine.
+
     Attributes:
-        versions: of the packages that it runs with.
-        devices: name and description, e.g. ``{"CPU": "AMD EPYC"}``.
-        precisions: of --precision, the default first.
+        versions: versions of the packages it runs with, by name.
+        devices: description of each device by name, e.g. ``{"CPU": "AMD EPYC"}``.
+        precisions: values of --precision, the default first.
         note: what to install, or why it failed.
     """
 
@@ -41,7 +42,7 @@ class EngineStatus:
 
 
 def engine_statuses() -> list[EngineStatus]:
-    """The status of every engine; all are asked at the same time."""
+    """The status of every engine; all are probed at the same time."""
     with ThreadPoolExecutor(len(ENGINES)) as executor:
         return list(executor.map(engine_status, ENGINES))
 
@@ -49,9 +50,10 @@ def engine_statuses() -> list[EngineStatus]:
 def engine_status(
     engine: str, *, child: Sequence[str] = CHILD, timeout_s: float = TIMEOUT_S
 ) -> EngineStatus:
-    """
+    """The status of one engine.
+
     Args:
-        child: what Python runs, with the engine's name, to probe it.
+        child: arguments of Python that probe an engine; its name is appended.
     """
     versions: dict[str, str] = {}
     for group in ENGINES[engine].packages:
@@ -61,14 +63,14 @@ def engine_status(
         versions |= installed
     command = [sys.executable, *child, engine]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         note = f"did not answer within {timeout_s:g} s"
         return EngineStatus(engine, "failed", versions, {}, (), note)
     try:
-        answer = json.loads(ended.stdout.strip().splitlines()[-1])
+        answer = json.loads(process.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
-        return EngineStatus(engine, "failed", versions, {}, (), _why(ended))
+        return EngineStatus(engine, "failed", versions, {}, (), _failure(process))
     return EngineStatus(
         engine,
         status=answer["status"],
@@ -79,11 +81,11 @@ def engine_status(
     )
 
 
-def _why(ended: subprocess.CompletedProcess[str]) -> str:
-    if ended.returncode < 0:
-        return f"crashed with signal {-ended.returncode} while loading"
-    lines = ended.stderr.strip().splitlines()
-    return lines[-1].strip() if lines else f"ended with {ended.returncode}"
+def _failure(process: subprocess.CompletedProcess[str]) -> str:
+    if process.returncode < 0:
+        return f"crashed with signal {-process.returncode} while loading"
+    lines = process.stderr.strip().splitlines()
+    return lines[-1].strip() if lines else f"ended with code {process.returncode}"
 
 
 if __name__ == "__main__":

@@ -24,12 +24,13 @@ from h2g.errors import WrongUseError
 from h2g.hardware import usable_cores
 from h2g.quiet import without_chatter
 
-# What lies between two layers then stays in a core's cache; batches took more CPU seconds.
+# With one row per call, the data between two layers stay in a core's cache. Batches took more CPU
+# time.
 CALL_ROWS = 1
 
 
 class TfliteNetwork:
-    """The signature of a file: inputs by name to one output."""
+    """The signature of a .tflite file, with named inputs and one output."""
 
     engine = "tflite"
     device = "CPU"
@@ -37,7 +38,7 @@ class TfliteNetwork:
     def __init__(self, runner: Any, *, precision: str, call_rows: int | None) -> None:
         """
         Args:
-            call_rows: rows per call; None hands over whatever comes.
+            call_rows: rows per call; None passes inputs on as given.
         """
         self.precision = precision
         self.inputs: dict[str, Shape] = {
@@ -51,12 +52,12 @@ class TfliteNetwork:
         """See h2g.engines.engine.Network.
 
         Raises:
-            ValueError: an input of another size; the library would stretch its graph to it.
+            ValueError: an input has another size. LiteRT would resize its graph to it.
         """
         for name, shape in self.inputs.items():
             sides = zip(inputs[name].shape[1:], shape[1:], strict=True)
             if any(wanted not in {side, None} for side, wanted in sides):
-                raise ValueError(f"{name} of {inputs[name].shape[1:]}, not {shape[1:]}")
+                raise ValueError(f"{name} has shape {inputs[name].shape[1:]}, not {shape[1:]}")
         if self._call_rows is None:
             return self._run(inputs)
         return in_parts(self._run, inputs, size=self._call_rows)
@@ -80,14 +81,15 @@ def open_network(
     batch_size: int = 16,
     call_rows: int = CALL_ROWS,
 ) -> TfliteNetwork:
-    """
+    """Opens a .tflite file.
+
     Args:
-        precision: that of the file; weights in float16 are computed in float32.
-        many: ``call_rows`` rows per call.
+        precision: precision of the file; float16 files are computed in float32.
+        many: run ``call_rows`` rows per call; otherwise inputs are run as given.
         batch_size: not used.
     Raises:
-        ModelError: the file is not there or cannot be read.
-        WrongUseError: another device than the CPU.
+        ModelError: the file is missing or cannot be read.
+        WrongUseError: the device is not the CPU.
     """
     check_device(device)
     check_file(file)
@@ -103,9 +105,9 @@ def open_network(
 
 
 def check_device(device: str) -> None:
-    """WrongUseError for another device than the CPU."""
+    """WrongUseError if the device is not the CPU."""
     if device != "CPU":
-        raise WrongUseError(f"LiteRT runs on the CPU here, not on a {device}. Give --device CPU.")
+        raise WrongUseError(f"LiteRT does not run on a {device} here. Give --device CPU.")
 
 
 def probe() -> Probe:

@@ -1,4 +1,4 @@
-"""An exported model: one folder with a card and the networks in one or more formats.
+"""Bundles: folders with a card and the exported networks in one or more formats.
 
 model.json  MODEL_CARD.md  patch.onnx  refinement.onnx  patch.xml  patch.bin  patch.int8.onnx
 fast/...
@@ -23,21 +23,21 @@ CARD_VERSION = 2
 Format = Literal["onnx", "openvino", "tflite", "fast"]
 FilePrecision = Literal["float32", "float16", "int8"]
 Compared = Literal["float32", "int8"]
-# Of the answer of a network that segments patches: patch, row, column, class.
+# Axes of the output of a network that segments patches: patch, row, column, class.
 CELL_AXES = 4
 FORMATS: tuple[Format, ...] = get_args(Format)
 FILE_PRECISIONS: tuple[FilePrecision, ...] = get_args(FilePrecision)
 
 
 class NetworkCard(Frozen):
-    """One network, by the name of its stage: what was exported, and how it is run.
+    """One exported network, and how it is run.
 
     Attributes:
-        sha256: of its .keras file.
-        inputs: the shape of each input by name, with the batch axis; None is any size.
-        output: the shape of its answer.
-        many: it runs on many patches of a slide, not on its picture once.
-        sees: what it takes and gives, in words.
+        sha256: SHA-256 of its .keras file.
+        inputs: shape of each input by name, with the batch axis; None is any length.
+        output: shape of its output.
+        many: whether it runs on many patches of a slide, not once on its low-resolution image.
+        sees: its inputs and output in words.
     """
 
     architecture: str
@@ -50,20 +50,18 @@ class NetworkCard(Frozen):
 
     @property
     def cells(self) -> int | None:
-        """Cells along a patch's side; None of a network that answers with classes, or sees the
-        slide."""
+        """Cells along a patch's side; None if the network does not segment patches."""
         return self.output[1] if self.many and len(self.output) == CELL_AXES else None
 
 
 class Check(Frozen):
-    """What reloading an export in its runtime showed.
+    """The result of reloading an export in its runtime and comparing it.
 
     Attributes:
-        engine: with its version, e.g. ``openvino 2026.4.1``.
-        reference: what it was compared with, e.g. ``keras 3.15.1``.
-        pixels: ``slides`` or, without slides at hand, ``noise``.
-        max_difference: by network, the largest absolute difference of a probability to the
-            reference.
+        engine: engine and version, e.g. ``openvino 2026.4.1``.
+        reference: engine and version it was compared with, e.g. ``keras 3.15.1``.
+        pixels: source of the inputs: ``slides``, or ``noise`` if no slides were available.
+        max_difference: largest absolute difference of a probability to the reference, by network.
     """
 
     engine: str
@@ -73,13 +71,13 @@ class Check(Frozen):
 
 
 class QuantisationCost(Frozen):
-    """What int8 costs on validation slides.
+    """The loss of quality by int8 on the validation slides.
 
     Attributes:
-        calibration: how many inputs of each network its ranges come from.
-        accuracy: by network, the share of its inputs with a known answer that are answered
-            rightly; only of networks that have such inputs.
-        dice: of the slides' labels, macro mean; None where the run has no validation slides.
+        calibration: number of inputs that set the ranges, by network.
+        accuracy: share of labelled inputs that are classified correctly, by network; only networks
+            with labelled inputs are listed.
+        dice: Dice of the slides' labels, macro mean; None if the run has no validation slides.
     """
 
     calibration: dict[str, int]
@@ -91,10 +89,10 @@ class Export(Frozen):
     """One format at one precision.
 
     Attributes:
-        networks: by network, the file that an engine opens, relative to the bundle.
-        files: sha256 of every file of this export, by its path relative to the bundle.
-        opset: of ONNX files.
-        h2g_version: that made it.
+        networks: file that an engine opens, relative to the bundle, by network.
+        files: SHA-256 of every file of this export, by its path relative to the bundle.
+        opset: opset of ONNX files.
+        h2g_version: version of h2g that made it.
     """
 
     format: Format
@@ -108,7 +106,7 @@ class Export(Frozen):
 
     @model_validator(mode="after")
     def _inside_the_bundle(self) -> Export:
-        # A card may come from anywhere, and what it names is read, hashed and replaced.
+        # A card may come from anywhere, and the files it names are read, hashed and replaced.
         for name in (*self.networks.values(), *self.files):
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or "\\" in name:
@@ -117,12 +115,12 @@ class Export(Frozen):
 
 
 class TrainingData(Frozen):
-    """The cohort that the networks learnt from: counts only, no names of slides or patients.
+    """Counts of the cohort that the networks learnt from; no names of slides or patients.
 
     Attributes:
-        slides: by split.
-        patients: by split; empty where the cohort table names none.
-        grades: of the training slides.
+        slides: number of slides by split.
+        patients: number of patients by split; empty if the cohort table names none.
+        grades: number of training slides by grade.
     """
 
     slides: dict[str, int]
@@ -131,15 +129,15 @@ class TrainingData(Frozen):
 
 
 class Card(Frozen):
-    """model.json: everything that a host needs to run the networks as they were trained.
+    """The contents of model.json: everything that is needed to run the networks.
 
-    Networks take RGB of 0..255 and scale it themselves (h2g.models.deployment).
+    Networks take RGB in 0..255 and scale it themselves (h2g.models.deployment).
 
     Attributes:
-        networks: by the names of their stages, in the order in which they run on a slide.
-        preprocessing_change: what differs from training, where the user accepted that.
+        networks: networks by stage name, in the order in which they run on a slide.
+        preprocessing_change: differences from training that the user accepted.
         scores: macro mean Dice, recall and precision on the test split, by variant.
-        author: whose weights these are; empty where nobody was named.
+        author: owner of the weights; empty if unknown.
     """
 
     card_version: int = CARD_VERSION
@@ -162,7 +160,7 @@ class Card(Frozen):
 
     @property
     def slide_networks(self) -> tuple[str, ...]:
-        """The networks that run on a slide's picture."""
+        """Names of the networks that run on a slide's low-resolution image."""
         return tuple(name for name, network in self.networks.items() if not network.many)
 
     def find_export(self, format: Format, precision: FilePrecision = "float32") -> Export | None:
@@ -174,7 +172,7 @@ class Card(Frozen):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle's folder with its card; paths only."""
+    """A bundle's folder and card; network files are not read."""
 
     path: Path
     card: Card
@@ -185,10 +183,10 @@ def is_bundle(path: Path) -> bool:
 
 
 def open_bundle(path: Path) -> Bundle:
-    """The bundle in a folder; its files are not read yet.
+    """Opens the bundle in a folder; reads only the card.
 
     Raises:
-        ModelError: no card, one of another version, or one that does not validate.
+        ModelError: the card is missing, of another version, or invalid.
     """
     file = path / CARD_FILE
     try:
@@ -197,27 +195,27 @@ def open_bundle(path: Path) -> Bundle:
         raise ModelError(
             f"{path}: not a bundle (no {CARD_FILE}). 'h2g export' makes one."
         ) from error
-    except ValueError as error:  # no JSON, or no UTF-8
+    except ValueError as error:  # neither JSON nor UTF-8
         raise ModelError(f"{file}: not valid JSON ({error}). Export the run again.") from error
     _refuse_other_version(file, document)
     try:
         return Bundle(path, Card.model_validate(document))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{file}: {where}: {first['msg']}. Export the run again.") from error
+        key = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{file}: {key}: {first['msg']}. Export the run again.") from error
 
 
 def check_export(bundle: Bundle, export: Export) -> None:
     """Compares the files of an export with the card.
 
     Raises:
-        ModelError: a file is missing or has changed, or a network is none of the files.
+        ModelError: a file is missing or has changed, or a network's file has no sha256.
     """
     for name in export.networks.values():
         if name not in export.files:
             raise ModelError(
-                f"{bundle.path / CARD_FILE}: no sha256 of {name}. Export the run again."
+                f"{bundle.path / CARD_FILE}: no sha256 of {name} is listed. Export the run again."
             )
     for name, sha256 in export.files.items():
         file = bundle.path / name
@@ -225,8 +223,8 @@ def check_export(bundle: Bundle, export: Export) -> None:
             raise ModelError(f"{file}: this file of the bundle is missing. Export the run again.")
         if file_sha256(file) != sha256:
             raise ModelError(
-                f"{file}: changed since it was exported (its sha256 is not the card's). "
-                "Export the run again, or copy the bundle anew."
+                f"{file}: changed since it was exported (its sha256 is not the card's). Export the "
+                "run again, or copy the bundle again."
             )
 
 

@@ -1,4 +1,4 @@
-"""The cohort table: which slides, their annotations, splits, grades, patients and resolutions."""
+"""The cohort table: slides with their annotations, splits, grades, patients and um/px."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from h2g.errors import CohortError
 
-if TYPE_CHECKING:  # imported where a table is: prediction reads slides before that
+if TYPE_CHECKING:  # imported only with a table, because prediction starts without it
     import pandas as pd
 
 Split = Literal["train", "val", "test"]
@@ -20,7 +20,7 @@ OPTIONAL = ("grade", "patient", "mpp")
 
 @dataclass(frozen=True)
 class CohortSlide:
-    """One row: ``name`` is the slide file's stem and names all outputs of the slide."""
+    """One row of the table. ``name`` is the stem of the slide file, and names all its outputs."""
 
     name: str
     slide: Path
@@ -33,6 +33,8 @@ class CohortSlide:
 
 @dataclass(frozen=True)
 class Cohort:
+    """The rows of a cohort table, and the table's path."""
+
     path: Path
     slides: tuple[CohortSlide, ...]
 
@@ -41,13 +43,13 @@ class Cohort:
 
 
 def read_cohort(path: Path, *, files_must_exist: bool = True) -> Cohort:
-    """The cohort of a CSV file; paths in it are relative to the file.
+    """Reads a cohort table (CSV); paths in it are relative to the file.
 
     Args:
-        files_must_exist: off where only the table is wanted, not its slides.
+        files_must_exist: whether the slides and annotations must exist.
     Raises:
-        CohortError: unreadable or empty table, missing or unknown column, unknown split, a file
-            that does not exist, two slides of one name, a patient in two splits.
+        CohortError: the table is unreadable or empty; a column is missing or unknown; a split is
+            unknown; a file does not exist; two slides share a name; a patient is in two splits.
     """
     table = _read_table(path)
     slides = tuple(
@@ -86,7 +88,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise CohortError(f"{path}: the cohort table cannot be read ({error}).") from error
     except pd.errors.EmptyDataError as error:
         raise CohortError(f"{path}: the cohort table is empty.") from error
-    header = f"its header is {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
+    header = f"the header must be {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
     missing = [column for column in REQUIRED if column not in table.columns]
     if missing:
         raise CohortError(f"{path}: no column {', '.join(missing)}; {header}.")
@@ -120,12 +122,12 @@ def _slide(path: Path, number: int, row: dict[str, str], files_must_exist: bool)
 
 
 def parse_mpp(where: str, text: str) -> float:
-    """A table's um/px.
+    """Parses the um/px of a table.
 
     Args:
         where: file and line, for the error.
     Raises:
-        CohortError: not a positive number.
+        CohortError: the text is not a positive number.
     """
     try:
         mpp = float(text)
@@ -142,7 +144,7 @@ def _check_names(path: Path, slides: tuple[CohortSlide, ...]) -> None:
         if slide.name in first:
             raise CohortError(
                 f"{path}: two slides are named '{slide.name}' ({first[slide.name].slide} and "
-                f"{slide.slide}); outputs are named after slides, so rename one."
+                f"{slide.slide}). Outputs are named after slides, so rename one."
             )
         first[slide.name] = slide
 
@@ -155,5 +157,5 @@ def _check_patients(path: Path, slides: tuple[CohortSlide, ...]) -> None:
         if splits.setdefault(slide.patient, slide.split) != slide.split:
             raise CohortError(
                 f"{path}: patient '{slide.patient}' has slides in both "
-                f"'{splits[slide.patient]}' and '{slide.split}'; put all of them in one split."
+                f"'{splits[slide.patient]}' and '{slide.split}'. Put all of them in one split."
             )

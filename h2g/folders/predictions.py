@@ -1,6 +1,6 @@
-"""The prediction folder: whose predictions it holds, which are done, and its summary.
+"""Prediction folders: the predictions of one model, with a summary.
 
-summary.csv  run.json, and a folder per output (h2g.results.outputs), e.g. heatmaps/<slide>.tiff
+summary.csv, run.json, and one folder per output (h2g.results.outputs), e.g. heatmaps/<slide>.tiff
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from h2g.files import replacing, write_text
 from h2g.folders.run import is_run, provenance
 
 TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file", "outputs")
-# Areas are of the level-0 field. tumour is every class but background, and tumour_percent the
-# share of the tissue's area that lies in it. Each network adds its seconds, and several tumour
-# classes their areas.
+# Areas are measured on the level-0 field. "tumour" is every class but background; tumour_percent is
+# its share of the tissue. Each network adds a column of seconds. If there are several tumour
+# classes, each adds a column of its area.
 COLUMNS = (
     "slide",
     "status",  # ok or failed
@@ -32,7 +32,7 @@ COLUMNS = (
     "tumour_percent",
     "patches",
     "seconds_tissue",
-    "seconds_read",  # all reading threads added up
+    "seconds_read",  # summed over all reading threads
     "seconds_writing",
     "seconds_total",
     "file",
@@ -50,30 +50,30 @@ class SlideRequest:
 
     @property
     def name(self) -> str:
-        """Names all outputs of the slide."""
+        """Name of the slide and of all its outputs."""
         return self.path.stem
 
 
 class Identity(Protocol):
-    """What a prediction folder must know of a model."""
+    """The facts of a model that a prediction folder needs."""
 
     @property
     def path(self) -> Path: ...
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal for predictions to be in one folder."""
+        """Facts that must be equal for all predictions in one folder."""
 
 
 class PredictionFolder:
-    """A folder of one model's predictions; a row is recorded when its slide's files are whole."""
+    """A folder of one model's predictions; a slide's row is recorded after its files."""
 
     def __init__(self, path: Path, rows: Sequence[Row]) -> None:
         self.path = path
         self._rows = {row["slide"]: row for row in rows}
 
     def is_done(self, request: SlideRequest) -> bool:
-        """Whether the slide was predicted, at the um/px that is asked for, and is whole."""
+        """Whether the slide was predicted at the requested um/px and all its files exist."""
         row = self._rows.get(request.name)
         if row is None or row["status"] != "ok":
             return False
@@ -84,7 +84,7 @@ class PredictionFolder:
         return row["mpp_source"] == "given" and math.isclose(row["mpp"], request.mpp, rel_tol=1e-6)
 
     def refuse_other_slides(self, requests: Sequence[SlideRequest]) -> None:
-        """RunError when the folder holds another slide of a name that is asked for."""
+        """RunError if the folder holds another slide with the name of a requested one."""
         for request in requests:
             row = self._rows.get(request.name)
             if row and row["status"] == "ok" and row["file"] != str(request.path.resolve()):
@@ -106,35 +106,38 @@ class PredictionFolder:
             writer.writerows(rows)
 
     def summary(self) -> list[Row]:
-        """A row a slide, in the order in which they were first asked for, of the same columns:
-        COLUMNS, then a class's own; None where there is no value."""
+        """One row per slide, in the order of their first requests.
+
+        All rows have the same columns: COLUMNS, then those of networks and classes. A missing value
+        is None.
+        """
         columns = dict.fromkeys([*COLUMNS, *(key for row in self._rows.values() for key in row)])
-        return [{key: _known(row.get(key)) for key in columns} for row in self._rows.values()]
+        return [{key: _without_nan(row.get(key)) for key in columns} for row in self._rows.values()]
 
     def _outputs(self, name: str) -> list[Path]:
         outputs = self._rows.get(name, {}).get("outputs") or ""
         return [self.path / output for output in outputs.split(";") if output]
 
     def note_run(self, model: Identity, **facts: Any) -> None:
-        """Writes into run.json what runs now; earlier runs stay listed.
+        """Records the current run in run.json; earlier runs stay listed.
 
         Args:
-            facts: of the run, such as the engine, its device and precision.
+            facts: facts of the run, such as engine, device and precision.
         """
         record = _read_record(self.path)
         earlier = record.pop("earlier", [])
         if "engine" in record:
-            kept = ("command", "started", "versions", "engine", "device", "precision", "model")
-            earlier.append({key: record[key] for key in kept if key in record})
+            names = ("command", "started", "versions", "engine", "device", "precision", "model")
+            earlier.append({key: record[key] for key in names if key in record})
         record = {**_claim(model), **facts, "earlier": earlier}
         _write_record(self.path, record)
 
 
 def open_folder(path: Path, model: Identity) -> PredictionFolder:
-    """The folder, made or as it is, when it may hold predictions of ``model``.
+    """Opens or creates the folder for predictions of ``model``.
 
     Raises:
-        RunError: it is something else, or holds predictions of another model.
+        RunError: it is no prediction folder, or holds another model's predictions.
     """
     if is_run(path):
         raise RunError(f"{path}: this is a run folder. Give another --out.")
@@ -153,7 +156,7 @@ def open_folder(path: Path, model: Identity) -> PredictionFolder:
 
 
 def _is_claimed_only(path: Path) -> bool:
-    """Whether no engine was ever opened for it, so that another model may have it."""
+    """Whether it holds no predictions yet, so that another model may take it."""
     return [file.name for file in path.iterdir()] == ["run.json"]
 
 
@@ -177,22 +180,22 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _read_rows(file: Path) -> list[Row]:
     try:
-        # Without pandas, whose import takes a second of CPU.
+        # pandas is not used, because its import takes a second of CPU time.
         with file.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             rows = list(reader)
     except FileNotFoundError:
         return []
     except (csv.Error, UnicodeDecodeError) as error:
-        raise RunError(f"{file}: the summary cannot be read ({error}); remove it.") from error
+        raise RunError(f"{file}: the summary cannot be read ({error}). Remove it.") from error
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
-        raise RunError(f"{file}: no column {', '.join(missing)}; remove the file.")
+        raise RunError(f"{file}: no column {', '.join(missing)}. Remove the file.")
     return [{key: _value(key, text) for key, text in row.items() if key} for row in rows]
 
 
-def _known(value: Any) -> Any:
-    """None in place of a number that is not one."""
+def _without_nan(value: Any) -> Any:
+    """The value, or None in place of NaN."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

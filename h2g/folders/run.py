@@ -1,4 +1,4 @@
-"""The run folder: where things lie, what is done, and the rule that recipes never mix.
+"""Run folders: paths, finished stages, and the rule that each has a single recipe.
 
 recipe.yaml  cohort.csv  run.json  index/<slide>.parquet  tissue/<slide>.png
 patch/{model.keras,history.csv,...}  patch/folds/<fold>/  heatmaps/<slide>.tiff
@@ -31,7 +31,7 @@ VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder with its recipe and cohort; paths only, nothing is read but on demand."""
+    """A run folder with its recipe and cohort; everything else is read on demand."""
 
     path: Path
     recipe: Recipe
@@ -50,11 +50,11 @@ class Run:
         return self.path / stage
 
     def model_file(self, stage: str) -> Path:
-        """The network of a stage, by the stage's folder."""
+        """File of the network of a stage, by the stage's folder."""
         return self.path / stage / "model.keras"
 
     def trained_models(self, stages: Iterable[str]) -> dict[str, Path]:
-        """The stages' model files; RunError when one is not trained yet."""
+        """Model files by stage; RunError if one is not trained yet."""
         files = {stage: self.model_file(stage) for stage in stages}
         missing = [stage for stage, file in files.items() if not file.is_file()]
         if missing:
@@ -69,13 +69,13 @@ class Run:
         return bool(self._record().get("stages", {}).get(stage, {}).get("done"))
 
     def seconds(self) -> dict[str, float]:
-        """Seconds spent per stage, all attempts together."""
+        """Seconds spent per stage, summed over all attempts."""
         stages = self._record().get("stages", {})
         return {name: float(stage["seconds"]) for name, stage in stages.items()}
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Times a stage into run.json and marks it done when the block ends without an error."""
+        """Records a stage's time in run.json, and marks it as done if the block succeeds."""
         start, done = time.perf_counter(), False
         try:
             yield
@@ -98,10 +98,10 @@ class Run:
 
 
 def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
-    """A new run folder, or the one there is when it has the same recipe and cohort.
+    """Creates a run folder, or opens the existing one with the same recipe and cohort.
 
     Raises:
-        RunError: the folder holds a run of another recipe or other slides.
+        RunError: the folder holds a run with another recipe or other slides.
     """
     if (path / "recipe.yaml").exists():
         run = open_run(path)
@@ -112,18 +112,18 @@ def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
     write_cohort(cohort, path / "cohort.csv")
     record = {**provenance(), "seed": recipe.seed, "stages": {}}
     write_text(path / "run.json", json.dumps(record, indent=2) + "\n")
-    # Last: a folder with a recipe is a whole run folder.
+    # Written last, so a folder with a recipe is complete.
     write_text(path / "recipe.yaml", dump_recipe(recipe))
     return open_run(path)
 
 
 def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
-    """The run in a folder.
+    """Opens the run in a folder.
 
     Args:
-        slides_must_exist: off where only its networks are wanted.
+        slides_must_exist: whether the cohort's slides must exist; its networks do not need them.
     Raises:
-        RunError: not a run folder.
+        RunError: the folder is no run folder.
     """
     file = path / "recipe.yaml"
     try:
@@ -144,7 +144,7 @@ def is_run(path: Path) -> bool:
 
 
 def provenance() -> dict[str, Any]:
-    """The command that runs, when, and the versions it runs with."""
+    """The command, its start, and the versions of Python and of packages."""
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -158,7 +158,7 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
         run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
     )
     if differences:
-        texts = [f"{key} is {old!r} there and {new!r} now" for key, old, new in differences[:5]]
+        texts = [f"{key} was {old!r} and is {new!r} now" for key, old, new in differences[:5]]
         raise RunError(
             f"{run.path}: this run has another recipe ({'; '.join(texts)}). "
             "Give another --out, or the recipe it was started with."
@@ -177,5 +177,5 @@ def _refuse_other_cohort(run: Run, cohort: Cohort) -> None:
     if changed:
         raise RunError(
             f"{run.path}: this run has another cohort (slides that differ: "
-            f"{', '.join(changed[:5])}). Give another --out."
+            f"{', '.join(changed[:5])}). Give another --out, or the cohort it was started with."
         )

@@ -1,4 +1,4 @@
-"""Opening a bundle: which of its files, on what, and that they are as they were exported."""
+"""Opens a bundle: chooses its files and their engine, and checks that they are unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from h2g.prediction.model_files import ModelFiles, NetworkFile
 
 @dataclass(frozen=True)
 class Choice:
-    """What runs a bundle, and its export for it."""
+    """The engine, device and precision that run a bundle, and the export they use."""
 
     engine: str
     device: str
@@ -31,7 +31,7 @@ class Choice:
 
 
 def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> ModelFiles:
-    """A bundle as prediction takes it; arguments and errors as h2g.prediction.find_model."""
+    """The bundle as prediction needs it; arguments and errors are those of find_model."""
     bundle = open_bundle(path)
     _check_chain(bundle)
     choice = _choose(bundle, engine=engine, device=device, precision=precision)
@@ -53,7 +53,7 @@ def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> Mode
 
 
 def network_files(bundle: Bundle, export: Export) -> dict[str, NetworkFile]:
-    """The files of an export as an engine opens them."""
+    """The network files of an export, by the names of their stages."""
     return {
         name: NetworkFile(bundle.path / export.networks[name], tuple(network.inputs))
         for name, network in bundle.card.networks.items()
@@ -64,19 +64,19 @@ def network_files(bundle: Bundle, export: Export) -> dict[str, NetworkFile]:
 def _choose(bundle: Bundle, *, engine: str, device: str, precision: str) -> Choice:
     if engine != "auto" and not ENGINES[engine].formats:
         raise WrongUseError(
-            f"{bundle.path}: --engine {engine} runs run folders, and this is a bundle. Give "
-            "the run folder, or --engine auto."
+            f"{bundle.path}: --engine {engine} runs run folders, but this is a bundle. Give the "
+            "run folder, or --engine auto."
         )
     if engine != "auto" and precision not in ENGINES[engine].precisions:
         raise WrongUseError(
             f"--engine {engine} computes in {' or '.join(ENGINES[engine].precisions)}, not in "
-            f"{precision}. Give another --precision, or another --engine."
+            f"{precision}. Choose another --precision or --engine."
         )
     for name in _candidates(engine, device, precision):
         export = _find_export(bundle, name, precision)
         if export is not None:
             return Choice(name, _device(name, device), precision, export)
-    raise WrongUseError(_what_is_missing(bundle, engine, precision))
+    raise WrongUseError(_missing_export_message(bundle, engine, precision))
 
 
 def _candidates(engine: str, device: str, precision: str) -> list[str]:
@@ -102,20 +102,20 @@ def _find_export(bundle: Bundle, engine: str, precision: str) -> Export | None:
     return None
 
 
-def _what_is_missing(bundle: Bundle, engine: str, precision: str) -> str:
+def _missing_export_message(bundle: Bundle, engine: str, precision: str) -> str:
     exports = bundle.card.exports
-    there = ", ".join(f"{export.format} {export.precision}" for export in exports) or "no networks"
+    found = ", ".join(f"{export.format} {export.precision}" for export in exports) or "no networks"
     formats = ENGINES[fastest_engines()[0] if engine == "auto" else engine].formats
     files = FILES_OF_PRECISION[precision]
     if engine == "auto" and {export.format for export in exports} == {"fast"}:
         return (
-            f"{bundle.path}: this bundle holds pipelines for FAST alone. Give --engine fast, or "
-            f"add networks for other engines: {_export_command(bundle, formats[0], files)}."
+            f"{bundle.path}: this bundle only holds pipelines for FAST. Give --engine fast, or add "
+            f"networks for other engines: {_export_command(bundle, formats[0], files)}."
         )
-    rounded = "" if precision == "float32" else f" --precision {precision}"
+    option = "" if precision == "float32" else f" --precision {precision}"
     wanted = " or ".join(f"{format} {files}" for format in formats)
     return (
-        f"{bundle.path}: --engine {engine}{rounded} needs {wanted}; this bundle holds {there}. "
+        f"{bundle.path}: --engine {engine}{option} needs {wanted}; this bundle holds {found}. "
         f"Add it: {_export_command(bundle, formats[0], files)}."
     )
 
@@ -126,7 +126,7 @@ def _export_command(bundle: Bundle, format: Format, precision: FilePrecision) ->
 
 
 def _check_chain(bundle: Bundle) -> None:
-    """ModelError when a network takes a heatmap that none before it makes."""
+    """ModelError if a network takes a heatmap and no earlier network makes one."""
     has_heatmap = False
     for name, network in bundle.card.networks.items():
         if HEATMAP_INPUT in network.inputs and not has_heatmap:
@@ -140,7 +140,7 @@ def _check_chain(bundle: Bundle) -> None:
 
 def _check_hardware(choice: Choice) -> None:
     spec = ENGINES[choice.engine]
-    # Only then: the library loads while the first slide is read.
+    # Only if needed, because the library otherwise loads while the first slide is read.
     if choice.device != "CPU":
         spec.library.check_device(choice.device)
     if choice.precision == "bfloat16":

@@ -1,7 +1,7 @@
-"""Whole slides through FAST: a process for each, and what it wrote as our values.
+"""Segments whole slides with FAST: one process per slide, whose files are read back.
 
-FAST does everything from slide to probabilities by the bundle's headless pipeline; tissue is found
-here once more, by the same rule, for the areas and for what FAST would only crash on.
+The bundle's headless pipeline does everything from the slide to the probabilities. h2g also finds
+the tissue itself, by the same rule: for the areas, and to refuse slides that would crash FAST.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from h2g.slides.tiff_files import READ_FAILURES
 from h2g.slides.tissue_patches import Located, locate_patches
 
 HEADLESS = "-headless.fpl"
-# FAST tells nothing but the whole.
+# FAST does not report the times of its steps.
 UNKNOWN = math.nan
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FastSegmenter:
-    """A FAST, and the pipeline that it runs a model by.
+    """A FAST, and the pipeline of the model that it runs.
 
-    A slide's ``seconds.total`` is the whole of FAST's process, its start included.
+    A slide's ``seconds.total`` covers FAST's whole process, including its start.
     """
 
     program: Fast
@@ -56,9 +56,10 @@ class FastSegmenter:
 
     @classmethod
     def of(cls, model: ModelFiles) -> FastSegmenter:
-        """
+        """The segmenter of a bundle.
+
         Raises:
-            RunError: the bundle has no FAST pipelines, or for no FAST that h2g knows.
+            RunError: the bundle has no FAST pipelines, or they are for an unknown version.
             WrongUseError: the FAST that the bundle is for is not installed.
         """
         bundle = open_bundle(model.path)
@@ -71,27 +72,29 @@ class FastSegmenter:
         version = bundle.card.preprocessing.fast_version
         if version is None:
             raise RunError(
-                f"{model.path}: the FAST pipelines of this bundle are for no version of FAST that "
-                "h2g knows. Export the run again."
+                f"{model.path}: the FAST pipelines of this bundle are for a version of FAST that "
+                "h2g does not know. Export the run again."
             )
         (pipeline,) = (name for name in export.files if name.endswith(HEADLESS))
         return cls(need_fast(FAST_VERSIONS[version]), bundle.path / pipeline, bundle.card)
 
     def open(self) -> dict[str, Any]:
-        # The pipeline names ONNX Runtime, which computes exactly.
+        # The pipeline chooses ONNX Runtime, which computes in float32.
         facts = {"engine": "fast", "device": "CPU", "precision": "float32"}
         return {**facts, "runner": str(self.program.runner), "fast": self.program.version}
 
     def prepare(self, pool: SlidePool, request: SlideRequest) -> SlideState | Failure:
-        """The slide's tissue and patches as h2g finds them; a Failure where FAST would crash, or
-        read something else."""
+        """The slide's tissue and patches as h2g finds them.
+
+        It is a Failure if FAST would crash on the slide, or read other pixels.
+        """
         name, settings = request.path.name, self.card.preprocessing
         try:
             with open_slide(request.path, mpp=request.mpp) as slide:
                 _refuse_other_mpp(request, settings.fast_version)
                 if slide.is_image:
                     return Failure(
-                        f"{name}: a plain image, and FAST reads slides. Use another engine.",
+                        f"{name}: a plain image, but FAST only reads slides. Use another engine.",
                         slide.info,
                     )
                 located = locate_patches(slide, settings, wanted=self.card.takes_patches)
@@ -99,7 +102,7 @@ class FastSegmenter:
                 if reason:
                     return Failure(f"{name}: {reason}", located.info, located.tissue)
                 if settings.fast_version == "4.9":
-                    _refuse_what_4_9_misreads(located)
+                    _refuse_slides_4_9_misreads(located)
                 _warn_of_scale(located, settings.patch)
                 plane = read_low_resolution(slide, settings.low_resolution)
                 _warn_of_reduction(located, plane)
@@ -112,7 +115,7 @@ class FastSegmenter:
     def segment(self, request: SlideRequest, state: SlideState) -> Segmented | Failure:
         located = state.located
         if located is None:
-            raise ValueError("a slide that was not prepared")
+            raise ValueError("the slide was not prepared")
         try:
             return self._segment(request, state, located)
         except SlideError as error:
@@ -154,30 +157,29 @@ class FastSegmenter:
         )
 
 
-def _refuse_what_4_9_misreads(located: Located) -> None:
-    """SlideError for slides that FAST 4.9 reads wrongly, or waits on for ever."""
+def _refuse_slides_4_9_misreads(located: Located) -> None:
+    """SlideError for a slide that FAST 4.9 reads wrongly or never finishes."""
     info, plan = located.info, located.plan
     other = "Use another engine, or a bundle for FAST 4.15."
     if info.mpp_source == "objective power":
         raise SlideError(
-            f"{info.path.name}: no um/px in the slide's properties, and FAST 4.9 goes by nothing "
-            f"else. {other}"
+            f"{info.path.name}: no um/px in the slide's properties, which FAST 4.9 needs. {other}"
         )
     if is_too_small(info.levels[0]):
         width, height = info.field_level0
         raise SlideError(
-            f"{info.path.name}: {width} x {height} px are too few for FAST 4.9, which leaves out "
+            f"{info.path.name}: {width} x {height} px are too few for FAST 4.9, which skips "
             f"levels below 5 MiB. {other}"
         )
     if located.wanted and misplaced_level(info, plan.level):
         raise SlideError(
-            f"{info.path.name}: FAST 4.9 reads level {plan.level} in wrong places, since its size "
-            f"was rounded up. {other}"
+            f"{info.path.name}: FAST 4.9 reads level {plan.level} at wrong places, because its "
+            f"size was rounded up. {other}"
         )
     if located.wanted and len(located.cells) == 1:
         raise SlideError(
-            f"{info.path.name}: a single patch holds tissue, and FAST 4.9 waits for ever for a "
-            f"second one. {other}"
+            f"{info.path.name}: only one patch holds tissue, and FAST 4.9 waits for a second one "
+            f"for ever. {other}"
         )
 
 
@@ -185,8 +187,8 @@ def _warn_of_scale(located: Located, settings: PatchSettings) -> None:
     mpp = located.plan.mpp
     if abs(mpp / settings.mpp - 1) > settings.tolerance:
         logger.warning(
-            "%s: FAST goes by the objective (%gx), so patches have %.3g um/px; the model was "
-            "trained at %g.",
+            "%s: FAST uses the objective (%gx), so patches have %.3g um/px; the model was trained "
+            "at %g.",
             located.info.path.name,
             located.info.objective_power or math.nan,
             mpp,
@@ -198,38 +200,38 @@ def _warn_of_reduction(located: Located, plane: Plane) -> None:
     height, width = plane.rgb.shape[:2]
     if (width, height) not in [level.size_px for level in located.info.levels]:
         logger.warning(
-            "%s: its coarsest level is larger than %d px a side; h2g reduces it and FAST does not, "
-            "so results may differ.",
+            "%s: a side of its coarsest level is longer than %d px. h2g reduces it and FAST does "
+            "not, so results may differ.",
             located.info.path.name,
             LARGEST_PLANE_PX,
         )
 
 
 def _refuse_other_mpp(request: SlideRequest, version: FastName | None) -> None:
-    """SlideError when um/px are given that are not the slide's own, which FAST goes by."""
+    """SlideError if the given um/px differ from the slide's own, which FAST uses."""
     if request.mpp is None:
         return
     try:
         with open_slide(request.path) as slide:
-            own = slide.info.known_mpp
+            slide_mpp = slide.info.known_mpp
     except SlideError:
-        own = None
-    # FAST 4.9 resamples whatever is not exactly at the wanted um/px.
+        slide_mpp = None
+    # FAST 4.9 resamples every slide that is not exactly at the wanted um/px.
     tolerance = 1e-6 if version == "4.9" else 0.01
-    if own is None or not math.isclose(own, request.mpp, rel_tol=tolerance):
-        has = f"which has {own:.4g}" if own else "which has none"
+    if slide_mpp is None or not math.isclose(slide_mpp, request.mpp, rel_tol=tolerance):
+        found = f"{slide_mpp:.4g}" if slide_mpp else "none"
         raise SlideError(
-            f"{request.path.name}: {request.mpp:g} um/px were given, but FAST goes by the slide, "
-            f"{has}. Use another engine."
+            f"{request.path.name}: {request.mpp:g} um/px were given, but FAST uses the slide's own "
+            f"({found}). Use another engine."
         )
 
 
 def _as_classified(located: Located, heatmap: Heatmap) -> Located:
-    """With the patches that FAST classified, which are those that h2g would."""
+    """``located`` with the patches that FAST classified; warns if h2g would choose others."""
     found = dataclasses.replace(located, cells=np.argwhere(heatmap.values.any(axis=2)))
     if not np.array_equal(found.cells, located.cells):
         logger.warning(
-            "%s: FAST classified %d patches and h2g would %d.",
+            "%s: FAST classified %d patches, and h2g would have classified %d.",
             located.info.path.name,
             len(found.cells),
             len(located.cells),
@@ -238,30 +240,33 @@ def _as_classified(located: Located, heatmap: Heatmap) -> Located:
 
 
 def read_tensor(prefix: Path, what: str, name: str) -> np.ndarray:
-    """float32 of a file that the headless pipeline exports; SlideError when it is not whole.
+    """The float32 tensor of a file that the headless pipeline wrote.
 
     Args:
-        prefix: that the pipeline was run with.
+        prefix: prefix that the pipeline was run with.
         what: ``heatmap`` or ``probabilities``.
-        name: of the slide, for the message.
+        name: the slide's name, for the message.
+    Raises:
+        SlideError: the file is missing or incomplete.
     """
     file = prefix.with_name(f"{prefix.name}_{what}.hdf5")
     try:
         with h5py.File(file) as stream:
             return np.asarray(stream["tensor"], np.float32)
     except (OSError, KeyError) as error:
-        raise SlideError(f"{name}: FAST ended without a whole {what} ({error}).") from error
+        raise SlideError(f"{name}: FAST wrote no complete {what} ({error}).") from error
 
 
 def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
     plan, info = located.plan, located.info
     if isinstance(plan, FastPatches) and plan.fast_version == "4.9":
-        # Its heatmaps of resampled patches have empty cells beyond the slide (fast_patches).
+        # FAST 4.9's heatmaps of resampled patches have empty cells beyond the slide (fast_patches).
         values = values[: plan.rows, : plan.cols]
     if values.shape != (plan.rows, plan.cols, class_count):
         raise SlideError(
             f"{info.path.name}: FAST's heatmap has the shape {values.shape}, not "
-            f"{(plan.rows, plan.cols, class_count)}; this bundle is for another FAST."
+            f"{(plan.rows, plan.cols, class_count)}, so this bundle is for another FAST. Export "
+            "the run again."
         )
     return Heatmap(values, plan.step_level0, info.known_mpp, info.field_level0)
 
@@ -269,31 +274,31 @@ def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
 def _tile_labels(
     prefix: Path, located: Located, class_names: tuple[str, ...], name: str, *, cells: int
 ) -> Heatmap:
-    """The labels that FAST stitched, as probabilities of 0 and 1: FAST tells no others.
+    """The labels that FAST stitched, as probabilities 0 and 1; FAST writes no others.
 
     Args:
         cells: along the side of a patch.
     Raises:
-        SlideError: the file is not whole.
+        SlideError: the file is missing or incomplete.
     """
     plan, info = located.plan, located.info
     cell_px = plan.step_px // cells
     try:
         labels = tifffile.imread(prefix.with_name(f"{prefix.name}_segmentation.tiff"), key=0)
     except READ_FAILURES as error:
-        raise SlideError(f"{name}: FAST ended without a whole segmentation ({error}).") from error
+        raise SlideError(f"{name}: FAST wrote no complete segmentation ({error}).") from error
     labels = labels.reshape(labels.shape[0], labels.shape[1], -1)[..., 0]
     # FAST's exporter leaves the last row and column empty; they are mostly in the last cells.
     if (len(labels) - 1) % cell_px:
         labels[-1] = labels[-2]
     if (labels.shape[1] - 1) % cell_px:
         labels[:, -1] = labels[:, -2]
-    # Its picture ends with the level or with its last tile, the grid with whole cells.
+    # FAST's image ends with the level or its last tile; the grid ends with a whole cell.
     rows, cols = plan.rows * plan.step_px, plan.cols * plan.step_px
-    whole = np.zeros((rows, cols), np.uint8)
+    padded = np.zeros((rows, cols), np.uint8)
     labels = labels[:rows, :cols]
-    whole[: labels.shape[0], : labels.shape[1]] = labels
-    values = np.stack([whole == number for number in range(len(class_names))], axis=-1)
+    padded[: labels.shape[0], : labels.shape[1]] = labels
+    values = np.stack([padded == number for number in range(len(class_names))], axis=-1)
     return Heatmap(values, plan.pixel_level0, info.known_mpp, info.field_level0)
 
 

@@ -1,4 +1,4 @@
-"""Opening a model for prediction: what it is first, its engine when it is needed."""
+"""Opens a model for prediction. Engines are loaded only when they are needed."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from h2g.prediction.bundle_engines import load_bundle
 from h2g.prediction.model_files import ModelFiles, NetworkFile
 from h2g.stages.chain import NETWORKS, network_names
 
-# Of files that hold networks, which are often given in place of their folder.
+# Suffixes of network files, which users often give in place of the folder.
 NETWORK_SUFFIXES = {".onnx", ".xml", ".bin", ".tflite", ".keras", ".json", ".fpl"}
-KINDS = "Give a run folder, as 'h2g train' makes it, or a bundle, as 'h2g export' does."
+KINDS = "Give a run folder from 'h2g train' or a bundle from 'h2g export'."
 
 
 def find_model(
     path: Path, *, engine: str = "auto", device: str = "auto", precision: str = "float32"
 ) -> ModelFiles:
-    """A model by its folder.
+    """The model in a run folder or a bundle.
 
     Args:
-        engine: ``auto`` takes the one that suits: Keras for a run folder, for a bundle the fastest
-            that it has files for (h2g.prediction.bundle_engines).
-        device: ``auto`` is a GPU where Keras or ONNX Runtime has one, else the CPU.
+        engine: ``auto`` takes Keras for a run folder, and for a bundle the fastest engine that it
+            has files for (h2g.prediction.bundle_engines).
+        device: ``auto`` takes a GPU if Keras or ONNX Runtime has one, else the CPU.
         precision: ``float32``, ``bfloat16``, ``float16`` or ``int8``.
     Raises:
-        RunError: not a model, or not trained yet.
-        ModelError: a bundle whose files are missing or have changed.
-        WrongUseError: an engine, device or precision that this model does not have here.
+        RunError: ``path`` is no model, or is not trained yet.
+        ModelError: files of the bundle are missing or have changed.
+        WrongUseError: the engine, device or precision is not available for this model here.
     """
     if is_run(path):
         return _load_run(path, engine, device, precision)
     if is_bundle(path):
         return load_bundle(path, engine=engine, device=device, precision=precision)
-    raise RunError(_why_no_model(path))
+    raise RunError(_no_model_message(path))
 
 
 def _load_run(path: Path, engine: str, device: str, precision: str) -> ModelFiles:
     run = open_run(path, slides_must_exist=False)
     if engine not in {"auto", "keras"}:
         raise WrongUseError(
-            f"{path}: a run folder is run by --engine keras. For --engine {engine} export it "
+            f"{path}: --engine keras runs run folders. For --engine {engine}, export the run "
             f"first: h2g export {path} --format {ENGINES[engine].formats[0]} --out BUNDLE, and "
             "give BUNDLE."
         )
     if precision != "float32":
         raise WrongUseError(
-            f"{path}: a run folder is computed in float32. For --precision {precision} export it "
-            f"first: h2g export {path} --format openvino"
+            f"{path}: run folders are computed in float32. For --precision {precision}, export the "
+            f"run first: h2g export {path} --format openvino"
             f"{'' if precision == 'bfloat16' else f' --precision {precision}'} --out BUNDLE, and "
             "give BUNDLE."
         )
@@ -69,22 +69,22 @@ def _load_run(path: Path, engine: str, device: str, precision: str) -> ModelFile
     )
 
 
-def _why_no_model(path: Path) -> str:
+def _no_model_message(path: Path) -> str:
     if not path.exists():
         return f"{path}: there is no such folder. {KINDS}"
     if path.is_file():
-        above = [folder for folder in (path.parent, path.parent.parent) if _is_model(folder)]
-        if above:
-            return f"{path}: this is a file of a model; give the folder: {above[0]}."
+        models = [folder for folder in (path.parent, path.parent.parent) if _is_model(folder)]
+        if models:
+            return f"{path}: this is a file of a model; give the folder: {models[0]}."
         if path.suffix.lower() in NETWORK_SUFFIXES:
             return (
-                f"{path}: a file alone does not say its classes, um/px and patch size. {KINDS} "
-                "'h2g export' makes a bundle of a .keras file too."
+                f"{path}: a network file lacks the classes, um/px and patch size. {KINDS} 'h2g "
+                "export' also makes bundles from .keras files."
             )
         return f"{path}: this is a file. {KINDS}"
-    inside = sorted(folder for folder in path.iterdir() if folder.is_dir() and _is_model(folder))
-    if inside:
-        return f"{path}: not a model, but {inside[0]} in it is one. Give that."
+    models = sorted(folder for folder in path.iterdir() if folder.is_dir() and _is_model(folder))
+    if models:
+        return f"{path}: not a model, but it contains one. Give {models[0]}."
     empty = not any(path.iterdir())
     return f"{path}: {'this folder is empty' if empty else 'not a model'}. {KINDS}"
 

@@ -1,4 +1,4 @@
-"""A trained model in Python: slides in, what was found on them out."""
+"""Trained models in Python: load one, segment slides, look at the results."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def load_model(
     threads: int | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Model:
-    """A trained model: a run folder, or a bundle, which needs no TensorFlow.
+    """Loads a trained model: a run folder, or a bundle, which needs no TensorFlow.
 
     Args:
-        path: as ``h2g train`` or ``h2g export`` made it.
+        path: folder that ``h2g train`` or ``h2g export`` made.
         engine: ``keras`` for a run; ``onnxruntime``, ``openvino``, ``tflite`` or ``fast`` for a
-            bundle. ``auto`` takes the fastest that there are files for.
-        device: ``CPU`` or ``GPU``; ``auto`` is a GPU where there is one.
+            bundle. ``auto`` takes the fastest one that the model has files for.
+        device: ``CPU`` or ``GPU``; ``auto`` takes a GPU if there is one.
         precision: ``float32``, ``bfloat16``, ``float16`` or ``int8``.
-        threads: that read patches; None is one for each core.
-        batch_size: patches that are read together.
+        threads: number of threads that read patches; None takes one per core.
+        batch_size: number of patches that are read together.
     Raises:
-        RunError: not a model, or not trained yet.
-        ModelError: a bundle whose files are missing or have changed.
-        WrongUseError: an engine, device or precision that this model does not have here.
+        RunError: ``path`` is no model, or is not trained yet.
+        ModelError: files of the bundle are missing or have changed.
+        WrongUseError: the engine, device or precision is not available for this model here.
 
     Example:
         >>> import h2g
@@ -65,12 +65,12 @@ def load_model(
 
 @dataclass(frozen=True)
 class Model:
-    """A model; its networks are loaded when the first slide is predicted.
+    """A trained model; its networks are loaded with the first slide.
 
     Attributes:
-        files: what it is made of.
-        threads: that read patches; None is one for each core.
-        batch_size: patches that are read together.
+        files: its classes, preprocessing and network files.
+        threads: number of threads that read patches; None takes one per core.
+        batch_size: number of patches that are read together.
     """
 
     files: ModelFiles
@@ -79,14 +79,14 @@ class Model:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Background first."""
+        """Names of the classes, background first."""
         return self.files.class_names
 
     def predict(self, slide: str | Path, *, mpp: float | None = None) -> Prediction:
-        """What the model finds on a slide.
+        """Segments one slide.
 
         Args:
-            mpp: um/px of level 0, in place of the slide's own.
+            mpp: um/px of level 0; overrides the slide's own.
         Raises:
             SlideError: the slide cannot be read, or has no tissue or no resolution.
 
@@ -115,15 +115,15 @@ class Model:
         mpp: float | None = None,
         split: str | None = None,
     ) -> list[Row]:
-        """Predicts many slides into a folder, as ``h2g predict`` does; what is done is skipped.
+        """Predicts many slides into a folder, like ``h2g predict``; skips finished slides.
 
         Args:
-            slides: files, folders and tables (CSV) of slides; or requests, as they are.
+            slides: slide files, folders of slides, tables (CSV) or requests.
             out: the prediction folder.
-            mpp: um/px of level 0, in place of the slides' own.
-            split: only this split of the tables.
+            mpp: um/px of level 0; overrides the slides' own. Requests keep theirs.
+            split: use only this split of the tables.
         Returns:
-            The rows of summary.csv; a slide that failed has the reason.
+            The rows of summary.csv; the row of a failed slide gives the reason.
 
         Example:
             >>> import h2g
@@ -153,12 +153,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model found on a slide; shows itself as a picture in a notebook.
+    """The segmentation of a slide; notebooks display it as an image.
 
     Attributes:
-        request: the slide that was asked for.
-        found: everything that was found.
-        model: what found it.
+        request: the requested slide.
+        found: all results.
+        model: the model that found them.
     """
 
     request: SlideRequest
@@ -167,22 +167,22 @@ class Prediction:
 
     @property
     def labels(self) -> np.ndarray:
-        """(h, w) uint8 over the slide's whole field, 0 is background."""
+        """Labels of the slide's whole field, (h, w) uint8; 0 is background."""
         return self.found.labels
 
     @property
     def heatmap(self) -> Heatmap | None:
-        """Class probabilities on a grid of cells; None of a model that classifies no patches."""
+        """Class probabilities on a grid of cells; None if the model classifies no patches."""
         return self.found.heatmap
 
     @cached_property
     def regions(self) -> AnnotatedRegions:
-        """The outlines of every class as shapely polygons in level-0 pixels."""
+        """Outlines of every class as shapely polygons in level-0 pixels."""
         return outline(self.found)
 
     @property
     def areas_mm2(self) -> dict[str, float]:
-        """Area of the tissue and of every class but background."""
+        """Areas of the tissue and of every class but background, by name."""
         classes = self.found.class_names[1:]
         areas = {
             name: area_mm2(self.found, self.labels == number)

@@ -1,4 +1,4 @@
-"""What prediction knows of a model before its networks are open."""
+"""The values that prediction needs of a model before it opens the networks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from h2g.stages.chain import NETWORKS
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """
+    """The file of one network.
+
     Attributes:
-        inputs: names of what it is fed; None where they are not known before it is open.
+        inputs: names of its inputs; None if they are only known when it is open.
     """
 
     path: Path
@@ -27,17 +28,17 @@ class NetworkFile:
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model by its folder: a run or a bundle. Values only, so that it can be sent to a process.
+    """The model in a run folder or a bundle; values only, so that it can be sent to a process.
 
     Attributes:
-        recipe: its name; a bundle's own name.
+        recipe: name of the recipe, or of the bundle.
         class_names: background first.
-        sha256: of each file that holds weights, by its name.
-        networks: by the names of their stages, in the order in which they run on a slide; none for
-            an engine of whole slides.
-        takes_patches: whether one of them runs on patches.
-        engine, device: that run it.
-        precision: that was asked for.
+        sha256: SHA-256 of each file that holds weights, by file name.
+        networks: network files by stage name, in the order in which they run on a slide; empty if
+            the engine segments whole slides.
+        takes_patches: whether one of the networks runs on patches.
+        engine, device: engine and device that run it.
+        precision: the requested precision.
     """
 
     path: Path
@@ -53,14 +54,14 @@ class ModelFiles:
 
     @property
     def runs_whole_slides(self) -> bool:
-        """Whether its engine segments slides in a program of its own."""
+        """Whether its engine segments whole slides in a separate program."""
         return ENGINES[self.engine].whole_slides
 
     def open_networks(self, batch_size: int) -> dict[str, Network]:
-        """The networks, with what a first call builds.
+        """Opens the networks, and runs a first patch so that later calls are fast.
 
         Raises:
-            ModelError, WrongUseError: as h2g.engines.engine.open_network.
+            ModelError, WrongUseError: see h2g.engines.engine.open_network.
         """
         networks = {
             name: open_network(
@@ -76,24 +77,24 @@ class ModelFiles:
         }
         for name, network in networks.items():
             if NETWORKS[name].many:
-                network.run(_one_of(network))
+                network.run(_black_patch(network))
         return networks
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal for predictions to be in one folder."""
+        """Facts that must be equal for all predictions in one folder."""
         return {
             "recipe": self.recipe,
             "classes": list(self.class_names),
             "preprocessing": self.preprocessing.model_dump(mode="json"),
             "sha256": self.sha256,
-            # bfloat16 computes the files of float32.
+            # bfloat16 and float32 have the same files.
             "asked_precision": self.precision,
         }
 
 
-def _one_of(network: Network) -> dict[str, np.ndarray]:
-    """One black patch for each input."""
+def _black_patch(network: Network) -> dict[str, np.ndarray]:
+    """One black patch per input."""
     return {
         name: np.zeros((1, *(side or 1 for side in shape[1:])), np.uint8)
         for name, shape in network.inputs.items()

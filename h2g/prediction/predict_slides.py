@@ -1,8 +1,8 @@
-"""Slides to the prediction folder, one after the other, each with its outputs or a reason.
+"""Predicts slides into a folder, one after the other.
 
-While the networks run on a slide, threads read its patches, the files of the slide before are
-written, and the next slide's tissue is found and its first patches are read. Memory holds the
-waiting batches and the low-resolution pictures of three slides, whatever their size.
+While the networks run on one slide, threads read its patches, write the files of the previous
+slide, and prepare the next one: they find its tissue and read its first patches. Memory holds the
+waiting batches and the low-resolution images of three slides, whatever their size.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ def predict_slides(
     threads: int | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> list[Row]:
-    """Predicts slides into a prediction folder; those that are done there are skipped.
+    """Predicts slides into a prediction folder; skips those that are finished there.
 
     Args:
-        threads: that read patches; None takes one for each core.
+        threads: number of threads that read patches; None takes one per core.
     Returns:
-        The rows of summary.csv: a slide that failed is one with the reason.
+        The rows of summary.csv; the row of a failed slide gives the reason.
     Raises:
-        RunError: ``out`` is something else, or holds another model's predictions.
+        RunError: ``out`` is no prediction folder, or holds another model's predictions.
         WrongUseError: the model's engine cannot run here.
     """
     threads = threads or usable_cores()
     segmenter = open_segmenter(model, threads=threads, batch_size=batch_size)
     folder = open_folder(out, model)
     folder.refuse_other_slides(slides)
-    todo = [slide for slide in slides if not folder.is_done(slide)]
-    if len(todo) < len(slides):
-        logger.info("%d of %d slides were done before.", len(slides) - len(todo), len(slides))
-    if todo:
-        _predict(segmenter, model, todo, folder, threads=threads)
+    pending = [slide for slide in slides if not folder.is_done(slide)]
+    if len(pending) < len(slides):
+        logger.info("%d of %d slides are already done.", len(slides) - len(pending), len(slides))
+    if pending:
+        _predict(segmenter, model, pending, folder, threads=threads)
     return folder.summary()
 
 
 def open_segmenter(model: ModelFiles, *, threads: int, batch_size: int) -> Segmenter:
-    """What runs a model on slides; ``open`` loads its networks.
+    """The segmenter that runs a model on slides; its ``open`` loads the networks.
 
     Raises:
-        RunError, WrongUseError: the model's engine of whole slides cannot run it.
+        RunError, WrongUseError: the engine segments whole slides and cannot run this model.
     """
     if model.runs_whole_slides:
         return FastSegmenter.of(model)
@@ -79,7 +79,7 @@ def _predict(
 ) -> None:
     with closing(SlidePool(max_open=2 * threads + 2)) as pool:
         prepare = partial(segmenter.prepare, pool)
-        # Starts on the first slide at once, so that it is read while the networks load.
+        # The reader starts at once, so that the first slide is read while the networks load.
         with (
             ReadAhead(prepare, slides, threads=1, ahead=1, drop=_drop) as reader,
             WriteBehind() as writer,
@@ -102,7 +102,7 @@ def _drop(state: SlideState | Failure) -> None:
 
 
 def record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented | Failure) -> None:
-    """Writes a slide's files, then its row; a failed slide has no files."""
+    """Writes the files of a slide, then its row; removes the files of a failed slide."""
     files = SlideFiles(folder.path, request.name)
     outputs: list[str] = []
     if isinstance(outcome, Failure):

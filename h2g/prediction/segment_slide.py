@@ -1,7 +1,7 @@
-"""One slide from file to files in three steps, each timed: prepare, segment, write.
+"""Segments one slide in three timed steps: prepare, segment, write.
 
-The steps of several slides may overlap: a thread prepares the next slide while the networks work,
-and another writes the one before.
+The steps of several slides may overlap. While the networks run, one thread prepares the next slide,
+and another writes the previous one.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from h2g.stages.chain import NETWORKS
 
 
 class Segmenter(Protocol):
-    """Segments slides with a model, whatever runs it."""
+    """Segments slides with a model, in this process or in another program."""
 
     def open(self) -> dict[str, Any]:
-        """Loads what is slow to load; slides may be prepared before.
+        """Loads the networks; ``prepare`` may be called before.
 
         Returns:
-            What run.json notes: engine, device, precision, and what else is worth knowing.
+            Facts for run.json: engine, device, precision and others.
         """
 
     def prepare(self, pool: SlidePool, request: SlideRequest) -> SlideState | Failure:
-        """Reads what the networks need of a slide; called from another thread."""
+        """Prepares a slide for the networks; called from another thread."""
 
     def segment(self, request: SlideRequest, state: SlideState) -> Segmented | Failure:
-        """Runs the networks; called from one thread."""
+        """Runs the networks on a prepared slide; called from one thread."""
 
 
 @dataclass
 class ChainSegmenter:
-    """Runs the chain of a model's networks here.
+    """Runs a model's networks, one after the other, in this process.
 
     Attributes:
-        threads: that read patches.
+        threads: number of threads that read patches.
         batch_size: patches per batch.
     """
 
@@ -81,7 +81,7 @@ class ChainSegmenter:
                 )
         except SlideError as error:
             return Failure(str(error), info)
-        except OSError as error:  # nothing is written here: the slide's own place fails
+        except OSError as error:  # about the slide's file, because nothing is written here
             return Failure(f"{request.path}: cannot be read ({error.strerror}).", info)
         if isinstance(state, Failure):
             return state
@@ -94,7 +94,7 @@ class ChainSegmenter:
 def predict_slide(
     request: SlideRequest, segmenter: Segmenter, files: SlideFiles, *, threads: int
 ) -> tuple[Segmented, Seconds]:
-    """The three steps one after the other.
+    """Prepares, segments and writes one slide.
 
     Raises:
         SlideError: the slide cannot be read, or has no resolution or no tissue.
@@ -118,7 +118,7 @@ def prepare_slide(
     threads: int,
     batch_size: int,
 ) -> SlideState | Failure:
-    """Finds a slide's patches, starts to read them, and reads its low-resolution picture."""
+    """Finds a slide's patches, starts to read them, and reads its low-resolution image."""
     settings = model.preprocessing
     located = locate_patches(slide, settings, wanted=model.takes_patches)
     reason = located.why_none(settings)
@@ -137,33 +137,33 @@ def prepare_slide(
 
 
 def segment_slide(state: SlideState, networks: dict[str, Network]) -> Segmented | Failure:
-    """Runs the networks on a slide, one after the other; a Failure when a patch cannot be read."""
+    """Runs the networks on a prepared slide; a Failure if a patch cannot be read."""
     start, located, prepared = time.perf_counter(), state.located, state.seconds.tissue
     if located is None:
-        raise ValueError("a slide that was not prepared")
-    spent: dict[str, float] = {}
+        raise ValueError("the slide was not prepared")
+    network_seconds: dict[str, float] = {}
     for name, network in networks.items():
-        begun = time.perf_counter()
+        network_start = time.perf_counter()
         before = state.seconds
         try:
             state = NETWORKS[name].apply(state, network)
         except SlideError as error:
             return Failure(str(error), located.info, located.tissue)
-        elsewhere = state.seconds.waiting - before.waiting
-        elsewhere += state.seconds.stitching - before.stitching
-        spent[name] = time.perf_counter() - begun - elsewhere
+        other_seconds = state.seconds.waiting - before.waiting
+        other_seconds += state.seconds.stitching - before.stitching
+        network_seconds[name] = time.perf_counter() - network_start - other_seconds
     drawing = Stopwatch()
     with drawing:
         height, width = state.plane.rgb.shape[:2]
         labels = state.labels((width, height))
-    spent[name] += drawing.seconds
+    network_seconds[name] += drawing.seconds
     total = prepared + time.perf_counter() - start
-    seconds = dataclasses.replace(state.seconds, networks=spent, total=total)
+    seconds = dataclasses.replace(state.seconds, networks=network_seconds, total=total)
     return Segmented(located, state.plane, state.class_names, state.heatmap, labels, seconds)
 
 
 def write_slide(slide: Segmented, files: SlideFiles) -> tuple[list[str], Seconds]:
-    """Writes the slide's files; their names, and the seconds of all three steps."""
+    """Writes the slide's files; returns their names and the seconds of all three steps."""
     watch = Stopwatch()
     with watch:
         outputs = write_outputs(slide, files)

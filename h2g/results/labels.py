@@ -1,4 +1,4 @@
-"""From probabilities to labels."""
+"""Labels from class probabilities."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ STRIP_ROWS = 512
 def labels_of(probabilities: np.ndarray) -> np.ndarray:
     """Labels by the rule of FAST's segmentation network.
 
-    Among the classes above 0.5 (not at it) the largest, ties to the last, when it is also at least
-    as large as background; else background.
+    The label is the most probable of the classes above 0.5 (not at 0.5), and the last one if
+    several are equal. It is background if none is above 0.5 or background is more probable.
 
     Args:
         probabilities: (..., C) with background first.
@@ -35,13 +35,13 @@ def labels_of(probabilities: np.ndarray) -> np.ndarray:
 
 
 def labels_at(probabilities: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
-    """Labels of probabilities that are first resized, bilinear with half-pixel centres.
+    """Labels of probabilities after a bilinear resize with half-pixel centres.
 
-    Done in strips, so that only the labels have the size of the picture.
+    The resize is done in strips, so that no more than the labels are held at full size.
 
     Args:
         probabilities: (P, P, C) float32 of the whole field.
-        size_px: (width, height) of a picture of the same field.
+        size_px: (width, height) of an image of the same field.
     Returns:
         (height, width) uint8.
     """
@@ -50,10 +50,10 @@ def labels_at(probabilities: np.ndarray, size_px: tuple[int, int]) -> np.ndarray
     labels = np.empty((height, width), np.uint8)
     for start in range(0, height, STRIP_ROWS):
         stop = min(start + STRIP_ROWS, height)
-        places = np.clip((np.arange(start, stop) + 0.5) * rows / height - 0.5, 0, rows - 1)
-        above = places.astype(int)
+        positions = np.clip((np.arange(start, stop) + 0.5) * rows / height - 0.5, 0, rows - 1)
+        above = positions.astype(int)
         below = np.minimum(above + 1, rows - 1)
-        share = (places - above).astype(np.float32)[:, None, None]
+        share = (positions - above).astype(np.float32)[:, None, None]
         strip = (1 - share) * probabilities[above] + share * probabilities[below]
         strip = cv2.resize(strip, (width, stop - start), interpolation=cv2.INTER_LINEAR)
         labels[start:stop] = labels_of(strip)
@@ -61,10 +61,10 @@ def labels_at(probabilities: np.ndarray, size_px: tuple[int, int]) -> np.ndarray
 
 
 def patchwise_labels(heatmap: Heatmap, size_px: tuple[int, int]) -> np.ndarray:
-    """Labels of the heatmap alone, each pixel that of the patch it lies in.
+    """Labels from the heatmap; each pixel takes the label of the patch it lies in.
 
     Args:
-        size_px: (width, height) of a picture of the slide's whole field.
+        size_px: (width, height) of an image of the slide's whole field.
     Returns:
         (height, width) uint8; 0 where no patch was classified.
     """

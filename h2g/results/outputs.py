@@ -1,6 +1,6 @@
 """The files and the summary row of one predicted slide.
 
-A new output: a function that writes it, and one row in OUTPUTS.
+To add an output, write a function and add one row to OUTPUTS.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from h2g.results.slide_state import Seconds, Segmented
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.tiff_files import write_heatmap, write_pyramid
 
-# Of a pixel of the segmentation: outlines lose the stairs of a slanted edge, no speck.
+# In pixels of the segmentation; it smooths the stairs of slanted edges but keeps every speck.
 SIMPLIFICATION = 0.5
 
 
 @dataclass(frozen=True)
 class SlideFiles:
-    """Where the outputs of one slide lie.
+    """Paths of the outputs of one slide.
 
     Attributes:
         root: the prediction folder.
-        name: of the slide.
+        name: name of the slide.
     """
 
     root: Path
@@ -47,7 +47,7 @@ class SlideFiles:
         return self.root / kind.folder / f"{self.name}{kind.suffix}"
 
     def remove(self) -> None:
-        """Deletes what there is of the slide, recorded or not."""
+        """Deletes all files of the slide, recorded or not."""
         for output in OUTPUTS:
             self[output].unlink(missing_ok=True)
 
@@ -63,9 +63,9 @@ def write_outputs(slide: Segmented, files: SlideFiles) -> list[str]:
         for name, kind in OUTPUTS.items()
         if slide.heatmap is not None or not kind.of_heatmap
     ]
-    # Outlines come first, and take about as long as all the rest together.
+    # Outlines come first, because they take about as long as all other outputs together.
     with ThreadPoolExecutor(2) as executor:
-        list(executor.map(lambda each: each[0].write(slide, each[1]), wanted))
+        list(executor.map(lambda pair: pair[0].write(slide, pair[1]), wanted))
     return [file.relative_to(files.root).as_posix() for _, file in wanted]
 
 
@@ -75,7 +75,7 @@ def _write_outlines(slide: Segmented, path: Path) -> None:
 
 
 def outline(slide: Segmented) -> AnnotatedRegions:
-    """The labels as polygons in level-0 pixels, lightly simplified."""
+    """The labels as slightly simplified polygons in level-0 pixels."""
     info = slide.located.info
     exact = regions_from_labels(
         slide.labels, slide.class_names, field_level0=info.field_level0, source=info.path
@@ -89,7 +89,7 @@ def outline(slide: Segmented) -> AnnotatedRegions:
 
 
 def _write_patches(slide: Segmented, path: Path) -> None:
-    """wsinfer's patch table: squares in level-0 pixels with their class probabilities."""
+    """Writes a patch table like wsinfer's: squares in level-0 pixels with class probabilities."""
     plan, heatmap = slide.located.plan, _heatmap(slide)
     side, margin = round(plan.step_level0), round(plan.margin_level0)
     header = ["minx", "miny", "width", "height", *(f"prob_{name}" for name in slide.class_names)]
@@ -117,8 +117,8 @@ class Output:
     """One file per slide.
 
     Attributes:
-        folder: of the prediction folder.
-        of_heatmap: there is none without a heatmap.
+        folder: name of its folder in the prediction folder.
+        of_heatmap: whether it needs a heatmap.
     """
 
     folder: str
@@ -175,7 +175,7 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
 
 
 def _pixel_um(slide: Segmented) -> tuple[float, float]:
-    """(width, height) of a label's pixel; a level's sides are rounded, so they differ a little."""
+    """(width, height) of a label pixel in um; they differ slightly, because sides are rounded."""
     height, width = slide.labels.shape
     info = slide.located.info
     field_um = [side * info.known_mpp for side in info.field_level0]
@@ -183,10 +183,10 @@ def _pixel_um(slide: Segmented) -> tuple[float, float]:
 
 
 def area_mm2(slide: Segmented, inside: np.ndarray) -> float:
-    """Area of some pixels of the labels.
+    """Area of the pixels inside a mask.
 
     Args:
-        inside: (h, w) bool, of the labels' size.
+        inside: (h, w) bool, with the size of the labels.
     """
     width_um, height_um = _pixel_um(slide)
     return int(np.count_nonzero(inside)) * width_um * height_um / 1e6
@@ -194,7 +194,7 @@ def area_mm2(slide: Segmented, inside: np.ndarray) -> float:
 
 def _percent_of_tissue(tissue: np.ndarray, tumour: np.ndarray) -> float:
     size_px = (tumour.shape[1], tumour.shape[0])
-    fitted = cv2.resize(tissue.astype(np.uint8), size_px, interpolation=cv2.INTER_NEAREST_EXACT)
-    inside = fitted > 0
-    whole = int(np.count_nonzero(inside))
-    return 100 * int(np.count_nonzero(tumour & inside)) / whole if whole else 0.0
+    resized = cv2.resize(tissue.astype(np.uint8), size_px, interpolation=cv2.INTER_NEAREST_EXACT)
+    inside = resized > 0
+    tissue_px = int(np.count_nonzero(inside))
+    return 100 * int(np.count_nonzero(tumour & inside)) / tissue_px if tissue_px else 0.0

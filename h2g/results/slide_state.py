@@ -1,4 +1,4 @@
-"""A slide on its way through a model's networks, and what was found on it in the end."""
+"""The state of a slide between a model's networks, and its final segmentation."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from h2g.slides.tissue_patches import Located, PatchBatches
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where a slide's time went: wall time but for ``read``. The parts without ``read`` sum up to
-    ``total``; waiting for other slides is in none.
+    """Seconds that the steps of one slide took.
+
+    All are wall time except ``read``. All except ``read`` sum to ``total``. Waiting for other
+    slides is not included.
 
     Attributes:
-        tissue: finding tissue and its patches, and reading the low-resolution picture.
-        read: reading patches, all reading threads added up; they work while the network does.
-        waiting: the part of reading that the network did not hide.
+        tissue: finding tissue and its patches, and reading the low-resolution image.
+        read: reading patches, summed over the reading threads, which run beside the network.
+        waiting: time that the network waited for patches.
         stitching: filling the heatmap.
-        networks: each network's own, by name; the last one's with drawing the labels.
-        writing: all files.
+        networks: time of each network by name; the last one includes drawing the labels.
+        writing: writing all files.
     """
 
     tissue: float = 0.0
@@ -39,16 +41,16 @@ class Seconds:
 
 @dataclass(frozen=True)
 class SlideState:
-    """A slide, and what the networks so far have found on it.
+    """A slide, and the results of the networks that have run on it.
 
     Attributes:
-        plane: its low-resolution picture.
+        plane: the low-resolution image.
         class_names: background first.
-        located: its tissue and the patches that hold it; None where no network takes patches.
-        batches: the patches, being read; None where no network takes them, or after it did.
-        heatmap: None before a network made one.
-        field: (P, P, C) float32, class probabilities of the slide's whole field; None before a
-            network gave them.
+        located: the tissue and the patches that hold it; None if no network takes patches.
+        batches: the batches of patches; None if no network takes patches, or after one has.
+        heatmap: None until a network has made one.
+        field: (P, P, C) float32, class probabilities of the slide's whole field; None until a
+            network has made them.
     """
 
     plane: Plane
@@ -60,10 +62,10 @@ class SlideState:
     seconds: Seconds = Seconds()
 
     def labels(self, size_px: tuple[int, int]) -> np.ndarray:
-        """What was found so far.
+        """Labels from the latest results.
 
         Args:
-            size_px: (width, height) of a picture of the slide's whole field.
+            size_px: (width, height) of an image of the slide's whole field.
         Returns:
             (height, width) uint8, 0 is background.
         """
@@ -80,21 +82,21 @@ class SlideState:
         return dataclasses.replace(self, field=field)
 
     def close(self) -> None:
-        """Ends the reading of patches."""
+        """Stops reading patches."""
         if self.batches is not None:
             self.batches.close()
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """A slide with what was found on it.
+    """A segmented slide.
 
     Attributes:
-        plane: the low-resolution picture.
+        plane: the low-resolution image.
         class_names: background first.
-        heatmap: None of a model that classifies no patches.
-        labels: (h, w) uint8 of the size of ``plane``, 0 is background.
-        seconds: before writing.
+        heatmap: None if the model classifies no patches.
+        labels: (h, w) uint8, with the size of ``plane``; 0 is background.
+        seconds: times of the steps before writing.
     """
 
     located: Located
@@ -107,7 +109,7 @@ class Segmented:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a slide has no outputs, and what is known of it."""
+    """The reason why a slide has no outputs, and the known facts of the slide."""
 
     reason: str
     info: SlideInfo | None = None

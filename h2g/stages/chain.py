@@ -1,4 +1,4 @@
-"""The kinds of stages there are, and the chain of them that a recipe has."""
+"""The registry of stages, and the order of the stages of a recipe."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STAGES: dict[str, StageKind] = {
 NETWORKS: dict[str, NetworkKind] = {
     name: kind.network for name, kind in STAGES.items() if kind.network is not None
 }
-# What evaluation scores besides, from the first heatmap.
+# A further variant that evaluation scores: the first heatmap, smoothed.
 SMOOTHED = "smoothed"
 
 
 def chain(recipe: Recipe) -> tuple[StageKind, ...]:
-    """The stages of a recipe, each behind those that it comes after, else as in the table."""
+    """The stages of a recipe in order; stages that are free to move keep the order of STAGES."""
     wanted = [kind for kind in STAGES.values() if kind.is_in(recipe)]
     needed = {name for kind in wanted for name in kind.needs(recipe)}
     waiting = [kind for kind in STAGES.values() if kind in wanted or kind.name in needed]
@@ -37,21 +37,22 @@ def chain(recipe: Recipe) -> tuple[StageKind, ...]:
 
 
 def network_names(recipe: Recipe) -> tuple[str, ...]:
-    """The stages of a recipe whose networks run on slides, in their order."""
+    """Names of the stages of a recipe whose networks run on slides, in order."""
     return tuple(kind.name for kind in chain(recipe) if kind.network is not None)
 
 
 def find_stage(recipe: Recipe, name: str) -> StageKind:
-    """A stage of a recipe by its name; WrongUseError when it has no such stage."""
+    """A stage of a recipe by name; WrongUseError if the recipe does not have it."""
     stages = {kind.name: kind for kind in chain(recipe)}
     if name not in stages:
         raise WrongUseError(
-            f"The recipe '{recipe.name}' has no {name} stage, only {', '.join(stages)}."
+            f"The recipe '{recipe.name}' has no {name} stage, only {', '.join(stages)}. Choose one "
+            "of those."
         )
     return stages[name]
 
 
 def variants() -> tuple[str, ...]:
-    """Everything that evaluation can score, in the order of tables."""
+    """Names of all variants that evaluation can score, in the order of tables."""
     first, *others = dict.fromkeys(network.variant for network in NETWORKS.values())
     return first, SMOOTHED, *others

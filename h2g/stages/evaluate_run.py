@@ -1,8 +1,8 @@
-"""Scores a run on a split: patch-wise, smoothed and refined, slide by slide, resumable.
+"""Scores a run on a split, slide by slide: patch-wise, smoothed and refined.
 
-Writes run/evaluation/<split>/: scores.csv, table.md, scores.json, slides/<slide>.json (what was
-counted, and with which models), labels/<slide>.png (the segmentation that was scored), overlays/,
-and the patch classifier's own report (h2g.evaluation.patch_tables).
+Writes run/evaluation/<split>/: scores.csv, table.md, scores.json, slides/<slide>.json (counts, and
+the models they are from), labels/<slide>.png (the scored segmentation), overlays/, and the report
+on the patch classifier (h2g.evaluation.patch_tables). An interrupted evaluation can be resumed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from h2g.stages.slide_scoring import (
 )
 
 logger = logging.getLogger(__name__)
-# A side of the raster where no refinement network sets it.
+# Side of the raster if no refinement network sets it.
 SIDE_PX = 1024
 
 
@@ -47,19 +47,19 @@ def evaluate_run(
 ) -> Evaluation:
     """Scores every slide of a split and writes the tables and overlays.
 
-    Slides scored before with the same networks, annotation and smoothing are not scored again.
+    Slides are not scored again if networks, annotation and smoothing are unchanged.
 
     Args:
-        threads: that decode patches, where a heatmap is missing.
-        open_network: opens a network by its stage's name; called when it is first needed.
+        threads: number of threads that read patches if a heatmap is missing.
+        open_network: opens a network by stage name; called when the network is first needed.
     Raises:
-        RunError: an empty split, or networks that are not trained.
-        H2GError: not one slide could be scored.
+        RunError: the split is empty, or a network is not trained.
+        H2GError: no slide could be scored.
     """
     evaluator = _evaluator(run, open_network, threads)
     rows = run.cohort.split(split)
     if not rows:
-        raise RunError(f"{run.path}: its cohort has no slide in split '{split}'.")
+        raise RunError(f"{run.path}: its cohort has no slide in split '{split}'. Choose another.")
     folder = run.path / "evaluation" / split
     with run.stage("evaluation"):
         smoothing = _smoothing(evaluator) if evaluator.has_heatmaps else None
@@ -72,7 +72,9 @@ def evaluate_run(
         )
         if not scored:
             reasons = " ".join(f"{slide.slide}: {slide.reason}" for slide in failed)
-            raise H2GError(f"None of the {len(rows)} slides of '{split}' was scored. {reasons}")
+            raise H2GError(
+                f"None of the {len(rows)} slides of '{split}' could be scored. {reasons}"
+            )
         evaluation = Evaluation(
             split=split,
             class_names=run.recipe.class_names[1:],
@@ -102,21 +104,23 @@ def _evaluator(run: Run, open_network: Callable[[Run, str], Network], threads: i
     models = run.trained_models(network_names(run.recipe))
     made_of = {"recipe": file_sha256(run.path / "recipe.yaml")}
     made_of |= {stage: file_sha256(file) for stage, file in models.items()}
-    opened = functools.cache(functools.partial(open_network, run))
-    return Evaluator(run, opened, threads, made_of, raster_size(run.recipe))
+    open_once = functools.cache(functools.partial(open_network, run))
+    return Evaluator(run, open_once, threads, made_of, raster_size(run.recipe))
 
 
 def raster_size(recipe: Recipe) -> tuple[int, int]:
-    """(width, height) of the raster in which pixels are counted: that of the last network's own
-    answer, where that is a picture of the slide's field."""
+    """(width, height) of the raster on which pixels are counted.
+
+    It has the size of the last network's output if that covers the slide's field.
+    """
     *_, last = network_names(recipe)
-    *_, answer = NETWORKS[last].shapes(recipe)
-    rows, cols = answer[:2] if len(answer) == 3 and not NETWORKS[last].many else (None, None)
+    *_, output = NETWORKS[last].shapes(recipe)
+    rows, cols = output[:2] if len(output) == 3 and not NETWORKS[last].many else (None, None)
     return (cols or SIDE_PX, rows or SIDE_PX)
 
 
 def _smoothing(evaluator: Evaluator) -> Smoothing | None:
-    """The width chosen on the validation slides, kept in evaluation/smoothing.json."""
+    """The smoothing chosen on the validation slides, stored in evaluation/smoothing.json."""
     run = evaluator.run
     rows = run.cohort.split("val")
     file = run.path / "evaluation" / "smoothing.json"
@@ -138,9 +142,9 @@ def _smoothing(evaluator: Evaluator) -> Smoothing | None:
         "reading val slides",
     )
     for slide in failed:
-        logger.warning("%s has no part in choosing the smoothing: %s", slide.slide, slide.reason)
+        logger.warning("%s is not used to choose the smoothing: %s", slide.slide, slide.reason)
     if not cases:
-        logger.warning("No validation slide could be read: there is no smoothed variant.")
+        logger.warning("No validation slide could be read, so there is no smoothed variant.")
         return None
     smoothing = choose_smoothing(cases, run.recipe.class_names)
     if not failed:

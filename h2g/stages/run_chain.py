@@ -1,4 +1,4 @@
-"""A run's stages, done one after the other: resumed, and taken over from other runs."""
+"""Runs the stages of a run in order, resumes them, and copies stages of other runs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from h2g.training.resources import Resources
 
 logger = logging.getLogger(__name__)
 
-# What two runs must share for one to take over any stage of the other.
+# Sections of the recipe that two runs must share if one reuses any stage of the other.
 SHARED = ("seed", "preprocessing", "annotation", "labels", "sampler")
 
 
 def train_run(run: Run, stages: Collection[str] = (), resources: Resources = Resources()) -> None:
-    """Does the stages that are not done yet, going on where an earlier call was stopped.
+    """Runs the unfinished stages, and resumes a stage that was interrupted.
 
     Args:
-        stages: only these; empty is all.
+        stages: names of the stages to run; empty runs all.
     Raises:
-        WrongUseError: a stage that the recipe has not.
-        RunError: a stage whose earlier stage is not done.
+        WrongUseError: the recipe does not have one of the stages.
+        RunError: an earlier stage is not done.
     """
     wanted = _wanted(run, stages)
     _check(run, wanted, resources)
@@ -41,22 +41,22 @@ def train_run(run: Run, stages: Collection[str] = (), resources: Resources = Res
         with run.stage(kind.name):
             kind.work(run, resources)
         if kind.name == "prepare":
-            _check(run, wanted, resources)  # again, now that the patches are known
-        # Only a stage that was stopped needs it, and it is several times the network's size.
+            _check(run, wanted, resources)  # again, because the patches are known now
+        # Only an interrupted stage needs checkpoints, which are several times the network's size.
         shutil.rmtree(run.path / kind.folder / "checkpoints", ignore_errors=True)
 
 
 def is_finished(run: Run, kind: StageKind) -> bool:
-    """Whether a stage was done and what it made is still there."""
+    """Whether a stage is done and its files still exist."""
     return run.is_done(kind.name) and kind.is_whole(run)
 
 
 def reuse_stage(run: Run, folder: Path) -> None:
-    """Copies a finished stage of another run, e.g. ``OTHER/patch``; nothing when the run has it.
+    """Copies a finished stage of another run, e.g. ``OTHER/patch``, unless the run has it.
 
     Raises:
-        WrongUseError: not such a folder.
-        RunError: the stage is not done there, or the runs differ in what made it.
+        WrongUseError: the folder is no reusable stage.
+        RunError: the stage is not done there, or the runs differ in settings that affect it.
     """
     folder = folder.resolve()
     kind, path = _stage_and_run(folder)
@@ -64,7 +64,7 @@ def reuse_stage(run: Run, folder: Path) -> None:
         return
     other = open_run(path)
     if not is_finished(other, kind):
-        raise RunError(f"{folder}: the {kind.name} stage is not done there; train it first.")
+        raise RunError(f"{folder}: the {kind.name} stage is not done there. Train it first.")
     keys = made_by(run.recipe, kind)
     differing = [key for key in keys if getattr(run.recipe, key) != getattr(other.recipe, key)]
     if _learned_slides(run) != _learned_slides(other):
@@ -72,11 +72,14 @@ def reuse_stage(run: Run, folder: Path) -> None:
     differing += kind.differences(run, other)
     if differing:
         raise RunError(
-            f"{folder}: this stage cannot be reused, the runs differ in {', '.join(differing)}."
+            f"{folder}: this stage cannot be reused, because the runs differ in "
+            f"{', '.join(differing)}. Train the stage instead."
         )
     target = run.path / kind.folder
     if target.exists():
-        raise RunError(f"{target}: this run has begun the {kind.name} stage. Give another --out.")
+        raise RunError(
+            f"{target}: this run has already started the {kind.name} stage. Give another --out."
+        )
     with run.stage(kind.name), tempfile.TemporaryDirectory(dir=run.path) as temporary:
         copy = Path(temporary) / folder.name
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*_inner_folders(kind)))
@@ -84,8 +87,10 @@ def reuse_stage(run: Run, folder: Path) -> None:
 
 
 def training_summary(run: Run) -> list[dict[str, Any]]:
-    """One row per stage: stage, done, seconds, and the stage's own figures, such as epochs,
-    best_epoch and that epoch's validation columns."""
+    """One row per stage: stage, done, seconds, and figures of the stage.
+
+    Those of a training are epochs, best_epoch and the validation columns of that epoch.
+    """
     seconds = run.seconds()
     return [
         {
@@ -114,25 +119,25 @@ def _wanted(run: Run, names: Collection[str]) -> list[StageKind]:
     for name in names:
         find_stage(run.recipe, name)
     wanted = [kind for kind in known if not names or kind.name in names]
-    to_do = [kind for kind in known if not is_finished(run, kind)]
+    unfinished = [kind for kind in known if not is_finished(run, kind)]
     for kind in wanted:
         for earlier in known[: known.index(kind)]:
-            if kind in to_do and earlier in to_do and earlier not in wanted:
+            if kind in unfinished and earlier in unfinished and earlier not in wanted:
                 raise RunError(
                     f"{run.path}: the {kind.name} stage needs the {earlier.name} stage, which is "
                     f"not done. Add --stage {earlier.name}."
                 )
-            # A later stage cannot follow from an earlier one that is still to be made.
-            if kind not in to_do and earlier in to_do and earlier.is_trained:
+            # A finished stage cannot depend on an earlier one that is yet to be trained.
+            if kind not in unfinished and earlier in unfinished and earlier.is_trained:
                 raise RunError(
-                    f"{run.path}: the {kind.name} stage was made from a {earlier.name} stage that "
-                    "is gone. Put its files back, or give another --out."
+                    f"{run.path}: the files of the {earlier.name} stage, from which the "
+                    f"{kind.name} stage was made, are missing. Restore them, or give another --out."
                 )
     return wanted
 
 
 def _stage_and_run(folder: Path) -> tuple[StageKind, Path]:
-    """Which stage of which run a folder holds."""
+    """The stage in a folder, and the folder of its run."""
     reusable = [kind for kind in STAGES.values() if kind.reusable]
     for kind in reusable:
         parts = Path(kind.folder).parts
@@ -143,7 +148,7 @@ def _stage_and_run(folder: Path) -> tuple[StageKind, Path]:
 
 
 def _inner_folders(kind: StageKind) -> list[str]:
-    """Folders within a stage's that belong to other stages."""
+    """Names of the folders inside a stage's folder that belong to other stages."""
     return [
         Path(other.folder).name
         for other in STAGES.values()

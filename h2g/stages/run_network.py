@@ -8,11 +8,11 @@ from h2g.stages.chain import NETWORKS
 
 
 def open_run_network(run: Run, name: str, *, device: str = "auto") -> Network:
-    """A network of a run by its stage's name.
+    """Opens a network of a run by the name of its stage.
 
     Raises:
-        RunError: it is not trained yet.
-        WrongUseError: a GPU is asked for and there is none.
+        RunError: the network is not trained yet.
+        WrongUseError: a GPU is requested and there is none.
     """
     file = run.trained_models([name])[name]
     return open_network(file, engine="keras", device=device, many=NETWORKS[name].many)

@@ -1,4 +1,4 @@
-"""Scores one slide, and keeps what was counted so that it is counted once."""
+"""Scores one slide, and stores its counts for later evaluations."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import SlideInfo, describe_slide, open_slide, read_low_resolution
 from h2g.stages.chain import NETWORKS, SMOOTHED, network_names
 
-# What one slide's failure may be; anything else stops the evaluation.
+# Errors that only fail one slide; any other stops the evaluation.
 SLIDE_FAILURES = (SlideError, AnnotationError)
 Result = TypeVar("Result")
-# Counts up when more is measured: older files then lack something.
+# Version of the stored counts; increase it when more is measured.
 MEASURES = 2
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """What scoring a slide needs.
+    """The run, networks and settings that slides are scored with.
 
     Attributes:
-        open_network: opens a network of the run by its stage's name, each once.
-        made_of: sha256 of the recipe and of the networks' files by stage.
-        size_px: (width, height) of the raster in which pixels are counted.
+        open_network: opens a network of the run by stage name, each once.
+        made_of: SHA-256 of the recipe, and of the networks' files by stage.
+        size_px: (width, height) of the raster on which pixels are counted.
     """
 
     run: Run
@@ -53,12 +53,12 @@ class Evaluator:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """The stages whose networks run on a slide, in their order."""
+        """Names of the stages whose networks run on a slide, in order."""
         return network_names(self.run.recipe)
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """What is scored of every slide, but for the smoothed heatmap; the last is the result."""
+        """Names of the scored variants except the smoothed one; the last is the result."""
         return tuple(NETWORKS[name].variant for name in self.networks)
 
     @property
@@ -66,7 +66,7 @@ class Evaluator:
         return any(NETWORKS[name].kept for name in self.networks)
 
     def heatmap(self, row: CohortSlide) -> Heatmap:
-        """The heatmap that the run keeps of a slide, made where it is missing."""
+        """The heatmap that the run stores for a slide; made if it is missing."""
         for name in self.networks:
             kept = NETWORKS[name].kept
             if kept is not None:
@@ -74,7 +74,7 @@ class Evaluator:
         raise ValueError(f"{self.run.path} keeps no heatmaps")
 
     def truth(self, row: CohortSlide, info: SlideInfo | None = None) -> np.ndarray:
-        """(height, width) uint8, the slide's annotation as labels."""
+        """The slide's annotation as labels, (height, width) uint8."""
         info = info or describe_slide(row.slide, mpp=row.mpp)
         return true_labels(row, self.run.recipe, info, self.size_px)
 
@@ -85,10 +85,10 @@ def per_slide(
     function: Callable[[CohortSlide], Result],
     description: str,
 ) -> tuple[list[Result], list[FailedSlide]]:
-    """What ``function`` gives for each slide, and the slides on which it failed, with reasons."""
+    """The results of ``function`` for each slide, and the failed slides with reasons."""
     failures: dict[str, str] = {}
     results = []
-    # Missing heatmaps first: each shows a progress bar of its own.
+    # Missing heatmaps are made first, because each shows its own progress bar.
     for row in rows if evaluator.has_heatmaps else ():
         try:
             evaluator.heatmap(row)
@@ -106,7 +106,7 @@ def per_slide(
 def score_slide(
     evaluator: Evaluator, row: CohortSlide, sigma_um: float | None, folder: Path
 ) -> SlideScores:
-    """The slide's counts, from slides/<slide>.json where that was made with the same."""
+    """The slide's scores, from slides/<slide>.json if its inputs are unchanged."""
     file = folder / "slides" / f"{row.name}.json"
     labels_file = folder / "labels" / f"{row.name}.png"
     key = {
@@ -143,7 +143,7 @@ def _stored_scores(row: CohortSlide, stored: dict[str, Any]) -> SlideScores:
 def _score(
     evaluator: Evaluator, row: CohortSlide, sigma_um: float | None
 ) -> tuple[SlideScores, np.ndarray]:
-    """The slide's counts, and the labels of its result."""
+    """The slide's scores, and the labels of the result."""
     class_names = evaluator.run.recipe.class_names
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
@@ -162,7 +162,7 @@ def _score(
 def _labels_of_variants(
     evaluator: Evaluator, row: CohortSlide, state: SlideState, sigma_um: float | None
 ) -> dict[str, np.ndarray]:
-    """What is known after each network, and of the first heatmap smoothed."""
+    """Labels of each variant by name, including the smoothed one."""
     labels: dict[str, np.ndarray] = {}
     for name in evaluator.networks:
         kind = NETWORKS[name]
@@ -183,7 +183,7 @@ def _pixel_um(info: SlideInfo, size_px: tuple[int, int]) -> tuple[float, float]:
 
 
 def stored_document(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """The document of a file made with the same, else None."""
+    """The document of a file if it was made with the same key; else None."""
     try:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):

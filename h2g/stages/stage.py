@@ -1,10 +1,11 @@
-"""What a kind of stage is: how it is done in a run, and how its network is used on slides.
+"""Kinds of stages: how a stage is run, and how its network is used on slides.
 
-A new kind: a folder here whose ``..._stage.py`` has one StageKind, its row in h2g.stages.chain, its
-section in h2g.recipes.recipe and, where it brings a network, its row in h2g.models.registry.
-Nothing else asks for a stage by its name.
+To add a kind, write a folder here whose ``..._stage.py`` defines one StageKind. Add its row to
+h2g.stages.chain, its section to h2g.recipes.recipe and, if it has a network, that network's row to
+h2g.models.registry. No other code refers to a stage by name.
 
-Modules with these rows load no deep-learning library: a bundle is predicted without one.
+The modules that define stages load no deep-learning library, because prediction from bundles works
+without one.
 """
 
 from __future__ import annotations
@@ -30,21 +31,22 @@ class NetworkKind:
     """The network of a stage: how it is checked, deployed and used.
 
     Attributes:
-        architecture: its name in the recipe.
-        shapes: of the bare network's inputs and its output, without the batch axis; None is any.
-        many: it takes many small inputs from a slide, not its picture once.
+        architecture: name of the architecture in the recipe.
+        shapes: shapes of the bare network's inputs and its output, without the batch axis; None is
+            any length.
+        many: whether it runs on many patches of a slide, not once on its low-resolution image.
         limit: largest absolute difference of a probability that a float32 export may have.
-        sees: what it takes and gives, in words for the model card.
-        variant: what evaluation calls the labels that are known after it.
-        apply: what it adds to a slide.
-        samples: (run, split, count) -> inputs as prediction hands them in, each of batch size 1,
-            for comparing and calibrating exports; fewer where the split has fewer.
-        sample_counts: how many for comparing, and how many for calibrating int8.
-        kept: (run, slide, open network, threads) -> the heatmap that a run keeps of a slide, made
-            where it is missing; None where nothing is kept.
-        right: (run, slide, state) -> whether each input with a known answer was answered rightly,
-            (n,) bool; what int8 costs is told by it, too.
-        report: what evaluation writes besides, for this network alone.
+        sees: its inputs and output in words, for the model card.
+        variant: name of the labels after this network in evaluations.
+        apply: runs the network on a slide and adds the result to its state.
+        samples: (run, split, count) -> inputs for comparing and calibrating exports, as prediction
+            passes them, each with batch size 1; fewer if the split has fewer.
+        sample_counts: number of samples for comparing, and for calibrating int8.
+        kept: (run, slide, open network, threads) -> the heatmap that a run stores for a slide, made
+            if it is missing; None if nothing is stored.
+        right: (run, slide, state) -> whether each labelled input is classified correctly, (n,)
+            bool. It also measures the cost of int8.
+        report: writes evaluation's report on this network alone.
     """
 
     architecture: Callable[[Recipe], str]
@@ -82,20 +84,22 @@ class StageKind:
     """A kind of stage.
 
     Attributes:
-        name: as ``--stage`` and run.json have it.
+        name: name in ``--stage`` and in run.json.
         is_in: whether a recipe asks for it.
-        work: does it, or goes on with it.
-        folder: in the run.
-        after: names of the stages that come before it, where the recipe has them.
-        needs: names of the stages that a recipe has because it has this one.
-        is_whole: whether what it made is still there.
-        check: what can fail before hours of training; may be called again when ``prepare`` is done.
-        is_trained: later stages follow from its network, so it must not be made again below them.
-        reusable: another run may take it over.
+        work: runs or resumes it.
+        folder: its folder in the run.
+        after: names of the stages that come before it if the recipe has them.
+        needs: names of the stages that a recipe gets because it has this one.
+        is_whole: whether its files still exist.
+        check: raises what would fail only after hours of training; may be called again after
+            ``prepare``.
+        is_trained: whether later stages depend on its network, so that it must not be made again
+            under them.
+        reusable: whether another run may copy it.
         follows_from: sections of the recipe that it depends on, besides those that all share.
-        differences: what else keeps this run from taking it over from another, in words.
-        summary: its own figures of a run, for ``h2g train --json``.
-        network: how its network is used on slides; None where it has none.
+        differences: further differences, in words, that prevent copying it from another run.
+        summary: figures of this stage for ``h2g train --json``.
+        network: how its network is used on slides; None if it has none.
     """
 
     name: str
@@ -115,5 +119,5 @@ class StageKind:
 
 
 def has_files(*names: str) -> Callable[[Run], bool]:
-    """``is_whole`` of a stage that makes these files of the run."""
+    """``is_whole`` for a stage that makes these files of the run."""
     return lambda run: all((run.path / name).is_file() for name in names)

@@ -1,4 +1,4 @@
-"""Training and evaluation in Python, as the commands do them."""
+"""Training and evaluation from Python, equal to the commands."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def train(
     jobs: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> Run:
-    """Trains a recipe on the slides of a cohort, stage by stage; goes on with a stopped training.
+    """Trains a recipe on the slides of a cohort, stage by stage; resumes an interrupted training.
 
     Args:
         cohort: CSV table of slides.
         recipe: a name (``h2g recipes`` lists them) or a YAML file.
         out: the run folder.
-        overrides: changes of the recipe, such as ``{"patch.epochs": 5}``.
-        stages: only these; empty is all.
-        reuse: stage folders of other runs that are copied, such as ``other/patch``.
+        overrides: changes to the recipe, such as ``{"patch.epochs": 5}``.
+        stages: names of the stages to run; empty runs all.
+        reuse: stage folders of other runs to copy, such as ``other/patch``.
         strategy: ``mirrored`` trains on all GPUs of this machine.
-        jobs: processes or threads that read slides; None is one for each core.
-        callbacks: Keras callbacks, for every network that is trained.
+        jobs: number of processes or threads that read slides; None takes one per core.
+        callbacks: Keras callbacks for the training of every network.
     Raises:
-        CohortError, RecipeError: a wrong table or recipe.
+        CohortError, RecipeError: the table or the recipe is wrong.
         RunError: ``out`` holds another run.
-        TrainingError: what the data make impossible.
+        TrainingError: training is impossible with these data.
 
     Example:
         >>> import h2g
@@ -55,7 +55,7 @@ def train(
     if isinstance(overrides, Mapping):
         overrides = [f"{key}={_as_yaml(value)}" for key, value in overrides.items()]
     run = start_run(Path(out), read_cohort(Path(cohort)), load_recipe(recipe, tuple(overrides)))
-    # After a wrong table or recipe was reported: it takes seconds.
+    # Imported here, because it takes seconds and a wrong table or recipe is reported first.
     from h2g.models.startup import start_keras
 
     start_keras()
@@ -72,12 +72,12 @@ def evaluate(
 
     Args:
         run: a run, or its folder.
-        threads: that read patches, where a heatmap is missing; None is one for each core.
+        threads: number of threads that read patches for missing heatmaps; None takes one per core.
     Returns:
-        One row per slide, variant and class: slide, grade, variant, class, recall, precision,
-        dice, and the pixels and outlines that were counted.
+        One row per slide, variant and class: slide, grade, variant, class, recall, precision, dice,
+        and the counts of pixels and outlines.
     Raises:
-        RunError: an empty split, or networks that are not trained.
+        RunError: the split is empty, or a network is not trained.
 
     Example:
         >>> import h2g
@@ -92,5 +92,5 @@ def evaluate(
 
 
 def _as_yaml(value: Any) -> str:
-    """A value as ``--set KEY=VALUE`` takes it: JSON is YAML."""
+    """The value as text for ``--set KEY=VALUE``; JSON is valid YAML."""
     return json.dumps(value)

@@ -60,9 +60,9 @@ def test_every_fast_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     lines = answer.note.splitlines()
     assert lines[:2] == [
         f"4.15.1, tested, for bundles of FAST 4.15: {runners[0]}",
-        f"4.15.0, for bundles of FAST 4.15 (tested is 4.15.1): {runners[1]}",
+        f"4.15.0, for bundles of FAST 4.15 (tested: 4.15.1): {runners[1]}",
     ]
-    assert lines[2].startswith("4.12.0, not tested with h2g (tested are 4.9.2 and 4.15.1): ")
+    assert lines[2].startswith("4.12.0, not tested with h2g (tested: 4.9.2, 4.15.1): ")
     assert lines[3].startswith("4.9.2, tested, for bundles of FAST 4.9: ")
     monkeypatch.setenv("H2G_FAST", runners[1])
     answer = fast_process.probe()

@@ -77,7 +77,7 @@ def test_another_models_predictions_are_refused(run: Path, cohort: Path, tmp_pat
     [
         ("nowhere", "cohort.csv", [], "nowhere: there is no such folder. Give a run folder"),
         ("run", "one.tiff", ["--engine", "openvino"], "--format openvino --out BUNDLE"),
-        ("run", "one.tiff", ["--precision", "int8"], "a run folder is computed in float32"),
+        ("run", "one.tiff", ["--precision", "int8"], "run folders are computed in float32"),
         ("run", "gone.svs", [], "gone.svs: no such file or folder"),
         ("run", "one.tiff", ["--split", "test"], "--split needs a table"),
         ("run", "cohort.csv", ["--split", "val"], "no slides of split val"),

@@ -74,7 +74,7 @@ def test_wrong_use_is_exit_code_2(
     out, _ = prepared
     other = prepare(phantom_cohort, out, "--set", "labels.min_class=0.5")
     assert other.exit_code == 2
-    assert "another recipe (labels.min_class is 0.25 there and 0.5 now)" in other.stderr
+    assert "another recipe (labels.min_class was 0.25 and is 0.5 now)" in other.stderr
     missing = prepare(tmp_path / "none.csv", tmp_path / "run")
     assert missing.exit_code == 2
     unknown = prepare(phantom_cohort, tmp_path / "run", "--set", "labels.min_clas=0.5")

@@ -46,7 +46,7 @@ def test_another_recipe_is_refused(half_done):
     _, args = half_done
     result = h2g(*args, "--set", "seed=9")
     assert result.exit_code == 2
-    assert "this run has another recipe (seed is 0 there and 9 now)" in result.stderr
+    assert "this run has another recipe (seed was 0 and is 9 now)" in result.stderr
 
 
 def test_mirrored_with_accumulation_is_wrong_use(phantom_cohort, tmp_path):

@@ -1,4 +1,4 @@
-"""What every engine that opens networks must do; a test class for each inherits it."""
+"""The contract of all engines that open networks; each engine's test class inherits it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ def patch_feed(patches: np.ndarray) -> Feed:
 
 
 class EngineContract:
-    """Attributes:
-    suffix: of the files that the engine opens.
-    ahead: batches that it may take before it gives the first back.
-    refusal: what it says of a file that is no network.
+    """Tests that every engine passes.
+
+    Attributes:
+        suffix: suffix of the files that the engine opens.
+        ahead: batches that it may take before it yields the first.
+        refusal: pattern of its message about a file that is no network.
     """
 
     engine: str
@@ -163,10 +165,10 @@ class EngineContract:
         assert given_up
         self._still_works(small_networks, patch)
 
-    def test_it_says_what_it_is(self, patch: Network, refinement: Network) -> None:
+    def test_engine_device_and_precision(self, patch: Network, refinement: Network) -> None:
         for name, network in zip(NAMES, (patch, refinement), strict=True):
-            said = (network.engine, network.device, network.precision)
-            assert said == (self.engine, "CPU", "float32")
+            reported = (network.engine, network.device, network.precision)
+            assert reported == (self.engine, "CPU", "float32")
             assert list(network.inputs.items()) == list(INPUTS[name].items())
 
     def test_files_that_are_no_networks(
@@ -186,7 +188,7 @@ class EngineContract:
         files = {name: small_networks.file(name, self.suffix) for name in NAMES}
         for name, file in files.items():
             assert self.open(file, inputs=tuple(INPUTS[name]), many=name == "patch")
-        message = "not the network that its card describes: .*named input_0_patch, not input_0_imag"
+        message = r"not the network that its card describes\. .*named input_0_patch, not input_0_im"
         with pytest.raises(ModelError, match=message):
             self.open(files["patch"], inputs=tuple(INPUTS["refinement"]))
         message = "are named input_0_image, input_1_heatmap, not input_0_patch"
@@ -195,7 +197,7 @@ class EngineContract:
 
     @pytest.mark.skipif(cuda_gpus() > 0, reason="there is a GPU")
     def test_a_gpu_that_is_not_there(self, small_networks: SmallNetworks) -> None:
-        """In a process of its own: libraries that look for GPUs load their drivers."""
+        """Runs in its own process, because libraries that look for GPUs load their drivers."""
         file = str(small_networks.file("patch", self.suffix))
         code = (
             "from pathlib import Path\n"
@@ -215,7 +217,7 @@ class EngineContract:
 class ExportedContract(EngineContract):
     """An engine of exported networks, which take patches of one size."""
 
-    def test_patches_of_another_size_are_an_error_and_no_more(
+    def test_patches_of_another_size_raise_and_leave_the_network_usable(
         self, small_networks: SmallNetworks, patch: Network
     ) -> None:
         patches = small_networks.patches
@@ -227,7 +229,7 @@ class ExportedContract(EngineContract):
 
 
 class FastGraphsContract(ExportedContract):
-    """An engine that also opens the graphs for FAST: one patch a call, and a third input."""
+    """An engine that also opens the graphs for FAST: one patch per call, and more inputs."""
 
     def test_graphs_for_fast(self, small_networks: SmallNetworks) -> None:
         patch, refinement = (

@@ -1,4 +1,4 @@
-"""Two small networks of random weights, in every format, and what Keras makes of some samples."""
+"""Two small networks with random weights, in every format, and Keras's outputs for samples."""
 
 from __future__ import annotations
 
@@ -55,8 +55,11 @@ OUTPUTS: dict[str, Shape] = {
 
 @dataclass(frozen=True)
 class SmallNetworks:
-    """A folder of patch.* and refinement.* with suffixes .keras, .onnx, .xml and .tflite; as FAST
-    needs them, in fast/ as .onnx: one patch, an input for each class, and a frame."""
+    """A folder with patch.* and refinement.* as .keras, .onnx, .xml and .tflite.
+
+    Its folder fast/ holds the .onnx files for FAST: one patch per call, one input per class, and a
+    frame.
+    """
 
     folder: Path
 
@@ -66,7 +69,7 @@ class SmallNetworks:
 
     @cached_property
     def patches(self) -> np.ndarray:
-        """(21, S, S, 3) uint8 of different colours: more than a batch."""
+        """(21, S, S, 3) uint8 of different colours; more than one batch."""
         rng = np.random.default_rng(0)
         colours = rng.integers(40, 216, (21, 1, 1, 3))
         noise = rng.integers(-40, 40, (21, PATCH_PX, PATCH_PX, 3))
@@ -86,7 +89,7 @@ class SmallNetworks:
 
     @cached_property
     def expected(self) -> np.ndarray:
-        """(21, C) float32, of ``patches``."""
+        """Probabilities of ``patches``, (21, C) float32."""
         return self._in_keras("patch").run({PATCH_INPUT: self.patches})
 
     @cached_property
@@ -127,7 +130,7 @@ def write_bundle(
     formats: tuple[Format, ...] = ("onnx", "openvino", "tflite", "fast"),
     stages: tuple[str, ...] = NAMES,
 ) -> Path:
-    """A bundle in float32, as 'h2g export' lays it out."""
+    """A float32 bundle with the layout of 'h2g export'."""
     (folder / "fast").mkdir(parents=True)
     exports = tuple(_export(folder, networks, format, stages) for format in formats)
     card = _card(networks, stages, exports)
@@ -178,7 +181,7 @@ def _export(
 
 def _vary(network: keras.Model, inputs: list[np.ndarray]) -> None:
     vary(network, inputs)
-    # The classes but 1 are alike by that.
+    # Otherwise all classes but 1 are equal.
     head = next(layer for layer in reversed(network.layers) if layer.weights)
     kernel, bias = head.get_weights()
     kernel[..., 2], bias[2] = -0.5 * kernel[..., 1], -0.5 * bias[1]
@@ -186,7 +189,7 @@ def _vary(network: keras.Model, inputs: list[np.ndarray]) -> None:
 
 
 def _patch_network() -> keras.Model:
-    """One convolution; more would only take longer to convert."""
+    """A network of one convolution, which is fast to convert."""
     patch = keras.Input((PATCH_PX, PATCH_PX, 3), name="patch")
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(patch)
     x = keras.layers.BatchNormalization()(x)

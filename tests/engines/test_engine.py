@@ -10,7 +10,7 @@ from h2g.errors import WrongUseError
 
 
 def test_an_engine_of_whole_slides_opens_no_network(tmp_path: Path) -> None:
-    with pytest.raises(WrongUseError, match="--engine fast segments whole slides"):
+    with pytest.raises(WrongUseError, match="--engine fast only segments whole slides"):
         open_network(tmp_path / "patch.onnx", engine="fast")
 
 

@@ -1,4 +1,4 @@
-"""Which FASTs are found and how one is run, with programs in their place."""
+"""The search for FAST and runs of it, with small programs in its place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(beside: Path, *versions: str) -> list[Fast]:
-    """Programs that tell these versions, as pip would put them in place."""
+    """Programs that print these versions, at the places where pip puts them."""
     return [
         Fast(program(beside / each / "bin" / "runPipeline", says=f"v{each}"), each)
         for each in versions
@@ -60,14 +60,14 @@ def test_the_program_behind_pips_script(beside: Path, monkeypatch: pytest.Monkey
         assert fast_process.need_fast(FAST_VERSIONS["4.9"]) == Fast(real, "4.9.2")
 
 
-def test_a_version_is_asked_for_once(beside: Path, tmp_path: Path) -> None:
+def test_each_program_is_started_once(beside: Path, tmp_path: Path) -> None:
     count = tmp_path / "count"
     runner = beside / "4.9.2" / "bin" / "runPipeline"
     runner.parent.mkdir(parents=True)
-    runner.write_text(f"#!/bin/sh\necho asked >> '{count}'\necho v4.9.2\n")
+    runner.write_text(f"#!/bin/sh\necho started >> '{count}'\necho v4.9.2\n")
     runner.chmod(0o755)
     assert installed_fasts() == installed_fasts() == [Fast(runner, "4.9.2")]
-    assert count.read_text() == "asked\n"
+    assert count.read_text() == "started\n"
 
 
 def test_the_tested_version_is_preferred(beside: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_tested_version_is_preferred(beside: Path) -> None:
     assert [fast_process.need_fast(each) for each in FAST_VERSIONS.values()] == tested
 
 
-def test_the_variable_is_the_only_choice(
+def test_the_variable_decides(
     beside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, other = install(beside, "4.9.2", "4.15.1")
@@ -88,8 +88,8 @@ def test_the_variable_is_the_only_choice(
         fast_process.need_fast(FAST_VERSIONS["4.9"])
     assert str(caught.value) == (
         "The bundle is for FAST 4.9.0 to 4.9.2, and $H2G_FAST names FAST 4.15.1, tested, for "
-        f"bundles of FAST 4.15: {other.runner}. Unset it or let it name FAST 4.9.2; or export the "
-        "run for the FAST that is here: h2g export RUN --format fast --fast-version 4.15 --out "
+        f"bundles of FAST 4.15: {other.runner}. Unset it, or set it to FAST 4.9.2; or export the "
+        "run for the installed FAST: h2g export RUN --format fast --fast-version 4.15 --out "
         "BUNDLE."
     )
     monkeypatch.setenv("H2G_FAST", str(tmp_path / "nothing"))
@@ -107,7 +107,7 @@ def test_a_fast_of_the_other_group(beside: Path) -> None:
         "The bundle is for FAST 4.9.0 to 4.9.2; found: 4.15.1, tested, for bundles of FAST "
         f"4.15: {fast.runner}. Install FAST 4.9.2: make fast-environment FAST=4.9.2 in a checkout "
         "of h2g, or python -m venv .fast/4.9.2 && .fast/4.9.2/bin/pip install pyfast==4.9.2 beside "
-        "h2g's environment; or export the run for the FAST that is here: h2g export RUN --format "
+        "h2g's environment; or export the run for the installed FAST: h2g export RUN --format "
         "fast --fast-version 4.15 --out BUNDLE."
     )
 
@@ -115,9 +115,9 @@ def test_a_fast_of_the_other_group(beside: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        ("4.5.0", "4.5.0, too old for h2g (tested are 4.9.2 and 4.15.1): "),
-        ("4.12.0", "4.12.0, not tested with h2g (tested are 4.9.2 and 4.15.1): "),
-        ("4.18.0", "4.18.0, not tested with h2g (tested are 4.9.2 and 4.15.1): "),
+        ("4.5.0", "4.5.0, too old for h2g (tested: 4.9.2, 4.15.1): "),
+        ("4.12.0", "4.12.0, not tested with h2g (tested: 4.9.2, 4.15.1): "),
+        ("4.18.0", "4.18.0, not tested with h2g (tested: 4.9.2, 4.15.1): "),
     ],
 )
 def test_a_fast_that_runs_no_bundle(beside: Path, version: str, said: str) -> None:
@@ -149,16 +149,16 @@ def test_a_fast_that_does_not_start(
 
 @pytest.mark.fast
 @pytest.mark.parametrize("name", ["4.9", "4.15"])
-def test_the_installed_fast_tells_its_version(name: FastName) -> None:
+def test_the_installed_fast_prints_its_version(name: FastName) -> None:
     runner = need_fast(name)
     assert runner.parts[-3:] == ("fast", "bin", "runPipeline")  # not pip's script around it
     assert Fast(runner, FAST_VERSIONS[name].tested) in installed_fasts()
 
 
-# -- what FAST says
+# -- runs
 
 
-def test_pip_scripts_end_well_whatever_happened(tmp_path: Path) -> None:
+def test_errors_are_found_although_pips_script_ends_with_code_0(tmp_path: Path) -> None:
     said = "\x1b[31;1mERROR [1] Terminated with unhandled exception: No such level\n\x1b[0m"
     runner = program(tmp_path / "runPipeline", says=said)
     assert run_pipeline(runner, tmp_path / "a.fpl", {}) == "No such level"
@@ -181,7 +181,7 @@ def test_a_fast_that_never_ends_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.fast
 def test_fast_is_never_imported() -> None:
-    """With TensorFlow in the same process it crashes; its Python is another one."""
+    """FAST crashes in a process with TensorFlow, so it has its own Python."""
     assert "fast" not in sys.modules
     assert os.path.realpath(need_fast_python().parent) != os.path.realpath(
         Path(sys.executable).parent

@@ -23,7 +23,7 @@ class TestKerasEngine(EngineContract):
 
 @pytest.fixture
 def run(tiny_run: Path) -> Run:
-    """A run folder with both networks in it, of random weights."""
+    """A run folder with both networks, with random weights."""
     return open_run(tiny_run)
 
 
@@ -83,8 +83,8 @@ def test_devices(run: Run) -> None:
             open_network(file, engine="keras", device="GPU")
 
 
-def test_parts_of_one_size_whatever_comes(run: Run) -> None:
-    """Batches of other sizes than the network's own give what whole ones do."""
+def test_batches_of_other_sizes_are_padded(run: Run) -> None:
+    """Batches of other sizes than the network's own give the same output."""
     patches = some_patches(5)
     network = open_network(run.model_file("patch"), engine="keras", many=True, batch_size=2)
     batches = [("a", patch_feed(patches[:3])), ("b", patch_feed(patches[3:]))]

@@ -53,7 +53,7 @@ def open_refinement(networks: SmallNetworks, **options: object) -> Network:
 
 
 @pytest.mark.parametrize(("streams", "request_rows"), [(1, None), (2, 4), (1, 30)])
-def test_any_number_of_streams_and_patches_a_request(
+def test_any_number_of_streams_and_patches_per_request(
     small_networks: SmallNetworks, streams: int, request_rows: int | None
 ) -> None:
     network = open_patch(small_networks, streams=streams, request_rows=request_rows)
@@ -87,7 +87,7 @@ def test_a_level_is_not_copied_as_floats(small_networks: SmallNetworks) -> None:
 
 
 @needs_bfloat16
-def test_bfloat16_is_computed_where_it_is_asked_for(small_networks: SmallNetworks) -> None:
+def test_bfloat16_is_used_on_request(small_networks: SmallNetworks) -> None:
     patch = open_patch(small_networks, precision="bfloat16")
     refinement = open_refinement(small_networks, precision="bfloat16")
     assert patch.precision == refinement.precision == "bfloat16"
@@ -118,7 +118,7 @@ def test_float16_files_are_computed_in_float32(
     np.testing.assert_allclose(found, small_networks.expected, atol=0.02)
 
 
-def test_int8_is_told_from_the_layers(tmp_path: Path) -> None:
+def test_int8_is_recognised_from_the_layers(tmp_path: Path) -> None:
     file = tmp_path / "patch.int8.xml"
     openvino.save_model(_quantised(), file, compress_to_fp16=False)
     network = open_network(file, engine="openvino", precision="int8", many=True)

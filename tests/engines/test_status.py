@@ -16,18 +16,18 @@ from h2g.hardware import package_version
     [
         ("import os; os.abort()", "crashed with signal 6 while loading"),
         ("raise SystemExit('no such device')", "no such device"),
-        ("raise SystemExit(3)", "ended with 3"),
+        ("raise SystemExit(3)", "ended with code 3"),
         ("import time; time.sleep(60)", "did not answer within 1 s"),
     ],
 )
-def test_an_engine_that_fails_is_a_row(code: str, note: str) -> None:
+def test_an_engine_that_fails_is_reported(code: str, note: str) -> None:
     timeout_s = 1 if "sleep" in code else 60
     status = engine_status.engine_status("openvino", child=("-c", code), timeout_s=timeout_s)
     assert (status.status, status.note) == ("failed", note)
     assert status.versions == {"openvino": package_version("openvino")}
 
 
-def test_an_engine_whose_package_is_missing_says_what_to_install(
+def test_the_status_says_which_package_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = EngineSpec(

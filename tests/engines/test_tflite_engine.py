@@ -16,7 +16,7 @@ class TestTfliteEngine(ExportedContract):
     ahead = 1
 
 
-def test_several_patches_a_call(small_networks: SmallNetworks) -> None:
+def test_several_patches_per_call(small_networks: SmallNetworks) -> None:
     file = small_networks.file("patch", ".tflite")
     network = open_network(file, engine="tflite", many=True, call_rows=8)
     found = network.run(patch_feed(small_networks.patches))
@@ -29,7 +29,7 @@ def test_float16_files_are_computed_in_float32(small_networks: SmallNetworks) ->
         assert open_network(file, engine="tflite", precision=asked).precision == computed
 
 
-def test_the_library_says_nothing_on_the_terminal(small_networks: SmallNetworks) -> None:
+def test_the_library_prints_nothing(small_networks: SmallNetworks) -> None:
     file = str(small_networks.file("patch", ".tflite"))
     code = (
         "import numpy\nfrom pathlib import Path\n"

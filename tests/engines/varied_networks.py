@@ -1,21 +1,21 @@
-"""Networks with random weights whose answers differ from place to place, as trained ones' do."""
+"""Random weights whose outputs vary from place to place, like those of trained networks."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
 
-# Passes in which batch norms learn what they see.
+# Forward passes that fit the batch norms.
 PASSES = 8
-# Of a class's logit around 0: both sure and doubtful answers.
+# Standard deviation of a class's logit around 0, for both sure and doubtful outputs.
 SPREAD = 3.0
 
 
 def vary(network: keras.Model, inputs: list[np.ndarray]) -> None:
-    """Makes a network answer 0.5 in the middle of its answers to ``inputs``, and sure at the ends.
+    """Sets weights so that the outputs for ``inputs`` have median 0.5 and sure values at the ends.
 
-    Its batch norms are fitted to the inputs, and its last layer looks along the direction in which
-    what comes into it differs most.
+    The batch norms are fitted to the inputs. The last layer projects its input on the direction of
+    largest variance.
     """
     for layer in network._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -1,4 +1,4 @@
-"""Bundles on disk: what is read back, and what is refused."""
+"""Bundles on disk: reading them back, and refusing invalid ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.network_cards import patch_card, refinement_card
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    """Two exports, whose networks are a few bytes."""
+    """Two exports with networks of a few bytes."""
     folder = tmp_path / "bundle"
     folder.mkdir()
     for name in ("patch.onnx", "patch.xml", "patch.bin"):
@@ -82,7 +82,7 @@ def change_card(bundle: Bundle, **values: object) -> None:
 def test_a_card_is_read_as_it_was_written(bundle: Bundle) -> None:
     assert is_bundle(bundle.path)
     assert open_bundle(bundle.path) == bundle
-    assert "größer" in (bundle.path / CARD_FILE).read_text("utf-8")  # people read it, too
+    assert "größer" in (bundle.path / CARD_FILE).read_text("utf-8")  # people read it too
 
 
 def test_exports_are_found_by_format_and_precision(bundle: Bundle) -> None:
@@ -93,7 +93,7 @@ def test_exports_are_found_by_format_and_precision(bundle: Bundle) -> None:
     assert bundle.card.find_export("onnx").opset == 17
 
 
-def test_what_networks_run_on(bundle: Bundle) -> None:
+def test_networks_run_on_patches_or_slides(bundle: Bundle) -> None:
     card = bundle.card
     assert (card.takes_patches, card.slide_networks) == (True, ())
     both = card.model_copy(update={"networks": {**card.networks, "refinement": refinement_card()}})
@@ -102,13 +102,13 @@ def test_what_networks_run_on(bundle: Bundle) -> None:
     assert (alone.takes_patches, alone.slide_networks) == (False, ("refinement",))
 
 
-def test_whole_exports_are_verified(bundle: Bundle) -> None:
+def test_complete_exports_pass(bundle: Bundle) -> None:
     for export in bundle.card.exports:
         check_export(bundle, export)
 
 
 @pytest.mark.parametrize("name", ["patch.xml", "patch.bin"])
-def test_a_changed_byte_is_a_sentence(bundle: Bundle, name: str) -> None:
+def test_a_changed_byte_is_reported(bundle: Bundle, name: str) -> None:
     file = bundle.path / name
     content = bytearray(file.read_bytes())
     content[3] ^= 1
@@ -118,21 +118,21 @@ def test_a_changed_byte_is_a_sentence(bundle: Bundle, name: str) -> None:
     check_export(bundle, bundle.card.exports[0])
 
 
-def test_a_missing_file_is_a_sentence(bundle: Bundle) -> None:
+def test_a_missing_file_is_reported(bundle: Bundle) -> None:
     (bundle.path / "patch.bin").unlink()
     with pytest.raises(ModelError, match="patch.bin: this file of the bundle is missing"):
         check_export(bundle, bundle.card.exports[1])
 
 
-def test_a_network_without_sha256_is_a_sentence(bundle: Bundle) -> None:
+def test_a_network_without_sha256_is_reported(bundle: Bundle) -> None:
     export = bundle.card.exports[0].model_copy(update={"files": {}})
     with pytest.raises(ModelError, match="no sha256 of patch.onnx"):
         check_export(bundle, export)
 
 
 @pytest.mark.parametrize("version", [1, 3, "2", None])
-def test_another_card_version_is_a_sentence(bundle: Bundle, version: object) -> None:
-    # A later card may hold what this h2g does not know: the version is what is told.
+def test_another_card_version_is_reported(bundle: Bundle, version: object) -> None:
+    # A later card may hold unknown fields; the error names the version.
     change_card(bundle, card_version=version, later="field")
     with pytest.raises(ModelError, match=f"card version {version}; this h2g reads version 2"):
         open_bundle(bundle.path)
@@ -146,16 +146,14 @@ def test_another_card_version_is_a_sentence(bundle: Bundle, version: object) -> 
         ({"exports": [{"format": "caffe"}]}, "exports.0.format"),
     ],
 )
-def test_a_card_that_does_not_validate_is_a_sentence(
-    bundle: Bundle, values: dict[str, object], where: str
-) -> None:
+def test_an_invalid_card_is_reported(bundle: Bundle, values: dict[str, object], where: str) -> None:
     change_card(bundle, **values)
     with pytest.raises(ModelError, match=f"model.json: {where}: .*Export the run again"):
         open_bundle(bundle.path)
 
 
 @pytest.mark.parametrize("content", [b'{"card_version": 2', b"\xff\xfe", b"[]", b"3"])
-def test_what_is_no_card_is_a_sentence(bundle: Bundle, content: bytes) -> None:
+def test_a_file_that_is_no_card_is_reported(bundle: Bundle, content: bytes) -> None:
     (bundle.path / CARD_FILE).write_bytes(content)
     with pytest.raises(ModelError, match="model.json: "):
         open_bundle(bundle.path)
@@ -168,7 +166,7 @@ def test_a_folder_without_card_is_no_bundle(tmp_path: Path) -> None:
 
 
 def test_files_outside_the_bundle_are_refused(bundle: Bundle) -> None:
-    """A card that comes from elsewhere must not make us read, or replace, files of the user."""
+    """A foreign card must not make h2g read or replace other files of the user."""
     export = json.loads(bundle.card.exports[0].model_dump_json())
     for name in ("../patch.onnx", "/etc/passwd", "fast/../../x"):
         change_card(bundle, exports=[{**export, "networks": {"patch": name}}])

@@ -30,7 +30,7 @@ def test_rows_become_slides(table):
     assert (second.split, second.grade, second.patient, second.mpp) == ("test", "all", None, None)
 
 
-def test_files_need_not_exist_where_only_the_table_is_wanted(table):
+def test_files_need_not_exist_if_only_the_table_is_read(table):
     path = table("moved.svs,moved.geojson,train,2,p1,")
     (slide,) = read_cohort(path, files_must_exist=False).slides
     assert (slide.name, slide.grade) == ("moved", "2")
@@ -70,7 +70,7 @@ def test_written_table_reads_back_from_anywhere(table, tmp_path):
         ),
     ],
 )
-def test_wrong_tables_are_told_in_a_sentence(table, rows, header, sentence):
+def test_wrong_tables_are_reported(table, rows, header, sentence):
     with pytest.raises(CohortError, match=sentence):
         read_cohort(table(*rows, header=header))
 

@@ -32,14 +32,14 @@ def test_a_run_opens_as_it_was_started(tmp_path, cohort):
     assert record["versions"]["numpy"]
 
 
-def test_another_recipe_is_refused_by_key(tmp_path, cohort):
+def test_another_recipe_is_refused_with_the_setting(tmp_path, cohort):
     start_run(tmp_path / "run", cohort, RECIPE)
     other = RECIPE.model_copy(update={"seed": 5})
-    with pytest.raises(RunError, match="another recipe .seed is 0 there and 5 now"):
+    with pytest.raises(RunError, match="another recipe .seed was 0 and is 5 now"):
         start_run(tmp_path / "run", cohort, other)
 
 
-def test_another_cohort_is_refused_by_slide(tmp_path, cohort):
+def test_another_cohort_is_refused_with_the_slide(tmp_path, cohort):
     start_run(tmp_path / "run", cohort, RECIPE)
     table = tmp_path / "cohort.csv"
     table.write_text("slide,annotation,split\na.svs,a.geojson,train\nb.svs,a.geojson,val\n")
@@ -47,7 +47,7 @@ def test_another_cohort_is_refused_by_slide(tmp_path, cohort):
         start_run(tmp_path / "run", read_cohort(table), RECIPE)
 
 
-def test_stages_are_timed_and_done_only_when_they_end_well(tmp_path, cohort):
+def test_stages_are_timed_and_done_only_if_they_succeed(tmp_path, cohort):
     run = start_run(tmp_path / "run", cohort, RECIPE)
     assert not run.is_done("patch")
     with pytest.raises(ZeroDivisionError), run.stage("patch"):

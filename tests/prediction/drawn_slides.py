@@ -1,4 +1,4 @@
-"""Slides drawn by the tests, and networks that tell tumour by its colour."""
+"""Slides drawn by the tests, and networks that recognise tumour by its colour."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PREPROCESSING = Preprocessing(
 
 
 class ColourNetwork:
-    """What the two networks share; a colour stands for each class but background."""
+    """Base of the two networks; each class except background has a colour."""
 
     engine = "colour"
     device = "CPU"
@@ -56,7 +56,7 @@ class ColourNetwork:
         return one_by_one(self.run, batches)
 
     def probabilities(self, rgb: np.ndarray) -> np.ndarray:
-        """Of each pixel: 1 for the class in whose colour it is."""
+        """Probabilities of each pixel: 1 for the class whose colour it has, else 0."""
         near = [
             np.abs(rgb.astype(np.int16) - colour).max(axis=-1) < 50 for colour in (TUMOUR, IMMUNE)
         ]
@@ -66,7 +66,7 @@ class ColourNetwork:
 
 
 class ColourClassifier(ColourNetwork):
-    """Probability of a class: the share of a patch's pixels in its colour."""
+    """A classifier whose probability of a class is the share of pixels in its colour."""
 
     inputs: ClassVar[dict[str, Shape]] = {PATCH_INPUT: (None, None, None, 3)}
 
@@ -81,7 +81,7 @@ class ColourClassifier(ColourNetwork):
 
 
 class ColourRefinement(ColourNetwork):
-    """Probability of a class: whether a pixel has its colour, whatever the heatmap says."""
+    """A refinement that gives each pixel the class of its colour, and ignores the heatmap."""
 
     inputs: ClassVar[dict[str, Shape]] = {
         IMAGE_INPUT: (1, None, None, 3),
@@ -106,7 +106,7 @@ class ColourModel(ModelFiles):
     """A model whose networks are open already.
 
     Attributes:
-        opened: by the names of their stages.
+        opened: name of the stage and network, in order.
     """
 
     opened: tuple[tuple[str, Network], ...] = ()
@@ -121,8 +121,7 @@ def colour_model(
     *,
     preprocessing: Preprocessing = PREPROCESSING,
 ) -> ColourModel:
-    """A model whose networks are the colour rule; without ``refinement`` it has a classifier
-    alone."""
+    """A model of colour networks: a classifier and, if given, a refinement network."""
     classifier = classifier or ColourClassifier()
     opened: list[tuple[str, Network]] = [("patch", classifier)]
     if refinement is not None:
@@ -145,8 +144,10 @@ def draw(
     tissue: np.ndarray | None = None,
     shapes: dict[tuple[int, int, int], list[np.ndarray]] | None = None,
 ) -> np.ndarray:
-    """White glass, tissue inside a polygon (everywhere without one), shapes in their colours; the
-    polygons of one colour cut holes into each other."""
+    """Draws tissue and coloured shapes on white glass.
+
+    Without a tissue polygon, all is tissue. Overlapping polygons of one colour cut holes.
+    """
     image = np.full((size_px[1], size_px[0], 3), GLASS, np.uint8)
     if tissue is None:
         image[:] = STROMA
@@ -158,13 +159,13 @@ def draw(
 
 
 def save_tiff(path: Path, image: np.ndarray, mpp: float) -> Path:
-    """A generic tiled pyramid."""
+    """Writes a generic tiled pyramid."""
     write_pyramid(path, image, mpp=mpp, tile_px=256, compression="jpeg")
     return path
 
 
 def save_scn(path: Path, image: np.ndarray, mpp: float, *, corner_level0: tuple[int, int]) -> Path:
-    """A Leica slide: its field is larger than the image, which ``openslide.bounds-*`` frame."""
+    """Writes a Leica slide whose field is larger than the image in ``openslide.bounds-*``."""
     height, width = image.shape[:2]
     x, y = corner_level0
     levels = [image]

@@ -1,4 +1,4 @@
-"""A polygon drawn on a slide comes back from prediction where it was drawn, in level-0 pixels."""
+"""Prediction finds a drawn polygon at its place, in level-0 pixels."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.prediction.drawn_slides import (
     save_tiff,
 )
 
-# Not square and no multiple of the patches' 32 um, so that a grid stretched over the field, or
-# axes swapped, land elsewhere.
+# Neither square nor a multiple of the patches' 32 um, so that a stretched grid or swapped axes give
+# another place.
 FIELD_UM = (1490, 1130)
 CORNER_UM = (620, 410)  # of the scanned part in slides with bounds
 TISSUE_UM = np.array([[60, 40], [1400, 100], [1440, 1050], [700, 1090], [80, 980]])
@@ -67,22 +67,22 @@ def iou(one: shapely.Geometry, other: shapely.Geometry) -> float:
 @pytest.mark.parametrize("bounds", [False, True])
 @pytest.mark.parametrize("refines", [False, True])
 @pytest.mark.parametrize("mpp", [0.25, 0.4, 0.5, 1.0])
-def test_a_drawn_polygon_comes_back(
+def test_a_drawn_polygon_is_found_at_its_place(
     tmp_path: Path, mpp: float, bounds: bool, refines: bool
 ) -> None:
     document, _ = predicted(tmp_path, mpp, bounds=bounds, refines=refines)
-    # QuPath's frame starts at the bounds' corner: there, the drawing is where it was drawn.
+    # QuPath's origin is the corner of the bounds, so the drawn coordinates are its coordinates.
     outline, truth = found(document), drawn(mpp)
     assert iou(outline, truth) > (0.97 if refines else 0.9)
-    # The test sees a shift: half a patch of it, and the overlap is smaller.
+    # The test is sensitive: a shift by half a patch reduces the overlap.
     moved = shapely.affinity.translate(outline, 16 / mpp, -16 / mpp)
     assert iou(moved, truth) < iou(outline, truth)
-    um_off = np.hypot(outline.centroid.x - truth.centroid.x, outline.centroid.y - truth.centroid.y)
-    assert um_off * mpp < 4
+    shift = np.hypot(outline.centroid.x - truth.centroid.x, outline.centroid.y - truth.centroid.y)
+    assert shift * mpp < 4
 
 
 @pytest.mark.parametrize("bounds", [False, True])
-def test_every_output_shows_it_at_its_place(tmp_path: Path, bounds: bool) -> None:
+def test_every_output_has_the_polygon_at_its_place(tmp_path: Path, bounds: bool) -> None:
     mpp = 0.5
     document, out = predicted(tmp_path, mpp, bounds=bounds, refines=True)
     corner_um = CORNER_UM if bounds else (0, 0)

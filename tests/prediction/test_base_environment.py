@@ -1,4 +1,4 @@
-"""Prediction from a bundle in a Python that has the base install alone, so no TensorFlow."""
+"""Prediction from a bundle in a Python with only the base install, so without TensorFlow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REQUIRED = os.environ.get("H2G_REQUIRE_BASE") == "1"
 @pytest.fixture(scope="module", autouse=True)
 def base_environment() -> None:
     if not PYTHON.exists():
-        reason = "there is no .base environment; 'make base-environment' makes it"
+        reason = "there is no .base environment; run 'make base-environment'"
         pytest.fail(reason) if REQUIRED else pytest.skip(reason)
 
 
@@ -38,7 +38,7 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("package", ["tensorflow", "keras", "onnx", "ai_edge_litert"])
-def test_it_lacks_what_training_and_export_need(package: str) -> None:
+def test_the_packages_of_training_and_export_are_missing(package: str) -> None:
     result = subprocess.run([PYTHON, "-c", f"import {package}"], capture_output=True, text=True)
     assert f"No module named '{package}'" in result.stderr
 
@@ -72,7 +72,7 @@ def test_a_bundle_segments_a_slide(
         assert (out / file).stat().st_size > 0
 
 
-def test_what_needs_more_says_which_extra(slide: Path, tmp_path: Path) -> None:
+def test_commands_of_an_extra_name_it(slide: Path, tmp_path: Path) -> None:
     result = h2g("models")
     assert (result.returncode, result.stderr) == (
         2,
@@ -90,7 +90,7 @@ def test_an_engine_that_is_an_extra(
     assert "Traceback" not in result.stderr
 
 
-def test_the_doctor_says_what_is_missing() -> None:
+def test_the_doctor_lists_missing_packages() -> None:
     result = h2g("doctor", "--json")
     assert result.returncode == 0, result.stderr
     rows = {row["engine"]: row for row in json.loads(result.stdout)["engines"]}

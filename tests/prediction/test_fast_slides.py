@@ -1,4 +1,4 @@
-"""What FAST cannot do becomes a row or a sentence. That it agrees: tests/fast_pipelines."""
+"""Failures of FAST become rows or sentences. Agreement is tested in tests/fast_pipelines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_nothing_installed(
 
 
 @pytest.mark.fast
-def test_fasts_own_words_are_the_reason(fast_bundle: Bundle, slide: Path, tmp_path: Path) -> None:
+def test_the_reason_quotes_fast(fast_bundle: Bundle, slide: Path, tmp_path: Path) -> None:
     need_fast("4.9")
     shutil.copytree(fast_bundle.path, tmp_path / "bundle")
     bundle = Bundle(tmp_path / "bundle", fast_bundle.card)
@@ -67,17 +67,17 @@ def test_files_that_are_missing(
     idle = program(tmp_path / "runPipeline", says="v4.9.2")
     monkeypatch.setenv("H2G_FAST", str(idle))
     (row,) = predict_slides(fast_model(fast_bundle), [SlideRequest(slide)], tmp_path / "out")
-    assert "FAST ended without a whole heatmap" in row["reason"]
-    assert "a slide in FAST" in capsys.readouterr().err  # how far it is
+    assert "FAST wrote no complete heatmap" in row["reason"]
+    assert "a slide in FAST" in capsys.readouterr().err  # the progress bar
 
 
 # -- slides
 
 
-def test_slides_that_are_nothing_for_fast(
+def test_slides_that_fast_cannot_segment(
     fast_bundle: Bundle, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None of them starts FAST."""
+    """FAST is started for none of them."""
     monkeypatch.setenv("H2G_FAST", str(program(tmp_path / "runPipeline", says="v4.9.2")))
     image = tmp_path / "image.png"
     cv2.imwrite(str(image), draw_blotches((300, 200), seed=0))
@@ -95,41 +95,41 @@ def test_slides_that_are_nothing_for_fast(
     rows = predict_slides(fast_model(fast_bundle), requests, tmp_path / "out")
     assert {row["status"] for row in rows} == {"failed"}
     reasons = {row["slide"]: row["reason"] for row in rows}
-    assert "0.5 um/px were given, but FAST goes by the slide, which has 1." in reasons["a slide"]
-    assert "but FAST goes by the slide, which has none" in reasons["image"]
+    assert "0.5 um/px were given, but FAST uses the slide's own (1)." in reasons["a slide"]
+    assert "but FAST uses the slide's own (none)" in reasons["image"]
     assert "no tissue found (rule white-distance at 85)" in reasons["empty"]
     assert "FAST" not in reasons["cut"]
     assert "no such file" in reasons["missing"]
     assert all(list(row) == list(COLUMNS) for row in rows)
 
 
-def test_what_4_9_misreads(
+def test_slides_that_4_9_misreads(
     fast_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refused with the reason: FAST would wait for ever, or see other pixels. None starts it."""
+    """Slides that FAST would never finish, or misread, fail with the reason before it starts."""
     monkeypatch.setenv("H2G_FAST", str(program(tmp_path / "runPipeline", says="v4.9.2")))
     blotches = draw_blotches((2003, 1603), seed=1)
     spot = np.full((1603, 2003, 3), GLASS, np.uint8)
     spot[256:384, 256:384] = (150, 60, 120)  # a patch of 64 px at 2 um/px is 128 of level 0
-    told = "Aperio Test|AppMag = 10"
+    description = "Aperio Test|AppMag = 10"
     levels = {
-        "small": (f"{told}|MPP = 1", [blotches[:900, :900]]),
-        "bare": (told, [blotches]),
+        "small": (f"{description}|MPP = 1", [blotches[:900, :900]]),
+        "bare": (description, [blotches]),
         # 2003 / 1152 is 1.74, read as if it were 1.
-        "rounded up": (f"{told}|MPP = 0.9", [blotches, cv2.resize(blotches, (1152, 1152))]),
-        "spot": (f"{told}|MPP = 1", [spot]),
+        "rounded up": (f"{description}|MPP = 0.9", [blotches, cv2.resize(blotches, (1152, 1152))]),
+        "spot": (f"{description}|MPP = 1", [spot]),
     }
     files = [
-        write_aperio(tmp_path / f"{name}.svs", description, pixels)
-        for name, (description, pixels) in levels.items()
+        write_aperio(tmp_path / f"{name}.svs", header, pixels)
+        for name, (header, pixels) in levels.items()
     ]
     model = fast_model(fast_bundle)
     rows = predict_slides(model, [SlideRequest(f) for f in files], tmp_path / "out")
     reasons = {row["slide"]: row["reason"] for row in rows}
     assert "900 x 900 px are too few for FAST 4.9" in reasons["small"]
-    assert "no um/px in the slide's properties, and FAST 4.9 goes by nothing" in reasons["bare"]
-    assert "FAST 4.9 reads level 1 in wrong places" in reasons["rounded up"]
-    assert "a single patch holds tissue, and FAST 4.9 waits for ever" in reasons["spot"]
+    assert "no um/px in the slide's properties, which FAST 4.9 needs" in reasons["bare"]
+    assert "FAST 4.9 reads level 1 at wrong places" in reasons["rounded up"]
+    assert "only one patch holds tissue, and FAST 4.9 waits for a second one" in reasons["spot"]
     assert all("or a bundle for FAST 4.15." in reason for reason in reasons.values())
 
 
@@ -144,8 +144,8 @@ def write_aperio(path: Path, description: str, levels: list[np.ndarray]) -> Path
 
 
 @pytest.mark.fast
-def test_a_slide_once(fast_bundle: Bundle, slide: Path, tmp_path: Path) -> None:
-    """Given um/px that are the slide's own change nothing; what is done is skipped."""
+def test_a_finished_slide_is_skipped(fast_bundle: Bundle, slide: Path, tmp_path: Path) -> None:
+    """um/px that equal the slide's own change nothing."""
     need_fast("4.9")
     model, out = fast_model(fast_bundle), tmp_path / "out"
     request = SlideRequest(slide, mpp=1.0)

@@ -23,7 +23,7 @@ FORMAT_OF_ENGINE = {"onnxruntime": "onnx", "openvino": "openvino", "tflite": "tf
 
 
 def run_folder(folder: Path) -> Run:
-    """A run whose networks are a name only."""
+    """A run with a network file that is no network."""
     (folder / "a.tiff").touch()
     (folder / "a.geojson").touch()
     (folder / "cohort.csv").write_text("slide,annotation,split\na.tiff,a.geojson,train\n")
@@ -35,7 +35,7 @@ def run_folder(folder: Path) -> Run:
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "tflite"])
-def test_a_bundle_by_each_engine(
+def test_every_engine_opens_a_bundle(
     small_bundle: Path, small_networks: SmallNetworks, engine: str
 ) -> None:
     model = find_model(small_bundle, engine=engine, device="CPU")
@@ -62,7 +62,7 @@ def test_a_bundle_by_each_engine(
     ],
 )
 @pytest.mark.skipif(has_onnxruntime_gpu(), reason="the GPU comes first")
-def test_the_fastest_engine_that_there_are_files_for(
+def test_auto_takes_the_fastest_engine_with_files(
     small_networks: SmallNetworks, tmp_path: Path, formats: tuple, engine: str, files: list[str]
 ) -> None:
     bundle = write_bundle(tmp_path / "b", small_networks, formats=formats, stages=("patch",))
@@ -83,7 +83,7 @@ def test_an_engine_without_files(
     with pytest.raises(WrongUseError, match="holds fast float32. Add it: ") as caught:
         find_model(bundle, engine=engine)
     assert add in str(caught.value)
-    with pytest.raises(WrongUseError, match="pipelines for FAST alone. Give --engine fast"):
+    with pytest.raises(WrongUseError, match="only holds pipelines for FAST. Give --engine fast"):
         find_model(bundle)
 
 
@@ -97,10 +97,10 @@ def test_an_engine_without_files(
         ({"precision": "int8"}, "needs openvino int8 or onnx int8; this bundle holds onnx float32"),
         ({"precision": "float16"}, "--format openvino --precision float16 --out"),
         ({"engine": "onnxruntime", "precision": "int8"}, "--format onnx --precision int8 --out"),
-        ({"engine": "tflite", "device": "GPU"}, "LiteRT runs on the CPU here, not on a GPU"),
+        ({"engine": "tflite", "device": "GPU"}, "LiteRT does not run on a GPU here"),
     ],
 )
-def test_what_a_bundle_cannot_do(small_bundle: Path, options: dict, sentence: str) -> None:
+def test_options_that_a_bundle_lacks(small_bundle: Path, options: dict, sentence: str) -> None:
     with pytest.raises(WrongUseError, match=sentence):
         find_model(small_bundle, **options)
 
@@ -136,7 +136,7 @@ def test_files_that_changed_or_are_missing(small_networks: SmallNetworks, tmp_pa
         find_model(bundle, engine="tflite")
 
 
-def test_a_network_whose_heatmap_none_makes(small_networks: SmallNetworks, tmp_path: Path) -> None:
+def test_a_bundle_that_cannot_make_heatmaps(small_networks: SmallNetworks, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", small_networks, stages=("refinement",))
     with pytest.raises(ModelError, match="no network that makes the heatmap for its refinement"):
         find_model(bundle)
@@ -180,13 +180,13 @@ def test_a_run_that_is_not_trained(tmp_path: Path) -> None:
         ({"precision": "int8"}, "--format openvino --precision int8 --out BUNDLE"),
     ],
 )
-def test_what_a_run_cannot_do(tmp_path: Path, options: dict, sentence: str) -> None:
+def test_options_that_a_run_lacks(tmp_path: Path, options: dict, sentence: str) -> None:
     run = run_folder(tmp_path)
     with pytest.raises(WrongUseError, match=f"h2g export {run.path} {sentence}"):
         find_model(run.path, **options)
 
 
-def test_places_that_are_no_models(small_bundle: Path, tmp_path: Path) -> None:
+def test_paths_that_are_no_models(small_bundle: Path, tmp_path: Path) -> None:
     run = run_folder(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "network.onnx").touch()
@@ -198,8 +198,8 @@ def test_places_that_are_no_models(small_bundle: Path, tmp_path: Path) -> None:
         tmp_path / "empty": "empty: this folder is empty. Give a run folder",
         tmp_path / "other": "other: not a model. Give a run folder",
         tmp_path / "notes.txt": "notes.txt: this is a file. Give a run folder",
-        tmp_path / "network.onnx": "network.onnx: a file alone does not say its classes",
-        tmp_path: f"not a model, but {run.path} in it is one",
+        tmp_path / "network.onnx": "network.onnx: a network file lacks the classes",
+        tmp_path: f"not a model, but it contains one. Give {run.path}.",
         small_bundle / "patch.onnx": f"this is a file of a model; give the folder: {small_bundle}.",
         small_bundle / "fast" / "patch.onnx": f"give the folder: {small_bundle}.",
         run.model_file("patch"): f"give the folder: {run.path}.",

@@ -17,9 +17,7 @@ def model(small_bundle: Path) -> ModelFiles:
 
 
 @pytest.mark.parametrize("name", ["patch", "refinement"])
-def test_opening_finds_what_is_wrong_with_any_network(
-    model: ModelFiles, tmp_path: Path, name: str
-) -> None:
+def test_opening_checks_every_network(model: ModelFiles, tmp_path: Path, name: str) -> None:
     gone = NetworkFile(tmp_path / f"gone_{name}.onnx", model.networks[name].inputs)
     broken = dataclasses.replace(model, networks={**model.networks, name: gone})
     with pytest.raises(ModelError, match=f"gone_{name}.onnx: there is no such model file"):
@@ -35,5 +33,5 @@ def test_a_network_of_another_stage_is_refused(model: ModelFiles, name: str) -> 
         swapped.open_networks(16)
 
 
-def test_it_can_be_sent_to_a_process(model: ModelFiles) -> None:
+def test_model_files_can_be_pickled(model: ModelFiles) -> None:
     assert pickle.loads(pickle.dumps(model)) == model

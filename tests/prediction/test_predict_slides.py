@@ -79,7 +79,7 @@ def test_all_outputs_of_a_slide_and_its_row(slides: Path, tmp_path: Path) -> Non
     row = written.loc[0]
     assert (row["slide"], row["status"], row["mpp"]) == ("a", "ok", 1.0)
     assert row["mpp_source"] == "TIFF resolution tags"
-    # 512 x 448 um of tissue, the closings of 40 um at 8 um/px leave a rectangle as it is.
+    # 512 x 448 um of tissue, closing by 40 um at 8 um/px does not change a rectangle.
     assert row["tissue_mm2"] == pytest.approx(0.512 * 0.448, rel=0.02)
     assert row["tumour_mm2"] == pytest.approx(0.256 * 0.128, rel=0.001)
     percent = 100 * (256 * 128) / (512 * 448)
@@ -111,7 +111,7 @@ def test_all_outputs_of_a_slide_and_its_row(slides: Path, tmp_path: Path) -> Non
     assert not list(out.rglob(".*")), "no temporary file is left"
 
 
-def test_run_json_says_what_was_run(slides: Path, tmp_path: Path) -> None:
+def test_run_json_records_model_and_versions(slides: Path, tmp_path: Path) -> None:
     predict(requests(slides, "a.tiff"), tmp_path)
     predict(requests(slides, "a.tiff", "b b.tiff"), tmp_path)
     record = json.loads((tmp_path / "run.json").read_text())
@@ -152,12 +152,12 @@ def test_several_classes(slides: Path, tmp_path: Path) -> None:
     names = [f["properties"]["classification"]["name"] for f in document["features"]]
     assert sorted(names) == ["immune", "tumour"]
     assert "prob_immune" in pd.read_csv(out / "patches" / "two.csv")
-    # And read back: a folder with these columns goes on.
+    # The folder can be continued with these columns.
     again = predict(requests(tmp_path, "two.tiff"), out, ColourClassifier(classes=3))
     assert again["mm2_immune"].tolist() == summary["mm2_immune"].tolist()
 
 
-def test_slides_that_fail_are_rows_and_the_others_go_on(
+def test_failed_slides_get_a_row_and_the_others_continue(
     slides: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["text.svs", "a.tiff", "blank.tiff", "gone.svs", "no-mpp.tif", "coarse.tiff"]
@@ -171,7 +171,7 @@ def test_slides_that_fail_are_rows_and_the_others_go_on(
     assert "no such file" in rows["reason"]["gone"]
     assert "Pass --mpp" in rows["reason"]["no-mpp"]
     assert "too coarse" in rows["reason"]["coarse"]
-    # What is known of a slide without tissue stands in its row.
+    # The row of a slide without tissue holds its known facts.
     assert (rows["mpp"]["blank"], rows["tissue_mm2"]["blank"]) == (1, 0)
     assert (rows["mpp"]["coarse"], rows["mpp_source"]["coarse"]) == (4, "TIFF resolution tags")
     assert np.isnan(rows["mpp"]["gone"])
@@ -183,7 +183,7 @@ def test_slides_that_fail_are_rows_and_the_others_go_on(
         assert len(files_of(tmp_path, name)) == len(OUTPUTS)
 
 
-def test_a_slide_that_breaks_off_while_it_is_read(
+def test_a_slide_that_fails_during_reading(
     slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = PatchPlan.read_cell
@@ -203,24 +203,24 @@ def test_a_slide_that_breaks_off_while_it_is_read(
 def test_a_slide_that_fails_keeps_no_file_of_an_interrupted_run(
     slides: Path, tmp_path: Path
 ) -> None:
-    left = SlideFiles(tmp_path, "blank")["overlay"]
+    old_file = SlideFiles(tmp_path, "blank")["overlay"]
     other = SlideFiles(tmp_path, "a")["overlay"]
     predict(requests(slides, "a.tiff"), tmp_path)
-    left.touch()
+    old_file.touch()
     predict(requests(slides, "blank.tiff"), tmp_path)
-    assert not left.exists()
+    assert not old_file.exists()
     assert other.exists()
 
 
-def test_a_rerun_does_what_is_not_done(slides: Path, tmp_path: Path) -> None:
+def test_a_rerun_predicts_only_unfinished_slides(slides: Path, tmp_path: Path) -> None:
     wanted = requests(slides, "a.tiff", "b b.tiff", "blank.tiff")
     first = predict(wanted, tmp_path)
-    made = {path: path.stat().st_mtime_ns for path in files_of(tmp_path, "b b")}
+    times = {path: path.stat().st_mtime_ns for path in files_of(tmp_path, "b b")}
     (tmp_path / "overlays" / "a.png").unlink()
     classifier = ColourClassifier()
     second = predict(wanted, tmp_path, classifier)
     assert (tmp_path / "overlays" / "a.png").exists()
-    assert {path: path.stat().st_mtime_ns for path in files_of(tmp_path, "b b")} == made
+    assert {path: path.stat().st_mtime_ns for path in files_of(tmp_path, "b b")} == times
     columns = ["slide", "status", "reason", "tumour_mm2", "patches", "file"]
     pd.testing.assert_frame_equal(first[columns], second[columns])
     assert sum(classifier.classified) == 16 * 14
@@ -236,7 +236,7 @@ def broken_model() -> BrokenModel:
     return BrokenModel(**vars(colour_model()))
 
 
-def test_all_done_opens_no_network(slides: Path, tmp_path: Path) -> None:
+def test_no_network_is_opened_if_all_slides_are_done(slides: Path, tmp_path: Path) -> None:
     predict(requests(slides, "a.tiff"), tmp_path)
     model = broken_model()
     summary = pd.DataFrame(predict_slides(model, requests(slides, "a.tiff"), tmp_path))
@@ -248,7 +248,7 @@ def test_all_done_opens_no_network(slides: Path, tmp_path: Path) -> None:
 def test_files_are_written_while_the_next_slide_is_classified(
     slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Writing a waits until b is being classified, so this ends only when the two overlap."""
+    """Writing of slide a waits for the classification of b, so the test needs both to overlap."""
     at_b = threading.Event()
     plain = predict_module.write_slide
 
@@ -267,7 +267,7 @@ def test_files_are_written_while_the_next_slide_is_classified(
     assert summary["status"].tolist() == ["ok", "ok"]
 
 
-def test_another_mpp_is_another_prediction(slides: Path, tmp_path: Path) -> None:
+def test_another_mpp_predicts_again(slides: Path, tmp_path: Path) -> None:
     predict(requests(slides, "a.tiff"), tmp_path)
     given = [SlideRequest(slides / "a.tiff", 0.5)]
     summary = predict(given, tmp_path)
@@ -287,7 +287,7 @@ def test_another_mpp_is_another_prediction(slides: Path, tmp_path: Path) -> None
         ({"preprocessing": PREPROCESSING.model_copy(update={"profile": "other"})}, "preprocessing"),
     ],
 )
-def test_models_never_mix(slides: Path, tmp_path: Path, change: dict, named: str) -> None:
+def test_two_models_do_not_mix(slides: Path, tmp_path: Path, change: dict, named: str) -> None:
     predict(requests(slides, "a.tiff"), tmp_path)
     before = (tmp_path / "run.json").read_bytes()
     other = dataclasses.replace(colour_model(), **change)
@@ -296,7 +296,7 @@ def test_models_never_mix(slides: Path, tmp_path: Path, change: dict, named: str
     assert (tmp_path / "run.json").read_bytes() == before
 
 
-def test_a_model_that_cannot_be_opened_takes_no_folder(slides: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_opened_leaves_the_folder_free(slides: Path, tmp_path: Path) -> None:
     broken = dataclasses.replace(broken_model(), sha256={"patch/model.keras": "1" * 64})
     with pytest.raises(ModelError, match="broken"):
         predict_slides(broken, requests(slides, "a.tiff"), tmp_path)
@@ -319,7 +319,7 @@ def test_another_slide_of_the_same_name_is_not_replaced(slides: Path, tmp_path: 
         predict(requests(tmp_path, "a.tiff"), out)
 
 
-def test_ctrl_c_leaves_what_is_done(slides: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_slides(slides: Path, tmp_path: Path) -> None:
     class Interrupted(ColourClassifier):
         def run(self, inputs: Feed) -> np.ndarray:
             if sum(self.classified) > 16 * 14 + 30:  # in the second slide
@@ -336,9 +336,7 @@ def test_ctrl_c_leaves_what_is_done(slides: Path, tmp_path: Path) -> None:
     assert predict(wanted, tmp_path)["status"].tolist() == ["ok", "ok"]
 
 
-def test_a_disk_that_cannot_be_written_stops_and_keeps_what_is_done(
-    slides: Path, tmp_path: Path
-) -> None:
+def test_a_write_error_stops_and_keeps_finished_slides(slides: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(requests(slides, "a.tiff"), out)
     (out / "overlays" / "b b.png").mkdir()  # the rename onto it fails, as any write may
@@ -348,7 +346,7 @@ def test_a_disk_that_cannot_be_written_stops_and_keeps_what_is_done(
     assert len(files_of(out, "a")) == len(OUTPUTS)
 
 
-def test_the_first_patches_are_read_before_pandas_is_there() -> None:
+def test_prediction_is_imported_without_pandas() -> None:
     code = "import sys, h2g.prediction.predict_slides; print('pandas' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr

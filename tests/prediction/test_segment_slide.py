@@ -29,7 +29,7 @@ SQUARE = np.array([[128, 128], [383, 128], [383, 255], [128, 255]])
 
 
 class SlowClassifier(ColourClassifier):
-    """Takes 5 ms a call."""
+    """Takes 5 ms per call."""
 
     def run(self, inputs: Feed) -> np.ndarray:
         time.sleep(0.005)
@@ -37,7 +37,7 @@ class SlowClassifier(ColourClassifier):
 
 
 class SlowRefinement(ColourRefinement):
-    """Takes 50 ms."""
+    """Takes 50 ms per call."""
 
     def run(self, inputs: Feed) -> np.ndarray:
         time.sleep(0.05)
@@ -56,7 +56,7 @@ def predict(slide: Path, model: ColourModel, out: Path) -> tuple[Segmented, Seco
     return predict_slide(SlideRequest(slide), segmenter, SlideFiles(out, "slide"), threads=2)
 
 
-def test_phases_sum_up_to_the_whole(slide: Path, tmp_path: Path) -> None:
+def test_the_parts_sum_to_the_total(slide: Path, tmp_path: Path) -> None:
     start = time.perf_counter()
     out = tmp_path / "out"
     segmented, seconds = predict(slide, colour_model(SlowClassifier(), SlowRefinement()), out)
@@ -64,7 +64,7 @@ def test_phases_sum_up_to_the_whole(slide: Path, tmp_path: Path) -> None:
     assert len(segmented.located.cells) == 20 * 18
     files = SlideFiles(out, "slide")
     assert all(files[output].is_file() for output in OUTPUTS)
-    # 360 patches in batches of 16 are 23 calls of 5 ms; reading may hide none of them.
+    # 360 patches in batches of 16 are 23 calls of 5 ms; reading cannot hide any of them.
     assert seconds.networks["patch"] >= 23 * 0.005
     assert seconds.networks["refinement"] >= 0.05
     for part in ("tissue", "read", "waiting", "stitching", "writing"):
@@ -75,18 +75,18 @@ def test_phases_sum_up_to_the_whole(slide: Path, tmp_path: Path) -> None:
     assert seconds.total == pytest.approx(whole, rel=0.1)
 
 
-def test_without_a_refinement_network_there_is_no_such_time(slide: Path, tmp_path: Path) -> None:
+def test_no_time_is_recorded_for_a_missing_network(slide: Path, tmp_path: Path) -> None:
     _, seconds = predict(slide, colour_model(), tmp_path / "out")
     assert list(seconds.networks) == ["patch"]
 
 
-def test_slow_reading_shows_as_waiting(
+def test_slow_reading_is_recorded_as_waiting(
     slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = PatchPlan.read_cell
     monkeypatch.setattr(PatchPlan, "read_cell", lambda *a: time.sleep(0.001) or plain(*a))
     _, seconds = predict(slide, colour_model(), tmp_path / "out")
-    # 360 reads of 1 ms and more on two threads; read has both threads' time.
+    # 360 reads of at least 1 ms on two threads; ``read`` sums both threads.
     assert seconds.read >= 0.36
     assert seconds.waiting >= 0.36 / 2 * 0.5
     assert seconds.networks["patch"] < seconds.waiting
@@ -98,14 +98,14 @@ def test_a_slide_that_fails_is_an_error(tmp_path: Path) -> None:
         predict(blank, colour_model(), tmp_path / "out")
 
 
-def test_a_picture_that_cannot_be_read_ends_the_reading_of_patches(
+def test_an_unreadable_low_resolution_image_stops_reading_patches(
     slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[bool] = []
     plain = segment_slide.read_batches
 
-    def watched(*arguments, **more):
-        batches = plain(*arguments, **more)
+    def watched(*arguments, **options):
+        batches = plain(*arguments, **options)
         close = batches.close
         batches.close = lambda: closed.append(True) or close()
         return batches

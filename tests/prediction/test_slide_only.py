@@ -50,19 +50,19 @@ def test_it_is_scored_without_a_heatmap(run: Run) -> None:
     assert evaluation.variants == ("refined",)
     assert not (run.path / "heatmaps").exists()
     for scores in evaluation.slides:
-        # All tissue, and so nearly all tumour and much else.
+        # All tissue is found: nearly all tumour, and much else.
         assert scores.score("refined").recall > 0.8
         assert scores.score("refined").precision < 0.8
         labels = cv2.imread(str(run.path / f"evaluation/test/labels/{scores.slide}.png"), -1)
         assert labels.shape == (SIDE_PX, SIDE_PX)
     document = json.loads((run.path / "evaluation/test/scores.json").read_text())
     assert document["patchwise"] is None
-    # Once more: nothing is computed again.
+    # A second evaluation computes nothing.
     again = evaluate_run(run, "test", open_network=no_network)
     assert again.slides == evaluation.slides
 
 
-def test_every_engine_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
+def test_every_engine_agrees_with_keras(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
     predict_slides(find_model(run.path), [slide], tmp_path / "keras")
     formats = ("onnx", "openvino", "tflite")
     bundle, _ = export_model(run.path, tmp_path / "bundle", ExportRequest(formats))
@@ -79,7 +79,7 @@ def test_every_engine_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_
 
 
 @pytest.mark.fast
-def test_fast_segments_as_keras_does(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
+def test_fast_agrees_with_keras(run: Run, slide: SlideRequest, tmp_path: Path) -> None:
     need_fast("4.9")
     predict_slides(find_model(run.path), [slide], tmp_path / "keras")
     export_model(run.path, tmp_path / "bundle", ExportRequest(("fast",)))

@@ -1,4 +1,4 @@
-"""Whole slides through every engine: the same heatmap and segmentation as Keras's."""
+"""Every engine gives whole slides the same heatmap and segmentation as Keras."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FORMATS: dict[str, Format] = {"onnxruntime": "onnx", "openvino": "openvino", "tf
 
 @dataclass(frozen=True)
 class Reference:
-    """What Keras made of a slide, and its deployed graphs."""
+    """Keras's outputs for a slide, and its deployed graphs."""
 
     model: ModelFiles
     slide: Path
@@ -74,28 +74,28 @@ def reference(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) ->
     )
 
 
-def test_the_networks_tell_places_apart(reference: Reference) -> None:
-    """Else any engine would agree with any other."""
+def test_the_networks_vary_over_the_slide(reference: Reference) -> None:
+    """Otherwise any two engines would agree."""
     labels = tifffile.imread(reference.files["segmentation"], key=0)
     assert 0.1 < (labels > 0).mean() < 0.9
-    # Not two halves: the border between the labels is long.
+    # The border between the labels is long, so they are not two halves.
     assert (labels[:, 1:] != labels[:, :-1]).sum() > 2 * labels.shape[0]
 
 
 @pytest.mark.parametrize("engine", list(FORMATS))
-def test_float32_engines_segment_as_keras_does(
+def test_float32_engines_agree_with_keras(
     reference: Reference, tmp_path: Path, engine: str
 ) -> None:
     model = _exported(reference.model, reference.graphs, tmp_path, engine=engine)
     found = compare_files(_predict(model, reference.slide, tmp_path / "out"), reference.files)
-    # These networks magnify what differs more than trained ones do.
+    # These networks magnify differences more than trained ones do.
     assert found.heatmap_difference < 1e-3
     assert found.equal_pixels >= LEAST_EQUAL
     assert found.dice >= LEAST_EQUAL
 
 
-def test_another_network_is_told(reference: Reference, tmp_path: Path) -> None:
-    """A heatmap that is a little off is no parity: the comparison can fail."""
+def test_the_comparison_notices_another_network(reference: Reference, tmp_path: Path) -> None:
+    """The comparison fails if the heatmaps differ."""
 
     patch = keras.Input((32, 32, 3), name=PATCH_INPUT)
     inverted = keras.Model(patch, reference.graphs["patch"](255.0 - patch))

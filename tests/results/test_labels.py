@@ -22,7 +22,7 @@ from h2g.slides.heatmap import Heatmap
         ([0.0, 0.0], 0),  # a skipped patch
         ([0.3, 0.1, 0.6], 2),
         ([0.4, 0.35, 0.25], 0),  # none above 0.5
-        # Not softmax, as scores of independent classes may be:
+        # Without softmax, e.g. scores of independent classes:
         ([0.7, 0.6], 0),  # smaller than background
         ([0.6, 0.6], 1),  # as large as background
         ([0.1, 0.9, 0.8], 1),  # the largest
@@ -33,7 +33,7 @@ def test_label_rule(probabilities: list[float], label: int) -> None:
     assert labels_of(np.array(probabilities, np.float32)) == label
 
 
-def test_labels_keep_the_shape_and_the_probabilities() -> None:
+def test_labels_keep_the_shape_and_leave_the_probabilities() -> None:
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], (7, 5)).astype(np.float32)
     before = probabilities.copy()
     labels = labels_of(probabilities)
@@ -56,7 +56,7 @@ def test_labels_at_a_size_are_those_of_the_resized_probabilities(size_px: tuple[
 
 
 def test_a_patchwise_mask_is_drawn_not_stretched() -> None:
-    # Two columns of 100 px over a field of 150: the first covers 2/3 of the picture's 30 px.
+    # Two columns of 100 px over a field of 150: the first covers 2/3 of the image's 30 px.
     values = np.array([[[0.9, 0.1], [0.1, 0.9]]], np.float32)
     heatmap = Heatmap(values, step_level0=100, slide_mpp=1.0, field_level0=(150, 100))
     labels = patchwise_labels(heatmap, (30, 20))

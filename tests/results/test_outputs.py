@@ -1,4 +1,4 @@
-"""The patch table of a slide, whose patches answer with a class or with cells."""
+"""The patch table of a slide with one or several heatmap cells per patch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CELLS = np.array([[0, 0], [1, 2]])  # the patches that hold tissue
 
 
 def segmented(*, side: int, margin_px: int) -> Segmented:
-    """A slide of 300 x 200 px at 1 um/px, read at 2 um/px in patches of 32 px; random answers.
+    """A slide of 300 x 200 px at 1 um/px, read in patches of 32 px at 2 um/px; random heatmap.
 
     Args:
         side: cells along a patch.

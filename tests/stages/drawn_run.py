@@ -1,4 +1,4 @@
-"""A run folder on drawn slides, and networks that tell tumour by its colour."""
+"""A run folder on drawn slides, and networks that recognise tumour by its colour."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from h2g.slides.tiff_files import write_pyramid
 
 STROMA, TUMOUR = (225, 160, 200), (120, 60, 150)
 PATCH_PX = 64
-# Not whole numbers of patches: 16 columns cover 1024 px, 10 rows 640 px.
+# No whole number of patches: 16 columns cover 1024 px, 10 rows 640 px.
 FIELD = (1000, 620)
-SIDE_PX = 250  # of the refinement: 4 and 2.48 level-0 pixels a raster pixel
+SIDE_PX = 250  # of the refinement: 4 and 2.48 level-0 pixels per raster pixel
 SLIDES = [
     ("train_a", "train", 1),
     ("val_a", "val", 1),
@@ -40,7 +40,7 @@ SLIDES = [
 
 
 class ColourNetwork:
-    """The share of a patch, or the pixel, in the tumour's colour; counts what it has seen."""
+    """Recognises the tumour's colour in patches or pixels; counts its inputs."""
 
     engine, device, precision = "colour", "CPU", "float32"
 
@@ -66,7 +66,7 @@ class ColourNetwork:
 
 
 class ColourNetworks:
-    """Opens a run's networks as the colour rule, each once."""
+    """Opens colour networks in place of a run's networks, each once."""
 
     def __init__(self) -> None:
         self.patch = ColourNetwork({PATCH_INPUT: (None, PATCH_PX, PATCH_PX, 3)})
@@ -91,7 +91,7 @@ def recipe(*, refines: bool = True) -> Recipe:
 
 
 def draw_run(folder: Path, *, refines: bool = True, tumour_px: int = 512) -> Run:
-    """A run whose slides are tumour left of ``tumour_px``, and whose networks are a name only."""
+    """A run with tumour left of ``tumour_px`` and placeholder network files."""
     folder.mkdir(exist_ok=True)
     lines = ["slide,annotation,split,grade"]
     for name, split, grade in SLIDES:

@@ -1,4 +1,4 @@
-"""Evaluation from slides to tables, with networks that know the colours."""
+"""Evaluation from slides to tables, with networks that recognise colours."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def evaluate(run: Run, networks: ColourNetworks | None = None) -> Evaluation:
 
 
 def test_a_patchwise_mask_is_drawn_not_stretched(run: Run) -> None:
-    """Tumour ends with the 8th of 16 columns of patches, at pixel 512 of 1000."""
+    """The tumour ends with the 8th of 16 columns of patches, at pixel 512 of 1000."""
     evaluation = evaluate(run)
     # Raster pixels are 4 wide: 128 columns have their centre left of 512, in truth and drawn.
     # Stretched, the 8 of 16 columns would take 125: Dice 2 * 125 / (128 + 125) = .988.
@@ -68,28 +68,28 @@ def test_outputs(run: Run) -> None:
     assert list(document["grades"]) == ["1", "2"]
     assert document["size_px"] == [SIDE_PX, SIDE_PX]
     assert document["result"] == "refined"
-    # Equal slides: best and worst differ all the same, and two have no median of their own.
+    # With equal scores, best and worst still differ; two slides have no separate median.
     overlays = sorted(path.name for path in (folder / "overlays").iterdir())
     assert overlays == ["best-test_b.png", "worst-test_a.png"]
     labels = cv2.imread(str(folder / "labels" / "test_a.png"), cv2.IMREAD_UNCHANGED)
     assert labels is not None
     assert labels.shape == (SIDE_PX, SIDE_PX)
     assert labels.mean() == pytest.approx(128 / 250)
-    # The validation slide is clean: no width is better than none.
+    # The validation slide is clean, so no smoothing is best.
     smoothing = json.loads((run.path / "evaluation" / "smoothing.json").read_text())
     assert smoothing["sigma_um"] == evaluation.sigma_um == 0
     assert smoothing["mean_dice"]["0.0"] == 1.0
     assert run.is_done("evaluation")
 
 
-def test_a_second_evaluation_counts_nothing_again(run: Run) -> None:
+def test_a_second_evaluation_runs_no_network(run: Run) -> None:
     first = evaluate(run)
     networks = ColourNetworks()
     assert evaluate(run, networks) == first
     assert (networks.patch.seen, networks.refinement.seen) == (0, 0)
 
 
-def test_what_changed_is_scored_again(run: Run) -> None:
+def test_changed_slides_are_scored_again(run: Run) -> None:
     evaluate(run)
     write_annotation(run.cohort.path.parent.parent / "test_b.geojson", 256)
     networks = ColourNetworks()
@@ -102,7 +102,7 @@ def test_what_changed_is_scored_again(run: Run) -> None:
     assert (networks.patch.seen, networks.refinement.seen) == (0, 3)
 
 
-def test_heatmaps_of_the_run_are_used_and_stale_or_broken_ones_are_not(run: Run) -> None:
+def test_stale_and_broken_heatmaps_are_made_again(run: Run) -> None:
     networks = ColourNetworks()
     evaluate(run, networks)
     assert networks.patch.seen == 3 * PATCHES
@@ -128,7 +128,7 @@ def test_without_refinement(tmp_path: Path) -> None:
     assert document["result"] == "patchwise"
 
 
-def test_a_slide_that_fails_is_listed_and_the_others_are_scored(run: Run) -> None:
+def test_failed_slides_are_listed_and_the_others_scored(run: Run) -> None:
     slide = run.cohort.split("test")[0].slide
     slide.write_text("no slide")
     evaluation = evaluate(run)
@@ -136,7 +136,7 @@ def test_a_slide_that_fails_is_listed_and_the_others_are_scored(run: Run) -> Non
     assert evaluation.failed[0].slide == "test_a"
     assert "test_a.tiff" in evaluation.failed[0].reason
     assert "## Not scored" in (run.path / "evaluation" / "test" / "table.md").read_text()
-    # Mended, it is scored with the rest.
+    # Once repaired, it is scored with the rest.
     draw_slide(slide, 512)
     assert len(evaluate(run).slides) == 2
 
@@ -146,7 +146,7 @@ def test_a_broken_annotation_is_listed(run: Run) -> None:
     assert [failed.slide for failed in evaluate(run).failed] == ["test_b"]
 
 
-def test_nothing_scored_is_an_error_with_the_reasons(run: Run) -> None:
+def test_an_error_gives_the_reasons_if_all_slides_fail(run: Run) -> None:
     for row in run.cohort.split("test"):
         row.slide.write_text("no slide")
     with pytest.raises(H2GError, match=r"None of the 2 slides of 'test'.*test_a.*test_b"):
@@ -158,11 +158,11 @@ def test_no_validation_slide_means_no_smoothing(run: Run) -> None:
     evaluation = evaluate(run)
     assert evaluation.sigma_um is None
     assert evaluation_document(evaluation)["smoothed"] is None
-    # Not kept: it is chosen once the slide can be read.
+    # It is not stored, but chosen again when the slide can be read.
     assert not (run.path / "evaluation" / "smoothing.json").exists()
 
 
-def test_untrained_and_empty_are_said(run: Run) -> None:
+def test_untrained_networks_and_empty_splits_are_reported(run: Run) -> None:
     run.model_file("refinement").unlink()
     with pytest.raises(RunError, match="refinement network is not trained yet"):
         evaluate(run)

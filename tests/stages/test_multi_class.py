@@ -1,4 +1,4 @@
-"""Three classes, background and two grades, from the annotations to what QuPath opens."""
+"""Three classes (background and two grades) from the annotations to the GeoJSON for QuPath."""
 
 from __future__ import annotations
 
@@ -73,8 +73,11 @@ class Segmented:
 
 
 def write_graded_cohort(cohort: Path, folder: Path) -> Path:
-    """The generated cohort with two names on every slide: what is annotated left of the slide's
-    middle is of the slide's grade, what lies right of it of the next one, after 3 comes 1."""
+    """The generated cohort with annotations of two grades on every slide.
+
+    Annotations left of the middle have the slide's grade, those right of it the next one; 1 follows
+    3.
+    """
     with cohort.open() as stream:
         rows = list(csv.DictReader(stream))
     for row in rows:
@@ -150,7 +153,7 @@ def segmented(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_names_in_the_annotations_become_the_recipes_classes(
     segmented: Segmented, phantom_cohort: Path
 ) -> None:
-    """Together the grades cover what the generated cohort calls tumour, and nothing else."""
+    """Together the grades cover exactly the tumour of the generated cohort."""
     plain = {row.name: row for row in read_cohort(phantom_cohort).slides}
     for row in segmented.run.cohort.slides:
         info = describe_slide(row.slide, mpp=row.mpp)
@@ -173,12 +176,12 @@ def test_every_class_is_indexed_and_drawn(segmented: Segmented) -> None:
     assert network.output_shape == (None, 3)
 
 
-def test_heatmaps_have_a_channel_a_class(segmented: Segmented) -> None:
+def test_heatmaps_have_one_channel_per_class(segmented: Segmented) -> None:
     for row in segmented.run.cohort.slides:
         values = read_heatmap(segmented.run.heatmap_file(row.name)).values
         assert values.shape[2] == 3
         sums = values.sum(axis=2)
-        # Softmax where a patch was classified, nothing elsewhere.
+        # Softmax where a patch was classified, 0 elsewhere.
         np.testing.assert_allclose(sums[sums > 0], 1, atol=1e-5)
         assert (sums > 0).any()
         assert (sums == 0).any()
@@ -240,7 +243,7 @@ def test_predictions_name_their_classes(segmented: Segmented) -> None:
 
 @pytest.mark.parametrize("name", [n for n, a in REFINEMENT_MODELS.items() if a.is_trained])
 def test_every_refinement_network_learns_three_classes(name: str) -> None:
-    """All outputs trained by the recipe's loss, each class in a third of the truth."""
+    """All outputs are trained with the recipe's loss; each class fills a third of the truth."""
     keras.utils.set_random_seed(0)
     network = with_supervision(
         build_refinement_model(
@@ -252,7 +255,7 @@ def test_every_refinement_network_learns_three_classes(name: str) -> None:
             all_outputs=True,
         )
     )
-    # Eagerly: a few steps take less time than tracing a graph.
+    # Run eagerly, because a few steps take less time than tracing a graph.
     network.compile(keras.optimizers.Adam(1e-2), SoftDice(), metrics=[slide_dice], run_eagerly=True)
     labels = np.repeat(np.arange(32) * 3 // 32, 32).reshape(1, 32, 32)
     truth = np.eye(3, dtype=np.float32)[labels]

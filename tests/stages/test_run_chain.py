@@ -1,4 +1,4 @@
-"""A run's stages: their order, going on, and taking them over."""
+"""A run's stages: their order, resuming them, and reusing them."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def forget(run: Run, stage: str) -> None:
     (run.path / "run.json").write_text(json.dumps(record))
 
 
-def test_all_stages_are_done_and_summed_up(trained_run):
+def test_all_stages_are_done_and_summarised(trained_run):
     rows = {row["stage"]: row for row in training_summary(trained_run)}
     assert tuple(rows) == ALL
     assert all(row["done"] and row["seconds"] > 0 for row in rows.values())
@@ -65,7 +65,7 @@ def test_the_nearest_missing_stage_is_named(own_run):
         train_run(own_run, ("refinement",))
 
 
-def test_heatmaps_that_are_gone_are_made_again(own_run):
+def test_missing_heatmaps_are_made_again(own_run):
     files = {file.name for file in (own_run.path / "heatmaps").iterdir()}
     shutil.rmtree(own_run.path / "heatmaps")
     own_run.model_file("refinement").unlink()
@@ -74,9 +74,9 @@ def test_heatmaps_that_are_gone_are_made_again(own_run):
     assert own_run.model_file("refinement").is_file()
 
 
-def test_a_classifier_that_is_gone_under_done_stages_is_told(own_run):
+def test_a_missing_classifier_under_finished_stages_is_reported(own_run):
     own_run.model_file("patch").unlink()
-    with pytest.raises(RunError, match="was made from a patch stage that is gone"):
+    with pytest.raises(RunError, match="the files of the patch stage, from which"):
         train_run(own_run)
 
 
@@ -91,7 +91,7 @@ def test_mirrored_is_refused_before_any_work(trained_run, tmp_path):
 def test_stage_one_is_reused_for_another_refinement(trained_run, tmp_path):
     refinement = trained_run.recipe.refinement.model_copy(update={"inputs": "image"})
     run = fresh(trained_run, tmp_path / "run", refinement=refinement)
-    with pytest.raises(RunError, match="reuse its patch stage too, first"):
+    with pytest.raises(RunError, match="reuse its patch stage first"):
         reuse_stage(run, trained_run.path / "heatmaps")
     reuse_stage(run, trained_run.path / "patch")
     reuse_stage(run, trained_run.path / "heatmaps")
@@ -99,13 +99,13 @@ def test_stage_one_is_reused_for_another_refinement(trained_run, tmp_path):
     assert run.is_done("heatmaps")
     model = run.model_file("patch")
     assert model.read_bytes() == trained_run.model_file("patch").read_bytes()
-    reuse_stage(run, trained_run.path / "patch")  # nothing left to do
+    reuse_stage(run, trained_run.path / "patch")  # nothing to do
     assert not list(run.path.glob("tmp*"))
 
 
 def test_a_stage_of_another_recipe_is_not_reused(trained_run, tmp_path):
     run = fresh(trained_run, tmp_path / "run", seed=6)
-    with pytest.raises(RunError, match="cannot be reused, the runs differ in seed"):
+    with pytest.raises(RunError, match="cannot be reused, because the runs differ in seed"):
         reuse_stage(run, trained_run.path / "patch")
     known = "give RUN/clusters, RUN/patch, RUN/patch/folds or RUN/heatmaps"
     with pytest.raises(WrongUseError, match=known):

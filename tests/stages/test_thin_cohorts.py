@@ -1,4 +1,4 @@
-"""Cohorts that have little of something: what still trains, and what is told in a sentence."""
+"""Sparse cohorts: training works, or a sentence explains why not."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from h2g.stages.patch.train_patch import training_batches
 from h2g.stages.run_chain import train_run
 
 
-def test_one_slide_a_grade_and_grades_that_validation_lacks_train(trained_run, own_run, caplog):
+def test_one_slide_per_grade_is_enough_to_train(trained_run, own_run, caplog):
     grades = Counter(row.grade for row in trained_run.cohort.split("train"))
     assert set(grades.values()) == {1}
     assert len(grades) == 3
     assert {row.grade for row in trained_run.cohort.split("val")} < {*grades}
     assert trained_run.is_done("refinement")
-    # Said when it is prepared, in one line, and not again by a rerun that has nothing to do.
+    # It is reported once in one line, and not again by a rerun with nothing to do.
     forget_all(own_run)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             train_run(own_run, ("prepare",))
-    told = [r.message for r in caplog.records if "no slide of grade" in r.message]
-    assert len(told) == 1
-    assert "no slide of grade 'grade 2', 'grade 3' in split 'val'" in told[0]
+    warnings = [r.message for r in caplog.records if "no slide of grade" in r.message]
+    assert len(warnings) == 1
+    assert "no slide of grade 'grade 2', 'grade 3' in split 'val'" in warnings[0]
 
 
-def test_a_class_of_three_patches_is_told_and_drawn_again_and_again(own_run, caplog):
+def test_a_class_of_three_patches_is_reported_and_drawn_repeatedly(own_run, caplog):
     keep_tumour_patches(own_run, 3)
     forget_all(own_run)
     with caplog.at_level(logging.WARNING):
         train_run(own_run, ("prepare",))
     assert "split 'train' has only 3 patches of class 'tumour'" in caplog.text
-    # One slide of three has tumour, and half of its draws are: 1/6 of 96.
+    # One slide of three has tumour, in half of its draws: 1/6 of 96.
     with training_batches(own_run, labelled_slides(own_run, "train"), 0) as batches:
         drawn = sum(int(labels.numpy()[:, 1].sum()) for _, labels in batches.take(12))
     assert 3 < drawn < 40
 
 
-def test_more_clusters_than_patches_are_told(trained_run, tmp_path):
+def test_more_clusters_than_patches_are_refused(trained_run, tmp_path):
     features = tmp_path / "model.keras"
     keras.utils.set_random_seed(2)
     build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}).save(features)
@@ -60,14 +60,14 @@ def test_more_clusters_than_patches_are_told(trained_run, tmp_path):
     shutil.copytree(trained_run.path / "index", run.path / "index")
     shutil.copytree(trained_run.path / "tissue", run.path / "tissue")
     sentence = r"Only \d of the drawn patches differ.*5 clusters.*clustering.batches"
-    with pytest.raises(TrainingError, match=sentence) as told:
+    with pytest.raises(TrainingError, match=sentence) as caught:
         train_run(run, ("prepare", "cluster"))
-    assert told.value.exit_code == 1
+    assert caught.value.exit_code == 1
     assert not run.is_done("cluster")
 
 
 def keep_tumour_patches(run: Run, count: int) -> None:
-    """Takes all others out of the training slides' indexes."""
+    """Removes all other tumour patches from the training slides' indexes."""
     for slide in labelled_slides(run, "train"):
         file = run.index_file(slide.name)
         index = read_patch_index(file)

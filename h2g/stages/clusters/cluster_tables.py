@@ -1,4 +1,4 @@
-"""What the clusters are: a table of the patches they were found in, a summary, pictures."""
+"""Descriptions of the clusters: a table of their patches, a summary, and images."""
 
 from __future__ import annotations
 
@@ -22,22 +22,25 @@ from h2g.reporting.clusters import (
 )
 from h2g.slides.reading import SlidePool
 
-NEAREST = 10  # patches a cluster on the contact sheet
+NEAREST = 10  # patches per cluster on the contact sheet
 
 
 def cluster_table(
     drawn: FeatureTable, fitted: FittedClusters, slides: Sequence[SlidePatches]
 ) -> pd.DataFrame:
-    """A row a drawn patch: slide, x_level0, y_level0, label, cluster, distance (to its centre, in
-    standardised features) and its first two components, the second 0 where there is one."""
+    """One row per drawn patch: slide, x_level0, y_level0, label, cluster, distance, components.
+
+    The distance is to the cluster's centre, in standardised features. ``component_0`` and
+    ``component_1`` are the first two components; the second is 0 if there is only one.
+    """
     components = fitted.project(drawn.features)
     pairs = list(zip(drawn.slides.tolist(), drawn.patches.tolist(), strict=True))
-    places = np.array([slides[slide].xy_level0[patch] for slide, patch in pairs])
+    corners = np.array([slides[slide].xy_level0[patch] for slide, patch in pairs])
     return pd.DataFrame(
         {
             "slide": [slides[slide].name for slide, _ in pairs],
-            "x_level0": places[:, 0],
-            "y_level0": places[:, 1],
+            "x_level0": corners[:, 0],
+            "y_level0": corners[:, 1],
             "label": drawn.labels,
             "cluster": fitted.assign(drawn.features),
             "distance": fitted.distances(drawn.features).min(axis=1),
@@ -50,18 +53,21 @@ def cluster_table(
 def describe_clusters(
     patches: pd.DataFrame, fitted: FittedClusters, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """How many features, components and patches; each component's share of the variance; and a
-    row a cluster: its patches, its share of all, how many slides it is on, its classes' shares."""
+    """A summary: numbers of features, components and patches, and one row per cluster.
+
+    ``variance`` lists each component's share of the variance. A cluster's row has its number of
+    patches, their share of all patches, its number of slides, and the share of each class.
+    """
     rows = []
     for number in range(len(fitted.kmeans.cluster_centers_)):
-        own = patches[patches["cluster"] == number]
-        labels = own["label"].value_counts(normalize=True)
+        members = patches[patches["cluster"] == number]
+        labels = members["label"].value_counts(normalize=True)
         rows.append(
             {
                 "cluster": number,
-                "patches": len(own),
-                "share": len(own) / len(patches),
-                "slides": int(own["slide"].nunique()),
+                "patches": len(members),
+                "share": len(members) / len(patches),
+                "slides": int(members["slide"].nunique()),
                 "classes": {
                     name: float(labels.get(label, 0.0)) for label, name in enumerate(class_names)
                 },
@@ -83,10 +89,11 @@ def draw_pictures(
     slides: Sequence[SlidePatches],
     class_names: Sequence[str],
 ) -> None:
-    """contact_sheet.png, projection.png and slides.png.
+    """Writes contact_sheet.png, projection.png and slides.png.
 
     Args:
-        patches: of cluster_table; ``document`` of describe_clusters.
+        patches: table of :func:`cluster_table`.
+        document: summary of :func:`describe_clusters`.
     """
     with contextlib.closing(SlidePool()) as pool:
         rows = [
@@ -113,15 +120,16 @@ def _title(row: dict[str, Any]) -> str:
 def _nearest(
     patches: pd.DataFrame, number: int, slides: Sequence[SlidePatches], pool: SlidePool
 ) -> list[np.ndarray]:
-    """Pixels, (S, S, 3) uint8, of the cluster's different patches nearest to its centre."""
+    """Pixels, (S, S, 3) uint8, of the distinct patches nearest to a cluster's centre."""
     by_name = {slide.name: slide for slide in slides}
-    own = patches[patches["cluster"] == number].drop_duplicates(["slide", "x_level0", "y_level0"])
+    members = patches[patches["cluster"] == number]
+    members = members.drop_duplicates(["slide", "x_level0", "y_level0"])
     pixels = []
-    for row in own.nsmallest(NEAREST, "distance").to_dict("records"):
+    for row in members.nsmallest(NEAREST, "distance").to_dict("records"):
         slide = by_name[row["slide"]]
         try:
             with pool.lease(slide.path, slide.mpp) as reader:
                 pixels.append(slide.plan.read(reader, (row["x_level0"], row["y_level0"])))
         except SlideError:
-            continue  # it was readable when it was drawn; a picture is not worth stopping for
+            continue  # it was readable before; an image is not worth stopping for
     return pixels

@@ -17,9 +17,9 @@ def _work(run: Run, resources: Resources) -> None:
 
 
 def _after(recipe: Recipe) -> tuple[str, ...]:
-    """Before the classifier, unless the classifier's own features are clustered."""
-    own = recipe.clustering is not None and recipe.clustering.features == "patch"
-    return ("prepare", "patch") if own else ("prepare",)
+    """The stage comes before the classifier, unless it clusters the classifier's features."""
+    needs_classifier = recipe.clustering is not None and recipe.clustering.features == "patch"
+    return ("prepare", "patch") if needs_classifier else ("prepare",)
 
 
 CLUSTERS = StageKind(

@@ -1,4 +1,4 @@
-"""The stage that finds tissue types among patches, and the frozen graph that tells them."""
+"""The stage that finds tissue types among patches, and saves a frozen graph for them."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from h2g.stages.run_chain import is_finished
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 2  # batches that wait for the network, besides those that are being read
+AHEAD = 2  # batches that wait for the network, besides those in reading
 
 
 def clustering_settings(
     run: Run, *, features: str | None = None, weights: str | None = None
 ) -> ClusteringSettings:
-    """The recipe's, or the paper's where it has none, with what is given instead."""
+    """Settings of the recipe, or else of the paper, with the given values replaced."""
     given = {"features": features, "weights": weights}
     settings = run.recipe.clustering or ClusteringSettings()
     return settings.model_copy(update={key: value for key, value in given.items() if value})
 
 
 def cluster_run(run: Run, settings: ClusteringSettings) -> None:
-    """The cluster stage alone, of any prepared run; nothing when it is done."""
+    """Runs only the cluster stage of a prepared run, unless it is done."""
     if is_finished(run, CLUSTERS):
         logger.info("%s: the %s stage is done.", run.path, CLUSTERS.name)
         return
@@ -58,23 +58,23 @@ def cluster_run(run: Run, settings: ClusteringSettings) -> None:
 
 
 def find_clusters(run: Run, settings: ClusteringSettings) -> None:
-    """Finds the clusters of a prepared run's training patches, or goes on with it.
+    """Finds the clusters of a prepared run's training patches; resumes an interrupted call.
 
-    Writes clusters/{model.keras,saved_model,clusters.json,patches.parquet} and three pictures.
+    Writes clusters/{model.keras,saved_model,clusters.json,patches.parquet} and three images.
 
     Raises:
-        RunError: the run is not prepared, or its own classifier is wanted and not trained.
-        ModelError, WrongUseError: no such features, or weights that cannot be had.
+        RunError: the run is not prepared, or the features are those of its untrained classifier.
+        ModelError, WrongUseError: the features or weights do not exist or cannot be loaded.
         TrainingError: no patch can be read, or the patches have no clusters.
     """
     folder, cache = run.stage_folder(FOLDER), run.stage_folder(FOLDER) / "features"
     slides = labelled_slides(run, "train")
     source = _features_file(run, settings)
     size_px = run.recipe.preprocessing.patch.size_px
-    # Random weights, too, are the same when a stopped stage goes on.
+    # So that random weights are also the same when an interrupted stage is resumed.
     keras.utils.set_random_seed(run.recipe.seed)
     network = feature_network(source, weights=settings.weights, size_px=size_px)
-    open_cache(cache, _about(source, settings, slides))
+    open_cache(cache, _cache_key(source, settings, slides))
     _extract(run, settings, slides, cache, on_pixels(network))
     drawn = read_features(cache, settings.batches)
     fitted = fit_clusters(drawn.features, settings, seed=run.recipe.seed)
@@ -88,13 +88,15 @@ def find_clusters(run: Run, settings: ClusteringSettings) -> None:
     write_text(folder / "clusters.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     draw_pictures(folder, patches, document, slides, run.recipe.class_names)
     save_clusters(cluster_network(network, fitted), folder)
-    # Only a stage that was stopped needs them.
+    # Only an interrupted stage needs them.
     shutil.rmtree(cache)
 
 
 def read_clusters(run: Run) -> dict[str, Any]:
-    """clusters.json: the settings, the components and their share of the variance, and a row a
-    cluster (h2g.stages.clusters.cluster_tables.describe_clusters).
+    """The contents of clusters.json.
+
+    These are the settings, the components' shares of the variance, and one row per cluster
+    (h2g.stages.clusters.cluster_tables.describe_clusters).
 
     Raises:
         RunError: the run has no clusters.
@@ -104,7 +106,7 @@ def read_clusters(run: Run) -> dict[str, Any]:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{run.path}: no clusters there. Find them: h2g cluster {run.path}"
+            f"{run.path}: this run has no clusters. Find them: h2g cluster {run.path}"
         ) from error
 
 
@@ -114,10 +116,10 @@ def _features_file(run: Run, settings: ClusteringSettings) -> str:
     return str(run.trained_models(["patch"])["patch"])
 
 
-def _about(
+def _cache_key(
     source: str, settings: ClusteringSettings, slides: Sequence[SlidePatches]
 ) -> dict[str, Any]:
-    """What the features of a batch depend on, besides what a run never changes."""
+    """The inputs of the features that may differ between calls on the same run."""
     files = [Path(name).expanduser() for name in (source, settings.weights)]
     return {
         "features": source,
@@ -135,7 +137,7 @@ def _extract(
     cache: Path,
     extract: Callable[[np.ndarray], np.ndarray],
 ) -> None:
-    """Features of the batches that the cache lacks; threads read while the network runs."""
+    """Adds the missing batches to the cache; threads read patches while the network runs."""
     numbers = missing_batches(cache, settings.batches)
     if not numbers:
         return
@@ -159,7 +161,7 @@ def _read(source: PatchSource, number: int) -> DrawnPatches:
     while True:
         draws = source.draws(number)
         pixels, labels = source.read(number)
-        # Other threads may have dropped a slide meanwhile, which changes what is drawn.
+        # Another thread may have dropped a slide meanwhile, which changes the draws.
         if source.draws(number) == draws:
             return DrawnPatches(
                 pixels=pixels,

@@ -1,4 +1,4 @@
-"""Where the classifiers of the folds are, and which slides each has not seen."""
+"""Files of the folds' classifiers, and the slides that each has not seen."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ FOLDER = "patch/folds"
 
 
 def fold_count(recipe: Recipe) -> int:
-    """How many folds; 0 where nothing is fitted across them."""
+    """Number of folds; 0 without cross-fitting."""
     return (recipe.refinement.cross_fit or 0) if recipe.refinement is not None else 0
 
 
 def fold_models(run: Run) -> list[Path]:
-    """The classifiers' files, of fold 1 first."""
+    """Files of the folds' classifiers, fold 1 first."""
     folder = run.path / FOLDER
     return [folder / str(fold) / "model.keras" for fold in range(1, fold_count(run.recipe) + 1)]
 
 
 def fold_of_slides(run: Run) -> dict[str, int]:
-    """The fold of every training slide by its name, from 1 on; empty without folds.
+    """The fold of every training slide by name, starting at 1; empty without folds.
 
     Raises:
-        CohortError: fewer patients than folds.
+        CohortError: there are fewer patients than folds.
     """
     from h2g.data.folds import assign_folds, patients_of
 
@@ -37,6 +37,6 @@ def fold_of_slides(run: Run) -> dict[str, int]:
     if patients < count:
         raise CohortError(
             f"{run.cohort.path}: refinement.cross_fit {count} needs as many patients in split "
-            f"'train', and there are {patients}. Give a smaller one, or leave it out (null)."
+            f"'train', but there are {patients}. Give a smaller number, or leave it out (null)."
         )
     return assign_folds(slides, count, seed=run.recipe.seed)

@@ -1,9 +1,9 @@
 """The stage that trains further classifiers, each without one fold of the training slides.
 
-A classifier's heatmaps of the slides it was trained on are better than those of new ones, and a
-refinement network that learns from them trusts heatmaps too much. With ``refinement.cross_fit`` the
-heatmap of every training slide comes from the classifier that never saw it; validation and test
-slides have those of the classifier that saw all training slides.
+A classifier's heatmaps are better on its training slides than on new slides. A refinement network
+that learns from such heatmaps trusts them too much. With ``refinement.cross_fit``, the heatmap of
+every training slide comes from the classifier that has not seen it. Those of validation and test
+slides come from the classifier that has seen all training slides.
 
 patch/folds/<fold>/{model.keras,history.csv,history.png}
 """
@@ -31,11 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 def check_folds(run: Run) -> None:
-    """What makes folds impossible, as far as it is known by now.
+    """Checks that the folds are possible; checks patches only if the slides are indexed.
 
     Raises:
-        CohortError: fewer patients than folds, or, where slides are indexed, a fold that holds all
-            patches of a class.
+        CohortError: there are fewer patients than folds, or a fold holds all patches of a class.
     """
     fold_of = fold_of_slides(run)
     try:
@@ -43,33 +42,34 @@ def check_folds(run: Run) -> None:
     except RunError:
         return  # not prepared yet
     for fold in range(1, fold_count(run.recipe) + 1):
-        own = [slide for slide in slides if fold_of[slide.name] == fold]
-        left = {int(n) for slide in slides if fold_of[slide.name] != fold for n in slide.labels}
-        lacking = [name for n, name in enumerate(run.recipe.class_names) if n not in left]
-        if lacking:
+        members = [slide for slide in slides if fold_of[slide.name] == fold]
+        others = [slide for slide in slides if fold_of[slide.name] != fold]
+        labels = {int(label) for slide in others for label in slide.labels}
+        missing = [name for n, name in enumerate(run.recipe.class_names) if n not in labels]
+        if missing:
             raise CohortError(
                 f"{run.cohort.path}: fold {fold} of {fold_count(run.recipe)} "
-                f"({', '.join(slide.name for slide in own)}) holds all training patches of class "
-                f"'{lacking[0]}', and a classifier is trained without that fold. Give another "
-                "refinement.cross_fit or seed, more slides of that class, or leave cross_fit out "
-                "(null)."
+                f"({', '.join(slide.name for slide in members)}) holds all training patches of "
+                f"class '{missing[0]}', but a classifier is trained without that fold. Give "
+                "another refinement.cross_fit or seed, add slides of that class, or leave out "
+                "cross_fit (null)."
             )
 
 
 def train_folds(run: Run, resources: Resources) -> None:
-    """Trains the classifiers that are not there yet, going on within one that was stopped.
+    """Trains the missing classifiers; resumes an interrupted one.
 
-    Each is trained as the patch stage is, on the same validation slides.
+    Each is trained like that of the patch stage, with the same validation slides.
 
     Raises:
-        CohortError: as check_folds.
-        RunError, TrainingError, ModelError, WrongUseError: as train_patch.
+        CohortError: see check_folds.
+        RunError, TrainingError, ModelError, WrongUseError: see train_patch.
     """
     check_folds(run)
     fold_of, files = fold_of_slides(run), fold_models(run)
     slides, validation = labelled_slides(run, "train"), labelled_slides(run, "val")
     for fold, file in enumerate(files, start=1):
-        # Written last: a fold with a model is done.
+        # The model is written last, so a fold with a model is done.
         if file.is_file():
             logger.info("%s: fold %d of %d is done.", run.path, fold, len(files))
             continue
@@ -80,15 +80,15 @@ def train_folds(run: Run, resources: Resources) -> None:
             folder=file.parent,
             part=f"fold {fold} of {len(files)}",
         )
-        with _without_notes_on_retracing():
+        with _without_retracing_warnings():
             fit_stage(stage, resources)
         shutil.rmtree(stage.checkpoint.parent)
 
 
 def differing_folds(run: Run, other: Run) -> list[str]:
-    """What keeps the folds of another run from being those of this one."""
+    """The differences, in words, between the folds of two runs."""
     if not same_files([run.model_file("patch")], [other.model_file("patch")]):
-        return ["the trained classifier (reuse its patch stage too, first)"]
+        return ["the trained classifier (reuse its patch stage first)"]
     if fold_count(run.recipe) != fold_count(other.recipe):
         return ["refinement.cross_fit"]
     if fold_of_slides(run) != fold_of_slides(other):
@@ -97,7 +97,7 @@ def differing_folds(run: Run, other: Run) -> list[str]:
 
 
 def folds_summary(run: Run) -> dict[str, Any]:
-    """All epochs together, the means of the validation columns, and ``folds``, one row each."""
+    """The sum of epochs, means of the validation columns, and ``folds`` with one row per fold."""
     folds = [
         {"fold": fold, **summary}
         for fold, model in enumerate(fold_models(run), start=1)
@@ -111,15 +111,15 @@ def folds_summary(run: Run) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _without_notes_on_retracing() -> Iterator[None]:
-    """TensorFlow takes one network after the other for one that is compiled again and again."""
+def _without_retracing_warnings() -> Iterator[None]:
+    """Hides a warning: TensorFlow mistakes several networks for one that is compiled repeatedly."""
 
-    def is_other(record: logging.LogRecord) -> bool:
+    def is_other_message(record: logging.LogRecord) -> bool:
         return "tf.function retracing" not in record.getMessage()
 
     tensorflow = logging.getLogger("tensorflow")
-    tensorflow.addFilter(is_other)
+    tensorflow.addFilter(is_other_message)
     try:
         yield
     finally:
-        tensorflow.removeFilter(is_other)
+        tensorflow.removeFilter(is_other_message)

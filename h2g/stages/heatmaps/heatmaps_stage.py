@@ -1,5 +1,4 @@
-"""The stage ``heatmaps``: those of the training and validation slides, for networks that learn
-from them."""
+"""The stage ``heatmaps``: heatmaps of the training and validation slides, to learn from."""
 
 from __future__ import annotations
 
@@ -22,13 +21,13 @@ def _work(run: Run, resources: Resources) -> None:
 def _differences(run: Run, other: Run) -> list[str]:
     differing = FOLDS.differences(run, other)
     if not differing and not same_files(fold_models(run), fold_models(other)):
-        return ["the folds' classifiers (reuse its patch/folds too, first)"]
+        return ["the folds' classifiers (reuse its patch/folds first)"]
     return differing
 
 
 HEATMAPS = StageKind(
     name="heatmaps",
-    is_in=lambda recipe: False,  # only where another stage needs it
+    is_in=lambda recipe: False,  # only if another stage needs it
     work=_work,
     folder=FOLDER,
     after=lambda recipe: ("patch", "folds"),

@@ -1,4 +1,4 @@
-"""The heatmaps that a run keeps, each made when it is first needed."""
+"""The heatmaps that a run stores; each is made when it is first needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def slide_heatmap(
     run: Run, row: CohortSlide, open_network: Callable[[], Network], *, threads: int
 ) -> Heatmap:
-    """The slide's heatmap in the run folder, by the run's patch network; see kept_heatmap."""
+    """The slide's heatmap in the run folder, made by the run's patch network; see kept_heatmap."""
     file, model = run.heatmap_file(row.name), run.model_file("patch")
     return kept_heatmap(file, row, run.recipe, open_network, model=model, threads=threads)
 
@@ -35,11 +35,12 @@ def kept_heatmap(
     model: Path,
     threads: int,
 ) -> Heatmap:
-    """The slide's heatmap in ``file``, made where there is none, or one that cannot be read or is
-    older than the patch network.
+    """The slide's heatmap in ``file``.
+
+    It is made if the file is missing, cannot be read, or is older than the patch network.
 
     Args:
-        model: the file of the network that ``open_network`` opens.
+        model: file of the network that ``open_network`` opens.
     """
     if file.is_file():
         try:

@@ -1,4 +1,4 @@
-"""Heatmaps of the training and validation slides, made as prediction makes them."""
+"""Makes the heatmaps of the training and validation slides, as prediction does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from h2g.stages.heatmaps.kept_heatmaps import kept_heatmap
 
 logger = logging.getLogger(__name__)
 
-WHOLE = 0  # stands for the classifier that saw all training slides, where folds are from 1 on
+WHOLE = 0  # number of the classifier that saw all training slides; folds start at 1
 
 
 def seen_heatmap(run: Run, row: CohortSlide) -> Path:
-    """The heatmap that the refinement network is shown of a slide of train or val.
+    """File of the heatmap that the refinement network learns from, for a train or val slide.
 
-    heatmaps/<slide>.tiff, which is the heatmap of every other use too; of a training slide, with
-    folds, heatmaps/cross_fit/<slide>.tiff.
+    It is heatmaps/cross_fit/<slide>.tiff for a training slide with folds. Otherwise it is
+    heatmaps/<slide>.tiff, which all other uses share.
     """
     file = run.heatmap_file(row.name)
     if row.split == "train" and fold_count(run.recipe):
@@ -31,22 +31,22 @@ def seen_heatmap(run: Run, row: CohortSlide) -> Path:
 
 
 def make_heatmaps(run: Run, *, threads: int) -> None:
-    """Writes the heatmap of every slide of train and val that has none; see seen_heatmap.
+    """Writes the missing heatmaps of the train and val slides; see seen_heatmap.
 
     A slide that cannot be read is reported and left out of the refinement stage.
 
     Args:
-        threads: how many read a slide while the network runs.
+        threads: number of threads that read a slide while the network runs.
     Raises:
         RunError: the classifier is not trained.
         TrainingError: no slide of a split has a heatmap.
     """
     fold_of = fold_of_slides(run)
     models = [run.trained_models(["patch"])["patch"], *fold_models(run)]
-    # One at a time: slides come fold by fold.
+    # One network at a time is enough, because slides come fold by fold.
     open_model = functools.lru_cache(maxsize=1)(_open)
     for split in ("train", "val"):
-        made = 0
+        count = 0
         rows = [row for row in run.cohort.slides if row.split == split]
         for row in sorted(rows, key=lambda row: fold_of.get(row.name, WHOLE)):
             model = models[fold_of.get(row.name, WHOLE)]
@@ -59,11 +59,13 @@ def make_heatmaps(run: Run, *, threads: int) -> None:
                     model=model,
                     threads=threads,
                 )
-                made += 1
+                count += 1
             except SlideError as error:
                 logger.warning("%s is left out of the refinement stage: %s", row.name, error)
-        if not made:
-            raise TrainingError(f"There is no heatmap of any {split} slide to refine.")
+        if not count:
+            raise TrainingError(
+                f"No {split} slide has a heatmap to refine. See the warnings above."
+            )
 
 
 def _open(model: Path) -> Network:

@@ -1,4 +1,4 @@
-"""The patch classifier's report of a run on a split, made again only when its inputs changed."""
+"""The report on a run's patch classifier, made again only if its inputs have changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from h2g.stages.slide_scoring import Evaluator, annotation_sha256, per_slide, st
 
 
 def report_classifier(evaluator: Evaluator, split: Split, folder: Path) -> None:
-    """Writes the report into ``folder``; nothing where the split's slides are not indexed."""
+    """Writes the report on a split into ``folder``, if the split's slides are indexed."""
     run = evaluator.run
     rows = [row for row in run.cohort.split(split) if run.index_file(row.name).is_file()]
     splits: dict[Split, tuple[CohortSlide, ...]] = {"val": run.cohort.split("val")}
@@ -59,8 +59,11 @@ def report_classifier(evaluator: Evaluator, split: Split, folder: Path) -> None:
 
 
 def right_patches(run: Run, row: CohortSlide, heatmap: Heatmap | None) -> np.ndarray:
-    """Whether each indexed patch of a slide was classified rightly, (n,) bool; n is 0 where the
-    slide is not indexed."""
+    """Whether each indexed patch of a slide is classified correctly.
+
+    Returns:
+        (n,) bool; n is 0 if the slide is not indexed.
+    """
     file = run.index_file(row.name)
     if heatmap is None or not file.is_file():
         return np.empty(0, bool)

@@ -1,4 +1,4 @@
-"""The heatmap of a slide: threads read patches of tissue while the network classifies them."""
+"""Makes the heatmap of a slide: threads read its patches while the network classifies them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from h2g.slides.tissue_patches import (
 
 @dataclass(frozen=True)
 class LoopSeconds:
-    """Wall seconds of filling a heatmap; the three parts are the whole loop.
+    """Wall seconds of filling a heatmap; the three parts sum to the whole loop.
 
     Attributes:
-        waiting: for patches. An engine that runs several batches at once works meanwhile.
-        inference: the rest but ``stitching``.
+        waiting: waiting for patches; an engine that runs several batches at once works meanwhile.
+        inference: the remaining time.
         stitching: putting probabilities into the heatmap.
     """
 
@@ -45,6 +45,8 @@ class LoopSeconds:
 
 @dataclass(frozen=True)
 class Patchwise:
+    """The heatmap of a slide, its tissue, and the number of classified patches."""
+
     heatmap: Heatmap
     tissue: TissueMask
     info: SlideInfo
@@ -52,7 +54,7 @@ class Patchwise:
 
 
 def classify_patches(state: SlideState, network: Network) -> SlideState:
-    """The slide with its heatmap, from the patches that are being read.
+    """Adds the heatmap to the state of a slide whose patches are being read.
 
     Raises:
         SlideError: a patch cannot be read.
@@ -84,7 +86,7 @@ def classify_slide(
 
     Args:
         mpp: um/px of level 0; None takes the slide's own.
-        tissue: found before by the same rule.
+        tissue: tissue mask, if it was found before by the same rule.
     Raises:
         SlideError: the slide cannot be read, has no resolution or no tissue.
     """
@@ -104,38 +106,39 @@ def classify_batches(
     network: Network,
     located: Located,
 ) -> tuple[Heatmap, LoopSeconds]:
-    """The heatmap, filled as batches arrive; as many cells per patch as the network answers.
+    """The heatmap, filled as batches arrive; the network sets the number of cells per patch.
 
     Args:
-        batches: ``(cells, patches)`` as h2g.slides.tissue_patches.read_batches gives them.
+        batches: ``(cells, patches)`` from h2g.slides.tissue_patches.read_batches.
     """
     plan, info = located.plan, located.info
-    filled = HeatmapCells(plan)
+    heatmap_cells = HeatmapCells(plan)
     start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
-    answers = network.run_each(_feeds(waiting.each(batches)))
-    # Closed whatever ends the loop: no batch is in the network then.
-    with progress(info.path.stem, len(located.cells)) as advance, closing(answers):
-        for cells, probabilities in answers:
+    outputs = network.run_each(_feeds(waiting.each(batches)))
+    # Closed however the loop ends, so that no batch stays in the network.
+    with progress(info.path.stem, len(located.cells)) as advance, closing(outputs):
+        for cells, probabilities in outputs:
             with stitching:
-                filled.put(cells, probabilities)
+                heatmap_cells.put(cells, probabilities)
             advance(len(cells))
     total = time.perf_counter() - start
     inference = total - waiting.seconds - stitching.seconds
-    return filled.heatmap(info), LoopSeconds(waiting.seconds, inference, stitching.seconds)
+    return heatmap_cells.heatmap(info), LoopSeconds(waiting.seconds, inference, stitching.seconds)
 
 
 class HeatmapCells:
-    """The cells of a heatmap, put in patch by patch."""
+    """The cells of a heatmap, filled patch by patch."""
 
     def __init__(self, plan: PatchPlan) -> None:
         self._plan = plan
         self._values: np.ndarray | None = None
 
     def put(self, patches: np.ndarray, answers: np.ndarray) -> None:
-        """
+        """Fills the cells of some patches.
+
         Args:
             patches: (n, 2) int, rows and columns of the plan's grid.
-            answers: (n, C) or (n, s, s, C) float32.
+            answers: (n, C) or (n, s, s, C) float32, probabilities.
         """
         count, classes = len(answers), answers.shape[-1]
         s = 1 if answers.ndim == 2 else answers.shape[1]
@@ -145,7 +148,7 @@ class HeatmapCells:
 
     def heatmap(self, info: SlideInfo) -> Heatmap:
         if self._values is None:
-            raise ValueError("no patch was answered")
+            raise ValueError("no patch was classified")
         rows, s, cols, _, classes = self._values.shape
         values = self._values.reshape(rows * s, cols * s, classes)
         return Heatmap(values, self._plan.step_level0 / s, info.known_mpp, info.field_level0)

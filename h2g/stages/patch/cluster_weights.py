@@ -1,7 +1,7 @@
 """Cluster-weighted cross-entropy (CWCE), as weights of the samples in a batch.
 
-The network is trained on plain cross-entropy; Keras takes the mean over a batch of each sample's
-loss times its weight, and these weights make that the loss of the paper.
+The network is trained with plain cross-entropy. Keras multiplies each sample's loss by its weight
+and takes the mean over the batch. With these weights, that mean is the loss of the paper.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Form = Literal["cwce", "cwce-literal", "cwce-per-class"]
 def cluster_weights(clusters: np.ndarray, labels: np.ndarray, *, form: Form) -> np.ndarray:
     """Weights of a batch's samples.
 
-    With B samples in K clusters, n of them in a sample's own cluster:
+    B samples lie in K clusters, and n of them in the sample's own cluster.
 
-    - ``cwce``: B / (K n). The mean loss within each cluster present, then the mean over clusters.
-    - ``cwce-literal``: B / K. All losses, summed, over K. Each sample lies in one cluster, so this
-      balances nothing; it scales the loss.
-    - ``cwce-per-class``: the first form within each class present, then the mean over classes.
+    - ``cwce``: B / (K n). The mean loss in each present cluster, then the mean over clusters.
+    - ``cwce-literal``: B / K. The sum of all losses, divided by K. Each sample lies in one cluster,
+      so this only scales the loss and balances nothing.
+    - ``cwce-per-class``: the first form in each present class, then the mean over classes.
 
     Args:
         clusters, labels: (B,) integers.
     Returns:
-        (B,) float32; the first and the third form's mean is 1.
-    Source: Pedersen et al. 2022 (H2G-Net), section 2.4: its text, its equation 1, and its public
+        (B,) float32; the mean of the first and third forms is 1.
+    Source: Pedersen et al. 2022 (H2G-Net), section 2.4: the text, equation 1, and the public
         training script.
     """
     size = len(clusters)
@@ -42,22 +42,25 @@ def cluster_weights(clusters: np.ndarray, labels: np.ndarray, *, form: Form) -> 
     classes = np.unique(labels)
     weights = np.empty(size)
     for label in classes:
-        own = labels == label
-        weights[own] = _balanced(clusters[own]) * size / (len(classes) * own.sum())
+        in_class = labels == label
+        balanced = _balanced(clusters[in_class])
+        weights[in_class] = balanced * size / (len(classes) * in_class.sum())
     return weights.astype(np.float32)
 
 
 def open_weigher(file: Path, *, form: Form) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Weights from pixels, (B, S, S, 3) uint8 and not augmented, and (B,) labels.
+    """A function that computes the weights of a batch.
+
+    It takes pixels, (B, S, S, 3) uint8 without augmentation, and (B,) labels.
 
     Args:
-        file: a run's clusters/model.keras.
+        file: clusters/model.keras of a run.
     """
     cluster = open_clusters(file)
     return lambda pixels, labels: cluster_weights(cluster(pixels), labels, form=form)
 
 
 def _balanced(groups: np.ndarray) -> np.ndarray:
-    """(n,) weights of mean 1 that give every group the same sum."""
+    """Weights, (n,), with mean 1 that give every group the same sum."""
     _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     return len(groups) / (len(counts) * counts[inverse])

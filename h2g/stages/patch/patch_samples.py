@@ -1,4 +1,4 @@
-"""Patches of a run as exports are compared and calibrated on them."""
+"""Patches of a run for comparing and calibrating exports."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from h2g.folders.run import Run
 
 
 def draw_patches(run: Run, split: Split, count: int) -> np.ndarray:
-    """(count, S, S, 3) uint8 RGB: what the training's sampling tree draws, the same every time.
+    """Patches that the training's sampling tree draws, (count, S, S, 3) uint8 RGB.
 
-    Slides that are not where cohort.csv says are left out.
+    Every call draws the same patches. Slides that do not exist at their path in cohort.csv are left
+    out.
 
     Raises:
         RunError: the run is not prepared.
         SlideError, TrainingError: a slide cannot be read.
     """
-    there = {row.name for row in run.cohort.split(split) if row.slide.exists()}
-    labelled = [slide for slide in labelled_slides(run, split) if slide.name in there]
+    existing = {row.name for row in run.cohort.split(split) if row.slide.exists()}
+    labelled = [slide for slide in labelled_slides(run, split) if slide.name in existing]
     settings = BatchSettings(
         batch_size=count, class_count=len(run.recipe.class_names), seed=run.recipe.seed
     )

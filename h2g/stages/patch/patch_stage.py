@@ -1,4 +1,4 @@
-"""The stage ``patch``: a classifier of patches, whose answers are the heatmap."""
+"""The stage ``patch``: a classifier of patches, whose outputs form the heatmap."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from h2g.training.resources import Resources
 
 
 def patch_settings(recipe: Recipe) -> PatchStage:
-    """The section of a recipe that has this stage; RunError of one that has not."""
+    """The stage's section of a recipe; RunError if the recipe has none."""
     if recipe.patch is None:
-        raise RunError(f"The recipe '{recipe.name}' has no patch stage.")
+        raise RunError(f"The recipe '{recipe.name}' has no patch stage. Choose another recipe.")
     return recipe.patch
 
 
@@ -41,8 +41,8 @@ def _check(run: Run, resources: Resources) -> None:
 
 
 def _after(recipe: Recipe) -> tuple[str, ...]:
-    own = recipe.clustering is not None and recipe.clustering.features == "patch"
-    return ("prepare",) if own else ("prepare", "cluster")
+    is_clustered = recipe.clustering is not None and recipe.clustering.features == "patch"
+    return ("prepare",) if is_clustered else ("prepare", "cluster")
 
 
 def _follows_from(recipe: Recipe) -> tuple[str, ...]:
@@ -65,8 +65,8 @@ def _shapes(recipe: Recipe) -> list[tuple[int | None, ...]]:
 def _sees(recipe: Recipe) -> str:
     patch = recipe.preprocessing.patch
     side, cells = patch.size_px, patch_settings(recipe).cells
-    answer = f"of each of {cells} x {cells} cells" if cells > 1 else "of each class"
-    return f"patch of {side} x {side} px at {patch.mpp:g} um/px -> probability {answer}"
+    output = f"of each of {cells} x {cells} cells" if cells > 1 else "of each class"
+    return f"patch of {side} x {side} px at {patch.mpp:g} um/px -> probability {output}"
 
 
 def _samples(run: Run, split: Split, count: int) -> list[Feed]:

@@ -29,14 +29,14 @@ from h2g.training.resources import Resources
 
 
 def train_patch(run: Run, resources: Resources = Resources()) -> TrainingState:
-    """Trains the patch classifier of a prepared run, or goes on with it.
+    """Trains the patch classifier of a prepared run; resumes an interrupted training.
 
-    Writes patch/{model.keras,history.csv,history.png}; the model is that of the epoch with the
+    Writes patch/{model.keras,history.csv,history.png}. The model is that of the epoch with the
     lowest validation loss.
 
     Raises:
-        RunError: the run is not prepared, or has no clusters and its loss weighs by them.
-        TrainingError, ModelError, WrongUseError: what the recipe or the data make impossible.
+        RunError: the run is not prepared, or its loss needs clusters and it has none.
+        TrainingError, ModelError, WrongUseError: the recipe or the data make training impossible.
     """
     stage = classifier_training(
         run,
@@ -55,13 +55,13 @@ def classifier_training(
     folder: Path,
     part: str = "",
 ) -> StageTraining:
-    """The training of a classifier with the recipe's settings on these slides.
+    """The training of a classifier on the given slides with the recipe's settings.
 
     Args:
-        folder: where it is kept.
-        part: as in StageTraining.
+        folder: folder of the trained classifier.
+        part: see StageTraining.
     Raises:
-        RunError: the run has no clusters and its loss weighs by them.
+        RunError: the loss needs clusters and the run has none.
     """
     recipe, settings = run.recipe, patch_settings(run.recipe)
     by_cluster = _cluster_weigher(run)
@@ -80,18 +80,18 @@ def classifier_training(
         build=partial(patch_network, recipe),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=(keras.metrics.CategoricalAccuracy(name="accuracy"),),
-        keep=partial(_kept_network, recipe),
-        # Each by the rates of its own sampling tree: what is balanced is balanced in both.
+        keep=partial(_prediction_network, recipe),
+        # Weights follow each split's own sampling tree, so that both are balanced alike.
         train=partial(training_batches, run, train, weigh=weigher(train)),
         validation=partial(validation_batches, run, validation, weigh=weigher(validation)),
     )
 
 
 def patch_network(recipe: Recipe) -> keras.Model:
-    """The network that a recipe with a patch stage trains, with its first weights.
+    """The untrained network of a recipe with a patch stage.
 
     Raises:
-        WrongUseError, ModelError: as build_patch_model and build_tile_model.
+        WrongUseError, ModelError: see build_patch_model and build_tile_model.
     """
     settings = patch_settings(recipe)
     build = build_patch_model if settings.answer == "class" else build_tile_model
@@ -104,7 +104,7 @@ def patch_network(recipe: Recipe) -> keras.Model:
     )
 
 
-def _kept_network(recipe: Recipe, network: keras.Model) -> keras.Model:
+def _prediction_network(recipe: Recipe, network: keras.Model) -> keras.Model:
     """The network as prediction runs it."""
     settings, margin_px = patch_settings(recipe), recipe.preprocessing.patch.margin_px
     network = main_output(network)
@@ -117,7 +117,7 @@ def _kept_network(recipe: Recipe, network: keras.Model) -> keras.Model:
 def training_batches(
     run: Run, slides: Sequence[SlidePatches], first_batch: int, *, weigh: Weigh | None = None
 ) -> Iterator[tf.data.Dataset]:
-    """Augmented batches without end; see patch_dataset."""
+    """An endless dataset of augmented batches; see patch_dataset."""
     source = patch_source(run, slides, first_batch=first_batch)
     with contextlib.closing(source), source.raising_failure():
         yield patch_dataset(source, patch_settings(run.recipe).augmentation, weigh=weigh)
@@ -127,7 +127,7 @@ def training_batches(
 def validation_batches(
     run: Run, slides: Sequence[SlidePatches], *, weigh: Weigh | None = None
 ) -> Iterator[tf.data.Dataset]:
-    """The same batches, not augmented, whenever iterated."""
+    """A dataset of batches without augmentation, the same in every iteration."""
     source = patch_source(run, slides)
     with contextlib.closing(source), source.raising_failure():
         yield patch_dataset(source, weigh=weigh).take(patch_settings(run.recipe).validation_steps)
@@ -146,7 +146,7 @@ def _cluster_weigher(run: Run) -> Weigh | None:
 
 
 def patch_source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int = 0) -> PatchSource:
-    """The classifier's patches, drawn by the recipe's sampling tree; close it."""
+    """The classifier's patches, drawn by the recipe's sampling tree; the caller closes it."""
     settings = BatchSettings(
         batch_size=patch_settings(run.recipe).batch_size,
         class_count=len(run.recipe.class_names),

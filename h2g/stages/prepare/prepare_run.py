@@ -1,4 +1,4 @@
-"""From a cohort to the labelled patches of its slides: the preparing stage of a run."""
+"""The stage that finds the tissue of the slides and labels their patches."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ __all__ = [
     "write_patch_index",
 ]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-LEARNED: tuple[Split, ...] = ("train", "val")  # the splits that training cannot do without
-# A class of fewer patches is told: the sampler draws it as often as one of millions.
+LEARNED: tuple[Split, ...] = ("train", "val")  # splits that training needs
+# Smaller classes are reported, because the sampler draws all classes equally often.
 FEW_PATCHES = 20
 
 
 def prepare_run(run: Run, *, jobs: int) -> pd.DataFrame:
     """Indexes the slides of a run that are not indexed yet, and counts their patches.
 
-    A slide that fails is logged and left out: it has no file in ``index``.
+    A slide that fails is logged and left out; it gets no file in ``index``.
 
     Returns:
-        As :func:`count_patches`.
+        See :func:`count_patches`.
     Raises:
-        CohortError: nothing left to train or validate with, or not of every class.
+        CohortError: training or validation has no slide, or no patch of some class.
     """
     index_cohort(run, jobs=jobs)
     counts = count_patches(run)
@@ -62,9 +62,9 @@ def index_cohort(run: Run, *, jobs: int) -> dict[str, str]:
     """Writes ``index`` and ``tissue`` of every slide of the run that lacks them.
 
     Args:
-        jobs: processes that work at once; with 1, this one does.
+        jobs: number of processes; 1 uses the current process.
     Returns:
-        The slides that failed, and why.
+        The reason for each failed slide, by name.
     """
     slides = [slide for slide in run.cohort.slides if not _is_indexed(run, slide.name)]
     failed: dict[str, str] = {}
@@ -74,7 +74,7 @@ def index_cohort(run: Run, *, jobs: int) -> dict[str, str]:
         for name, reason in _outcomes(run, slides, min(jobs, len(slides))):
             advance(note=name)
             if reason is not None:
-                log.error("%s is left out: %s", name, reason)
+                logger.error("%s is left out: %s", name, reason)
                 failed[name] = reason
     return failed
 
@@ -83,9 +83,9 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
     """The labelled patches and the tissue of one slide.
 
     Raises:
-        SlideError, AnnotationError: a file that cannot be read.
+        SlideError, AnnotationError: a file cannot be read.
     """
-    describe_slide(row.slide, mpp=row.mpp)  # a slide that was cut short shows here
+    describe_slide(row.slide, mpp=row.mpp)  # finds truncated slides
     settings = recipe.preprocessing
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
@@ -101,15 +101,17 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
     labels = label_cells(shares, recipe.labels.min_class)
     keep = plan.tissue_cells(tissue, settings.patch.min_tissue) & (labels != DISCARDED)
     if row.split in LEARNED and not annotated.regions:
-        log.warning("%s: nothing is annotated; its patches count as background.", row.annotation)
+        logger.warning(
+            "%s: nothing is annotated, so its patches count as background.", row.annotation
+        )
     if not keep.any():
-        log.warning("%s: no patch of it has enough tissue and a clear label.", row.name)
+        logger.warning("%s: no patch has enough tissue and a clear label.", row.name)
     table = _table(plan, keep, tissue=cell_shares(plan, tissue.mask), labels=labels)
     return PatchIndex(row.name, table, plan, recipe.class_names), tissue
 
 
 def count_patches(run: Run) -> pd.DataFrame:
-    """Patches of every indexed slide: columns split, grade, slide and one a class."""
+    """Counts of patches, one row per indexed slide: split, grade, slide, one column per class."""
     rows = [
         {"split": slide.split, "grade": slide.grade, "slide": slide.name, **index.counts()}
         for slide in run.cohort.slides
@@ -120,25 +122,30 @@ def count_patches(run: Run) -> pd.DataFrame:
 
 
 def check_counts(run: Run, counts: pd.DataFrame) -> None:
-    """CohortError when training or validation would have no patch of some class; warns of classes
-    of few patches, and of grades that a split has no slide of."""
+    """Checks that training and validation have patches of every class.
+
+    Warns of classes with few patches, and of grades that a split has no slide of.
+
+    Raises:
+        CohortError: a split has no slide, or no patch of some class.
+    """
     for split in LEARNED:
         slides = counts[counts["split"] == split]
         listed = len(run.cohort.split(split))
         if slides.empty:
-            reason = "they all failed" if listed else "give some slides this split"
+            reason = "all failed" if listed else "give some slides this split"
             raise CohortError(
-                f"{run.cohort.path}: no slide to use in split '{split}' ({listed} listed: "
+                f"{run.cohort.path}: no usable slide in split '{split}' ({listed} listed: "
                 f"{reason})."
             )
         sums = slides[list(run.recipe.class_names)].sum()
         for name in sums.index[sums == 0]:
-            have = ", ".join(f"{count} {other}" for other, count in sums.items())
+            found = ", ".join(f"{count} {other}" for other, count in sums.items())
             raise CohortError(
                 f"{run.cohort.path}: split '{split}' has no patch of class '{name}' (its "
-                f"{len(slides)} slides have: {have}). Look at the annotations' class names, at "
-                "the tissue masks in the run folder, and at labels.min_class and "
-                "preprocessing.patch in the recipe."
+                f"{len(slides)} slides have: {found}). Check the annotations' class names, the "
+                "tissue masks in the run folder, and the recipe's labels.min_class and "
+                "preprocessing.patch."
             )
         if run.recipe.patch is not None:
             _warn_of_few_patches(run, split, sums)
@@ -146,9 +153,9 @@ def check_counts(run: Run, counts: pd.DataFrame) -> None:
 
 
 def _warn_of_few_patches(run: Run, split: Split, sums: pd.Series) -> None:
-    effect = "they may be learnt by heart" if split == "train" else "a score on them says little"
+    effect = "the network may memorise them" if split == "train" else "their scores are unreliable"
     for name, count in sums[(sums > 0) & (sums < FEW_PATCHES)].items():
-        log.warning(
+        logger.warning(
             "%s: split '%s' has only %d patch%s of class '%s'. The sampler repeats them: %s.",
             run.cohort.path,
             split,
@@ -160,7 +167,7 @@ def _warn_of_few_patches(run: Run, split: Split, sums: pd.Series) -> None:
 
 
 def _warn_of_missing_grades(run: Run, counts: pd.DataFrame) -> None:
-    """One warning for all: such a cohort can be trained on, and its grades not compared."""
+    """Logs one warning for all gaps: the cohort can be trained on, but its grades not compared."""
     grades = {split: {*counts["grade"][counts["split"] == split]} for split in SPLITS}
     known = set().union(*grades.values())
     gaps = [
@@ -169,15 +176,15 @@ def _warn_of_missing_grades(run: Run, counts: pd.DataFrame) -> None:
         if found and known - found
     ]
     if gaps:
-        log.warning("%s: no slide of grade %s.", run.cohort.path, "; nor of ".join(gaps))
+        logger.warning("%s: no slide of grade %s.", run.cohort.path, "; nor of ".join(gaps))
 
 
 def _table(
     plan: PatchPlan, keep: np.ndarray, *, tissue: np.ndarray, labels: np.ndarray
 ) -> pd.DataFrame:
     rows, cols = np.nonzero(keep)
-    places = [plan.xy_level0(row, col) for row, col in np.argwhere(keep).tolist()]
-    xy_level0 = np.array(places, dtype=np.int64).reshape(-1, 2)
+    corners = [plan.xy_level0(row, col) for row, col in np.argwhere(keep).tolist()]
+    xy_level0 = np.array(corners, dtype=np.int64).reshape(-1, 2)
     return pd.DataFrame(
         {
             "x_level0": xy_level0[:, 0],
@@ -201,13 +208,13 @@ def _is_indexed(run: Run, name: str) -> bool:
 def _outcomes(
     run: Run, slides: Sequence[CohortSlide], jobs: int
 ) -> Iterator[tuple[str, str | None]]:
-    """Each slide's name, and why it failed or None, in the order in which they are done."""
+    """Yields each slide's name and its failure or None, in the order of completion."""
     if jobs == 1:
         for slide in slides:
             yield slide.name, _index_and_write(run, slide)
         return
     level = logging.getLogger("h2g").getEffectiveLevel()
-    # spawn: a fork copies the locks of threads that do not live on in it.
+    # spawn, because a fork copies the locks of threads that do not exist in it.
     with ProcessPoolExecutor(
         jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(level,)
     ) as pool:
@@ -217,8 +224,8 @@ def _outcomes(
                 yield tasks[task].name, task.result()
         except BrokenProcessPool as error:
             raise H2GError(
-                "A process that indexed slides was killed, perhaps for want of memory. What is "
-                "done is kept: run the same command again with a smaller --jobs."
+                "A process that indexed slides was killed, perhaps because memory ran out. "
+                "Finished slides are kept; run the same command again with a smaller --jobs."
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -227,16 +234,16 @@ def _outcomes(
 def _start_worker(log_level: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("h2g").setLevel(log_level)
-    cv2.setNumThreads(1)  # the slides are what is shared out among the cores
+    cv2.setNumThreads(1)  # the cores already share the slides
 
 
 def _index_and_write(run: Run, row: CohortSlide) -> str | None:
-    """Why the slide failed, None when it did not."""
+    """The reason why the slide failed, or None."""
     try:
         index, tissue = index_slide(row, run.recipe)
     except H2GError as error:
         return str(error)
-    # The index last: a slide with an index is done.
+    # The index is written last, so a slide with an index is done.
     write_tissue(tissue, run.tissue_file(row.name))
     write_patch_index(index, run.index_file(row.name))
     return None

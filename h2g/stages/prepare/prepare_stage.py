@@ -1,4 +1,4 @@
-"""The stage ``prepare``: tissue, patches and their labels of every slide."""
+"""The stage ``prepare``: tissue, patches and labels of every slide."""
 
 from __future__ import annotations
 

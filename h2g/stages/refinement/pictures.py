@@ -1,4 +1,4 @@
-"""What the refinement network is trained on, written once a slide: its picture and its truth."""
+"""The refinement network's training images and truths, written once per slide."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ logger = logging.getLogger(__name__)
 
 
 def image_file(run: Run, name: str) -> Path:
-    """(P, P, 3) uint8 PNG: the low-resolution slide, stretched as in deployment."""
+    """PNG of the low-resolution slide, (P, P, 3) uint8, resized as in deployment."""
     return run.stage_folder("refinement") / "inputs" / f"{name}_image.png"
 
 
 def truth_file(run: Run, name: str) -> Path:
-    """(P, P) uint8 PNG: the annotation's labels over the slide's field."""
+    """PNG of the annotation's labels over the slide's field, (P, P) uint8."""
     return run.stage_folder("refinement") / "inputs" / f"{name}_truth.png"
 
 
 def write_inputs(run: Run, slides: list[CohortSlide], *, jobs: int) -> list[CohortSlide]:
-    """Writes the files of ``slides`` that are not there yet.
+    """Writes the missing files of ``slides``.
 
     Args:
-        jobs: threads; reading, resizing and drawing let others work meanwhile.
+        jobs: number of threads; reading, resizing and drawing release the interpreter lock.
     Returns:
-        The slides that have both; the others are reported.
+        The slides that have both files; the others are reported.
     """
     missing = [slide for slide in slides if not truth_file(run, slide.name).exists()]
     if not missing:
         return slides
     with ThreadPoolExecutor(jobs) as threads:
-        written = threads.map(partial(_write, run), missing)
+        reasons = threads.map(partial(_write, run), missing)
         failed = {
             slide.name
             for slide, reason in track(
-                zip(missing, written, strict=True), "low-resolution slides", len(missing)
+                zip(missing, reasons, strict=True), "low-resolution slides", len(missing)
             )
             if reason is not None
         }
@@ -58,7 +58,7 @@ def write_inputs(run: Run, slides: list[CohortSlide], *, jobs: int) -> list[Coho
 
 
 def _write(run: Run, row: CohortSlide) -> str | None:
-    """Why a slide has to be left out, None when it has not."""
+    """The reason why a slide is left out, or None."""
     try:
         image, truth = _image_and_truth(row, run.recipe)
     except (SlideError, AnnotationError) as error:

@@ -1,4 +1,4 @@
-"""Slides of a run as the refinement network sees them, for comparing and calibrating exports."""
+"""Inputs of the refinement network for comparing and calibrating exports."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ INPUTS = {
 
 
 def slide_feeds(run: Run, split: Split, count: int) -> list[Feed]:
-    """The network's inputs for ``count`` slides: (1, H, W, 3) uint8 RGB, (1, h, w, C - 1) float32.
+    """Inputs for ``count`` slides: (1, H, W, 3) uint8 RGB and (1, h, w, C - 1) float32.
 
     Raises:
         SlideError: a slide cannot be read.
     """
     slides = [row for row in run.cohort.split(split) if row.slide.exists()]
-    # Those that have a heatmap first: a slide takes minutes to classify.
+    # Slides with a heatmap come first, because a slide takes minutes to classify.
     slides.sort(key=lambda row: not run.heatmap_file(row.name).is_file())
     names = INPUTS[refinement_settings(run.recipe).inputs]
     return [refinement_feed(_state(run, row), names) for row in slides[:count]]
@@ -47,7 +47,7 @@ def _heatmap(run: Run, row: CohortSlide) -> Heatmap:
     file = run.heatmap_file(row.name)
     if file.is_file():
         return read_heatmap(file)
-    # Not kept: nothing else may need the heatmaps of this split.
+    # Not stored, because nothing else may need the heatmaps of this split.
     return classify_slide(
         row.slide,
         row.mpp,

@@ -24,30 +24,32 @@ SEEN = {
 
 
 def refinement_settings(recipe: Recipe) -> RefinementStage:
-    """The section of a recipe that has this stage; RunError of one that has not."""
+    """The stage's section of a recipe; RunError if the recipe has none."""
     if recipe.refinement is None:
-        raise RunError(f"The recipe '{recipe.name}' has no refinement stage.")
+        raise RunError(
+            f"The recipe '{recipe.name}' has no refinement stage. Choose another recipe."
+        )
     return recipe.refinement
 
 
 def refine(state: SlideState, network: Network) -> SlideState:
-    """The slide with the class probabilities of its whole field.
+    """Adds the class probabilities of the whole field to the state of a slide.
 
-    Picture and heatmap go in raw and whole: the deployed network scales and stretches them.
+    The image and the heatmap are passed unchanged; the deployed network scales and resizes them.
     """
     return state.with_field(network.run(refinement_feed(state, network.inputs))[0])
 
 
 def refinement_feed(state: SlideState, names: Any) -> Feed:
-    """What a refinement network takes of a slide.
+    """Inputs of a refinement network for a slide.
 
     Args:
-        names: of its inputs.
+        names: names of the network's inputs.
     """
     inputs = {IMAGE_INPUT: state.plane.rgb[np.newaxis]}
     if HEATMAP_INPUT in names:
         if state.heatmap is None:
-            raise RunError("This refinement network takes a heatmap, and nothing makes one.")
+            raise RunError("This refinement network needs a heatmap, but no network makes one.")
         values = state.heatmap.values[np.newaxis, ..., 1:]
         inputs[HEATMAP_INPUT] = np.ascontiguousarray(values, np.float32)
     return {name: values for name, values in inputs.items() if name in names}
@@ -75,8 +77,8 @@ def _shapes(recipe: Recipe) -> list[tuple[int | None, ...]]:
     settings, classes = refinement_settings(recipe), len(recipe.class_names)
     side = settings.input_px
     inputs = {"image": (side, side, 3), "heatmap": (side, side, classes - 1)}
-    seen = [shape for name, shape in inputs.items() if settings.inputs in {name, "both"}]
-    return [*seen, (side, side, classes)]
+    input_shapes = [shape for name, shape in inputs.items() if settings.inputs in {name, "both"}]
+    return [*input_shapes, (side, side, classes)]
 
 
 def _sees(recipe: Recipe) -> str:
@@ -97,7 +99,7 @@ REFINEMENT = StageKind(
     work=_work,
     folder="refinement",
     after=lambda recipe: ("prepare", "heatmaps"),
-    # Without a classifier nothing makes heatmaps, and the network sees the slide alone.
+    # Without a classifier there are no heatmaps, and the network sees only the slide.
     needs=lambda recipe: () if recipe.patch is None else ("heatmaps",),
     is_whole=has_files("refinement/model.keras"),
     check=_check,

@@ -1,4 +1,4 @@
-"""Stage 2: the refinement network, trained on whole slides at low resolution and their heatmaps."""
+"""Stage 2: the refinement network, trained on low-resolution slides and their heatmaps."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from h2g.training.supervision import with_supervision
 
 
 def train_refinement(run: Run, resources: Resources = Resources()) -> TrainingState:
-    """Trains the refinement network of a run that has its heatmaps, or goes on with it; one
-    without weights is written as it is.
+    """Trains the refinement network of a run with heatmaps; resumes an interrupted training.
 
-    Writes refinement/{model.keras,history.csv,history.png} and refinement/inputs; the model is
-    that of the epoch with the lowest validation loss.
+    A network without weights is written untrained. Otherwise this writes refinement/{model.keras,
+    history.csv,history.png} and refinement/inputs. The model is that of the epoch with the lowest
+    validation loss.
 
     Raises:
-        TrainingError, WrongUseError: what the recipe or the data make impossible.
+        TrainingError, WrongUseError: the recipe or the data make training impossible.
     """
     settings, jobs = refinement_settings(run.recipe), resources.jobs
     if not find_architecture(settings.model).is_trained:
@@ -52,12 +52,12 @@ def train_refinement(run: Run, resources: Resources = Resources()) -> TrainingSt
             refinement_network(run.recipe).save(temporary)
         return TrainingState()
     examples = {split: _examples(run, split, jobs=jobs) for split in ("train", "val")}
-    one_pass = math.ceil(len(examples["train"]) / settings.batch_size)
+    steps_per_pass = math.ceil(len(examples["train"]) / settings.batch_size)
     stage = StageTraining(
         name="refinement",
         folder=run.stage_folder("refinement"),
         settings=settings,
-        steps_per_epoch=settings.steps_per_epoch or one_pass,
+        steps_per_epoch=settings.steps_per_epoch or steps_per_pass,
         seed=run.recipe.seed,
         build=partial(refinement_network, run.recipe),
         loss=refinement_loss(settings.loss, run.recipe.class_names, settings.class_weights),
@@ -69,10 +69,10 @@ def train_refinement(run: Run, resources: Resources = Resources()) -> TrainingSt
 
 
 def refinement_network(recipe: Recipe) -> keras.Model:
-    """The network that a recipe with a refinement stage trains, on all outputs that it has.
+    """The untrained network of a recipe with a refinement stage, with all its outputs.
 
     Raises:
-        WrongUseError: as build_refinement_model.
+        WrongUseError: see build_refinement_model.
     """
     settings = refinement_settings(recipe)
     network = build_refinement_model(
@@ -119,7 +119,7 @@ def _validation_batches(
 
 
 def _examples(run: Run, split: Split, *, jobs: int) -> list[RefinementExample]:
-    """The slides of a split that can be read and have a heatmap, where one is wanted."""
+    """Readable slides of a split; those without a heatmap are left out if the network needs one."""
     rows = list(run.cohort.split(split))
     if run.recipe.patch is not None:
         rows = [row for row in rows if seen_heatmap(run, row).exists()]
@@ -127,7 +127,8 @@ def _examples(run: Run, split: Split, *, jobs: int) -> list[RefinementExample]:
     if not rows:
         heatmap = "" if run.recipe.patch is None else "a heatmap, "
         raise TrainingError(
-            f"No {split} slide has {heatmap}a picture and an annotation to learn from."
+            f"No {split} slide has {heatmap}an image and an annotation to learn from. See the "
+            "warnings above."
         )
     return [_example(run, row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""The cluster stage of a run, and training that is guided by it."""
+"""The cluster stage of a run, and training guided by it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BATCHES, BATCH_SIZE, CLUSTERS = 6, 16, 4
 
 
 def guided_recipe(trained: Run, features: Path, loss: str = "cwce", **changes) -> Recipe:
-    """Design V made small: stage 1 alone, on clusters of another classifier's features."""
+    """A small design V: only stage 1, with clusters of another classifier's features."""
     clustering = ClusteringSettings(
         features=str(features),
         batches=BATCHES,
@@ -54,8 +54,10 @@ def prepared(trained: Run, folder: Path, recipe: Recipe) -> Run:
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory) -> Path:
-    """A classifier with random weights, whose features tell patches apart; one that was trained
-    for nine steps sees nothing."""
+    """A classifier with random weights, whose features separate patches.
+
+    Those of a classifier trained for nine steps do not.
+    """
     keras.utils.set_random_seed(2)
     file = tmp_path_factory.mktemp("features") / "model.keras"
     build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}).save(file)
@@ -87,7 +89,7 @@ def test_the_stages_in_order(guided_run, trained_run):
         "projection.png",
         "slides.png",
     }
-    # The classifier's file holds the classifier alone.
+    # The classifier's file holds only the classifier.
     sizes = [run.model_file("patch").stat().st_size for run in (guided_run, trained_run)]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
 
@@ -102,13 +104,13 @@ def test_the_summary_counts_the_table(guided_run):
     assert [row["cluster"] for row in rows] == list(range(CLUSTERS))
     assert sum(row["share"] for row in rows) == pytest.approx(1)
     for row in rows:
-        own = table[table["cluster"] == row["cluster"]]
-        assert row["patches"] == len(own)
-        assert row["slides"] == own["slide"].nunique()
-        assert row["classes"]["tumour"] == pytest.approx((own["label"] == 1).mean())
+        members = table[table["cluster"] == row["cluster"]]
+        assert row["patches"] == len(members)
+        assert row["slides"] == members["slide"].nunique()
+        assert row["classes"]["tumour"] == pytest.approx((members["label"] == 1).mean())
 
 
-def test_the_graph_gives_the_tables_clusters_to_the_tables_patches(guided_run):
+def test_the_graph_agrees_with_the_table(guided_run):
     cluster = open_clusters(guided_run.model_file("clusters"))
     slides = {slide.name: slide for slide in labelled_slides(guided_run, "train")}
     table = pd.read_parquet(guided_run.path / "clusters" / "patches.parquet")
@@ -125,14 +127,14 @@ def test_the_graph_gives_the_tables_clusters_to_the_tables_patches(guided_run):
     assert table["cluster"].nunique() == CLUSTERS
 
 
-def test_the_same_run_again_finds_the_same_clusters(guided_run, trained_run, tmp_path):
+def test_a_second_run_finds_the_same_clusters(guided_run, trained_run, tmp_path):
     run = prepared(trained_run, tmp_path / "run", guided_run.recipe)
     find_clusters(run, clustering_settings(run))
     tables = [pd.read_parquet(r.path / "clusters" / "patches.parquet") for r in (run, guided_run)]
     pd.testing.assert_frame_equal(*tables, rtol=1e-3)
 
 
-def test_a_stopped_stage_goes_on(trained_run, features, tmp_path, monkeypatch):
+def test_an_interrupted_stage_is_resumed(trained_run, features, tmp_path, monkeypatch):
     run = prepared(trained_run, tmp_path / "run", guided_recipe(trained_run, features))
     written = features_module.np.savez
     calls = []
@@ -151,12 +153,12 @@ def test_a_stopped_stage_goes_on(trained_run, features, tmp_path, monkeypatch):
     assert not run.is_done("cluster")
     train_run(run, ("prepare", "cluster"))
     assert run.is_done("cluster")
-    # The three that were kept were not made again.
+    # The three stored batches were not made again.
     assert len(calls) == 4 + BATCHES - 3
     assert not (run.path / "clusters" / "features").exists()
 
 
-def test_weights_in_the_pipeline_are_those_of_the_patches_as_they_are(guided_run):
+def test_weights_in_the_pipeline_ignore_augmentation(guided_run):
     slides = labelled_slides(guided_run, "train")
     settings = BatchSettings(batch_size=12, class_count=2, seed=1)
     weigh = open_weigher(guided_run.model_file("clusters"), form="cwce")
@@ -211,7 +213,7 @@ def test_the_runs_own_classifier_is_clustered_after_its_training(own_run, featur
     clustering = ClusteringSettings(features="patch", batches=4, batch_size=8, clusters=2)
     recipe = own_run.recipe.model_copy(update={"clustering": clustering})
     assert [kind.name for kind in chain(recipe)][:3] == ["prepare", "patch", "cluster"]
-    # A run that was trained without clusters: the paper's settings but for what is given.
+    # For a run without clusters, the paper's settings are used except for the given ones.
     settings = clustering_settings(own_run, features="patch")
     assert settings == ClusteringSettings(features="patch")
     find_clusters(own_run, clustering)
@@ -221,11 +223,11 @@ def test_the_runs_own_classifier_is_clustered_after_its_training(own_run, featur
         find_clusters(own_run, clustering)
 
 
-def test_training_without_its_clusters_is_told(trained_run, features, tmp_path):
+def test_training_without_clusters_is_refused(trained_run, features, tmp_path):
     run = prepared(trained_run, tmp_path / "run", guided_recipe(trained_run, features))
     with pytest.raises(RunError, match="patch.loss cwce needs clusters.*h2g cluster"):
         train_patch(run)
-    with pytest.raises(RunError, match="no clusters there"):
+    with pytest.raises(RunError, match="this run has no clusters"):
         read_clusters(run)
     train_run(run, ("prepare",))
     with pytest.raises(RunError, match="the patch stage needs the cluster stage"):
@@ -244,7 +246,7 @@ def test_training_without_its_clusters_is_told(trained_run, features, tmp_path):
         ({"clustering": {"variance": 0}}, "clustering.variance: .*greater than 0"),
     ],
 )
-def test_recipes_that_cannot_be(document, sentence):
+def test_contradictory_recipes(document, sentence):
     with pytest.raises(RecipeError, match=sentence):
         validate_recipe({"name": "x", "description": "x", **document}, source="x.yaml")
 

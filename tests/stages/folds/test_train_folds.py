@@ -1,4 +1,4 @@
-"""Cross-fitted heatmaps: no training slide's comes from a classifier that has seen the slide."""
+"""Cross-fitted heatmaps: each comes from a classifier that has not seen the slide."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def names(run: Run, split: str) -> set[str]:
     return {row.name for row in run.cohort.split(split)}
 
 
-def test_the_stage_stands_between_classifier_and_heatmaps(cross_fitted):
+def test_the_stage_is_between_classifier_and_heatmaps(cross_fitted):
     stages = ("prepare", "patch", "folds", "heatmaps", "refinement")
     assert stage_names(cross_fitted.recipe) == stages
     assert "folds" not in stage_names(load_recipe("demo"))
@@ -110,7 +110,7 @@ def test_the_stage_stands_between_classifier_and_heatmaps(cross_fitted):
     assert len(set(each)) == 3
 
 
-def test_files_lie_where_they_are_said_to(cross_fitted):
+def test_files_are_at_the_documented_paths(cross_fitted):
     for file in fold_models(cross_fitted):
         files = {file.name for file in file.parent.iterdir()}
         assert files == {"model.keras", "history.csv", "history.png"}
@@ -119,7 +119,7 @@ def test_files_lie_where_they_are_said_to(cross_fitted):
     assert {file.stem for file in folder.glob("*.tiff")} == names(cross_fitted, "val")
 
 
-def test_every_training_heatmap_is_of_the_classifier_that_never_saw_the_slide(cross_fitted):
+def test_training_heatmaps_are_of_the_classifier_that_has_not_seen_the_slide(cross_fitted):
     fold_of = fold_of_slides(cross_fitted)
     assert sorted(fold_of.values()) == [1, 2, 3]
     recipe = cross_fitted.recipe
@@ -132,7 +132,7 @@ def test_every_training_heatmap_is_of_the_classifier_that_never_saw_the_slide(cr
             assert same == (fold == fold_of[row.name])
 
 
-def test_the_refinement_sees_them_and_the_whole_classifiers_of_validation(cross_fitted):
+def test_the_refinement_learns_from_cross_fitted_heatmaps(cross_fitted):
     seen = {
         split: {example.heatmap_file for example in _examples(cross_fitted, split, jobs=1)}
         for split in ("train", "val")
@@ -159,12 +159,12 @@ def test_each_classifier_trains_without_its_fold_on_the_same_validation(own_fold
         fold_models(own_folds)[fold - 1].parent.mkdir(parents=True)
         fold_models(own_folds)[fold - 1].touch()
     assert [train for train, _ in trained] == [
-        {name for name, own in fold_of.items() if own != fold} for fold in (1, 2, 3)
+        {name for name, slide_fold in fold_of.items() if slide_fold != fold} for fold in (1, 2, 3)
     ]
     assert all(validation == names(own_folds, "val") for _, validation in trained)
 
 
-def test_it_goes_on_between_folds_and_within_one(own_folds, monkeypatch):
+def test_it_is_resumed_between_folds_and_within_one(own_folds, monkeypatch):
     lost = fold_models(own_folds)[1]
     before = {file: file.stat().st_mtime_ns for file in fold_models(own_folds) if file != lost}
     wanted = pd.read_csv(lost.parent / "history.csv").drop(columns="seconds")
@@ -184,15 +184,15 @@ def test_it_goes_on_between_folds_and_within_one(own_folds, monkeypatch):
     train_folds(own_folds, Resources())
     assert {file: file.stat().st_mtime_ns for file in before} == before
     found = pd.read_csv(lost.parent / "history.csv").drop(columns="seconds")
-    # Threads add up in any order: close, not equal.
+    # Threads sum in any order, so the values are close but not equal.
     pd.testing.assert_frame_equal(found, wanted, rtol=0.02, atol=1e-3)
     assert not (lost.parent / "checkpoints").exists()
 
 
-def test_a_fold_that_is_gone_under_done_stages_is_told(own_folds):
+def test_a_missing_fold_under_finished_stages_is_reported(own_folds):
     fold_models(own_folds)[0].unlink()
     assert not is_finished(own_folds, STAGES["folds"])
-    with pytest.raises(RunError, match="was made from a folds stage that is gone"):
+    with pytest.raises(RunError, match="the files of the folds stage, from which"):
         train_run(own_folds)
 
 
@@ -210,11 +210,11 @@ def test_folds_and_heatmaps_are_reused_with_the_same_folds_only(
 ):
     changes = "refinement.cross_fit=3", "refinement.loss=dice-crossentropy"
     same = start(phantom_cohort, tmp_path / "same", *changes)
-    with pytest.raises(RunError, match="reuse its patch stage too, first"):
+    with pytest.raises(RunError, match="reuse its patch stage first"):
         reuse_stage(same, cross_fitted.path / "patch" / "folds")
     reuse_stage(same, cross_fitted.path / "patch")
     assert not (same.path / "patch" / "folds").exists()
-    with pytest.raises(RunError, match="reuse its patch/folds too, first"):
+    with pytest.raises(RunError, match="reuse its patch/folds first"):
         reuse_stage(same, cross_fitted.path / "heatmaps")
     reuse_stage(same, cross_fitted.path / "patch" / "folds")
     reuse_stage(same, cross_fitted.path / "heatmaps")
@@ -232,13 +232,13 @@ def test_folds_and_heatmaps_are_reused_with_the_same_folds_only(
                 reuse_stage(other, cross_fitted.path / stage)
 
 
-def test_more_folds_than_patients_are_told_before_any_work(phantom_cohort, tmp_path):
+def test_more_folds_than_patients_are_refused_before_any_work(phantom_cohort, tmp_path):
     run = start(phantom_cohort, tmp_path / "run", "refinement.cross_fit=4")
     with pytest.raises(
         CohortError, match="cross_fit 4 needs as many patients.*there are 3"
-    ) as told:
+    ) as caught:
         train_run(run)
-    assert told.value.exit_code == 2
+    assert caught.value.exit_code == 2
     assert not (run.path / "index").exists()
 
 
@@ -253,9 +253,7 @@ def test_slides_of_one_patient_count_once(phantom_cohort, tmp_path):
         check_folds(run)
 
 
-def test_a_fold_that_holds_all_of_a_class_is_told_before_the_classifier_trains(
-    own_folds, monkeypatch
-):
+def test_a_fold_with_all_patches_of_a_class_is_refused_before_training(own_folds, monkeypatch):
     keeper = own_folds.cohort.split("train")[0].name
     for slide in labelled_slides(own_folds, "train"):
         if slide.name != keeper:

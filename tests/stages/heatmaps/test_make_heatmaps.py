@@ -8,7 +8,7 @@ from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.heatmaps.make_heatmaps import make_heatmaps
 
 
-def test_every_slide_that_is_learned_from_has_one(trained_run):
+def test_every_training_and_validation_slide_has_a_heatmap(trained_run):
     for row in trained_run.cohort.slides:
         assert trained_run.heatmap_file(row.name).exists() == (row.split != "test")
     values = read_heatmap(trained_run.heatmap_file(trained_run.cohort.split("val")[0].name)).values
@@ -18,7 +18,7 @@ def test_every_slide_that_is_learned_from_has_one(trained_run):
     np.testing.assert_allclose(values[classified].sum(axis=1), 1, atol=1e-5)
 
 
-def test_whole_ones_stay_and_missing_ones_are_made(own_run):
+def test_only_missing_or_broken_heatmaps_are_made(own_run):
     kept, lost = (own_run.heatmap_file(row.name) for row in own_run.cohort.split("train")[:2])
     before, wanted = kept.stat().st_mtime_ns, read_heatmap(lost).values
     lost.unlink()
@@ -38,7 +38,7 @@ def test_a_slide_that_cannot_be_read_is_left_out(own_run, tmp_path, caplog):
     assert f"{victim} is left out of the refinement stage: " in caplog.text
     run = with_slide(own_run, val, broken)
     run.heatmap_file(val).unlink()
-    with pytest.raises(TrainingError, match="no heatmap of any val slide"):
+    with pytest.raises(TrainingError, match="No val slide has a heatmap"):
         make_heatmaps(run, threads=1)
 
 
@@ -50,7 +50,7 @@ def with_slide(run, name, path):
     return dataclasses.replace(run, cohort=dataclasses.replace(run.cohort, slides=slides))
 
 
-def test_needs_the_classifier(own_run):
+def test_a_run_without_classifier_is_refused(own_run):
     own_run.model_file("patch").unlink()
     with pytest.raises(RunError, match="patch network is not trained yet"):
         make_heatmaps(own_run, threads=1)

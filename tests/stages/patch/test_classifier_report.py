@@ -44,7 +44,7 @@ def test_report_by_hand() -> None:
     assert report.ece == pytest.approx(gaps / 6)
 
 
-def test_patches_without_a_value_have_no_part() -> None:
+def test_patches_without_a_value_are_ignored() -> None:
     found = Heatmap(np.array([[[0.2, 0.8], [0, 0]]], np.float32), 64.0, 1.0, (128, 64))
     index = pd.DataFrame({"row": [0, 0], "col": [0, 1], "label": [1, 1]})
     assert labelled_patches("a", found, index).labels.tolist() == [1]
@@ -58,7 +58,7 @@ def test_dice_by_threshold_by_hand() -> None:
     assert dice[0.9] == 0
 
 
-def test_a_run_gets_the_report_once(tmp_path: Path) -> None:
+def test_the_report_of_a_run_is_made_once(tmp_path: Path) -> None:
     run = draw_run(tmp_path)
     index_cohort(run, jobs=1)
     evaluate_run(run, "test", open_network=ColourNetworks())
@@ -68,12 +68,12 @@ def test_a_run_gets_the_report_once(tmp_path: Path) -> None:
     assert document["accuracy"]["mean"] == 1
     assert document["confusion"][0][1] == document["confusion"][1][0] == 0
     assert document["chosen_threshold"] == 0.5
-    # The lowest of 10 rows of patches reach over the field's edge, onto white.
+    # The lowest of 10 rows of patches extends beyond the field, onto white.
     assert document["ece"] < 0.05
     assert (
         "mean Dice on test is 1.000, and 1.000 above 0.5" in (folder / "classifier.md").read_text()
     )
     assert cv2.imread(str(folder / "classifier.png")).std() > 5
-    made = (folder / "classifier.json").stat().st_mtime_ns
+    time = (folder / "classifier.json").stat().st_mtime_ns
     evaluate_run(run, "test", open_network=ColourNetworks())
-    assert (folder / "classifier.json").stat().st_mtime_ns == made
+    assert (folder / "classifier.json").stat().st_mtime_ns == time

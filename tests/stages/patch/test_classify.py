@@ -1,4 +1,4 @@
-"""The heatmap of a slide: which patches are classified, in which batches, and what waits."""
+"""The heatmap of a slide: its patches, their batches, and the bound on waiting patches."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ def square(left: int, top: int, right: int, bottom: int) -> np.ndarray:
 
 @pytest.fixture
 def slide(tmp_path: Path) -> Path:
-    """650 x 350 px at 1 um/px: 21 x 11 patches of 32 px, the last ones partly beyond the slide.
-    Tissue on columns 2 to 15 and rows 1 to 8, tumour on columns 4 to 7 and rows 2 to 4."""
+    """A slide of 650 x 350 px at 1 um/px, with 21 x 11 patches of 32 px.
+
+    The last patches are partly beyond the slide. Tissue is on columns 2 to 15 and rows 1 to 8,
+    tumour on columns 4 to 7 and rows 2 to 4.
+    """
     tissue = square(64, 32, 512, 288)
     image = draw((650, 350), tissue=tissue, shapes={TUMOUR: [square(128, 64, 256, 160)]})
     return save_tiff(tmp_path / "slide.tiff", image, 1.0)
 
 
-def classify(slide: Path, network: ColourClassifier, **more):
-    return classify_slide(slide, None, network, PREPROCESSING, **{"threads": 2, **more})
+def classify(slide: Path, network: ColourClassifier, **options):
+    return classify_slide(slide, None, network, PREPROCESSING, **{"threads": 2, **options})
 
 
 def test_every_cell_of_tissue_has_its_probability(slide: Path) -> None:
@@ -53,7 +56,7 @@ def test_every_cell_of_tissue_has_its_probability(slide: Path) -> None:
     expected[2:5, 4:8] = True
     np.testing.assert_array_equal(tumour, expected)
     classified = found.heatmap.values.sum(axis=-1)
-    # The closings may add a pixel of 8 um around the tissue, a quarter of a patch: not enough.
+    # Closing may add a pixel of 8 um around the tissue, a quarter of a patch, which is too little.
     expected = np.zeros((11, 21), bool)
     expected[1:9, 2:16] = True
     np.testing.assert_allclose(classified[expected], 1, atol=1e-6)
@@ -93,8 +96,10 @@ def test_a_given_mpp_overrides_the_slides(slide: Path) -> None:
     assert found.info.mpp_source == "given"
 
 
-def test_what_waits_is_bounded(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No patch is read more than the bound ahead of the classifier."""
+def test_the_number_of_waiting_patches_is_bounded(
+    slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading is never further ahead of the classifier than the bound."""
     monkeypatch.setattr(tissue_patches, "WAITING_BYTES", 0)
     read: list[int] = []
     plain = PatchPlan.read_cell
@@ -111,11 +116,11 @@ def test_what_waits_is_bounded(slide: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(network, "run", watched)
     classify(slide, network, threads=2, batch_size=4)
     assert len(read) == 112
-    # In use 4, and 2 * threads batches of 4 waiting or being read.
+    # 4 patches are in use, and 2 * threads batches of 4 are waiting or being read.
     assert 4 <= most <= 4 + 2 * 2 * 4
 
 
-def test_a_blank_slide_says_that_it_has_no_tissue(tmp_path: Path) -> None:
+def test_a_blank_slide_is_reported(tmp_path: Path) -> None:
     blank = save_tiff(tmp_path / "blank.tiff", np.full((400, 400, 3), GLASS, np.uint8), 1.0)
     with pytest.raises(SlideError, match=r"blank.tiff: no tissue found \(rule saturation at 20\)"):
         classify(blank, ColourClassifier())
@@ -128,7 +133,7 @@ def test_specks_of_tissue_are_too_little_for_a_patch(tmp_path: Path) -> None:
         classify(specks, ColourClassifier())
 
 
-def test_a_slide_that_breaks_off_is_named(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_slide_is_named(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_) -> np.ndarray:
         raise SlideError("slide.tiff: level 0 cannot be read.")
 
@@ -137,14 +142,14 @@ def test_a_slide_that_breaks_off_is_named(slide: Path, monkeypatch: pytest.Monke
         classify(slide, ColourClassifier())
 
 
-# -- answers to cells
+# -- cells
 
 # 3 x 4 patches of 48 level-0 pixels.
 PLAN = plain_plan(48, rows=3, cols=4, field_level0=(192, 144))
 INFO = slide_info(Path("a.svs"), {}, [Level((192, 144), 1.0)], mpp=0.5)
 
 
-def test_answers_are_put_at_their_patches_places() -> None:
+def test_cells_are_at_their_patches_places() -> None:
     # Patch (1, 2) covers rows 2 and 3 and columns 4 and 5 of its 2 x 2 cells.
     answers = np.array([[[[0.9], [0.1]], [[0.2], [0.8]]]], np.float32)
     filled = HeatmapCells(PLAN)
@@ -157,7 +162,7 @@ def test_answers_are_put_at_their_patches_places() -> None:
 
 
 @pytest.mark.parametrize("side", [1, 2, 6])
-def test_every_patch_finds_its_own_cells_again(side: int) -> None:
+def test_the_cells_of_a_patch_are_found_again(side: int) -> None:
     answers = np.random.default_rng(0).random((12, side, side, 3), np.float32)
     patches = np.argwhere(np.ones((3, 4), bool))
     order = np.random.default_rng(1).permutation(12)

@@ -1,4 +1,4 @@
-"""CWCE by hand: the weights, the loss that Keras makes of them, and its gradient."""
+"""CWCE by hand: the weights, the loss that Keras computes with them, and its gradient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 def weighted(losses: np.ndarray, clusters: list[int], labels: list[int], form: str) -> float:
-    """The loss as Keras takes it: the mean of weight times loss."""
+    """The loss as Keras computes it: the mean of weight times loss."""
     return float(np.mean(cluster_weights(np.array(clusters), np.array(labels), form=form) * losses))
 
 
@@ -45,7 +45,7 @@ def test_a_batch_of_one():
         assert cluster_weights(np.array([4]), np.array([1]), form=form).tolist() == [1]
 
 
-def test_weights_by_the_formula():
+def test_weights_equal_the_formula():
     clusters = RNG.integers(4, size=64)
     weights = cluster_weights(clusters, RNG.integers(2, size=64), form="cwce")
     counts = {int(q): int((clusters == q).sum()) for q in clusters}
@@ -64,7 +64,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponents / exponents.sum(axis=1, keepdims=True)
 
 
-def test_the_gradient_is_that_of_the_texts_loss():
+def test_the_gradient_is_that_of_the_papers_loss():
     logits, clusters = RNG.normal(size=(7, 3)), np.array([0, 0, 0, 0, 5, 5, 9])
     labels = RNG.integers(3, size=7)
     truth = np.eye(3)[labels]

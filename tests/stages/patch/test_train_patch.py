@@ -49,13 +49,13 @@ def test_labelled_slides_hold_the_index(trained_run):
     assert slides[0].labels.tolist() == table["label"].tolist()
 
 
-def test_needs_an_index(phantom_cohort, trained_run, tmp_path):
+def test_a_run_without_index_is_refused(phantom_cohort, trained_run, tmp_path):
     run = start_run(tmp_path / "run", read_cohort(phantom_cohort), trained_run.recipe)
     with pytest.raises(RunError, match="no train slide is indexed. Run 'h2g prepare'"):
         train_patch(run)
 
 
-def test_slides_that_all_fail_end_training_with_their_reason(trained_run, tmp_path):
+def test_training_ends_with_the_reason_if_all_slides_fail(trained_run, tmp_path):
     gone = tmp_path / "gone.svs"
     gone.write_text("no slide")
     slides = [
@@ -76,8 +76,8 @@ def test_validation_is_the_same_in_every_epoch(trained_run):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_stopped_training_goes_on_to_the_same_end(trained_run, tmp_path, sent):
-    # A process of its own is stopped once an epoch is saved; the rest is done here.
+def test_an_interrupted_training_ends_with_the_same_weights(trained_run, tmp_path, sent):
+    # A separate process is stopped after an epoch; the rest is done here.
     folder = tmp_path / "run"
     for part in ("index", "tissue"):
         shutil.copytree(trained_run.path / part, folder / part)
@@ -112,5 +112,5 @@ def test_stopped_training_goes_on_to_the_same_end(trained_run, tmp_path, sent):
         pd.read_csv(each.stage_folder("patch") / "history.csv").drop(columns="seconds")
         for each in (trained_run, run)
     ]
-    # Threads add up in any order: close, not equal.
+    # Threads sum in any order, so the values are close but not equal.
     pd.testing.assert_frame_equal(*histories, rtol=0.02, atol=1e-3)

@@ -104,7 +104,9 @@ def test_the_patch_rules(tmp_path: Path) -> None:
     assert tissue.share == pytest.approx((592 - 64) / 640)
 
 
-def test_no_patch_and_no_tumour_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_patch_and_no_tumour_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     draw_slide(tmp_path, "a", tumour=())
     Image.new("RGB", (640, 512), WHITE).save(tmp_path / "glass.png")
     with caplog.at_level(logging.WARNING):
@@ -114,7 +116,7 @@ def test_no_patch_and_no_tumour_are_said(tmp_path: Path, caplog: pytest.LogCaptu
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         index_slide(row(tmp_path, "a", "test"), RECIPE)
-        assert caplog.text == ""  # a test slide without tumour is an ordinary one
+        assert caplog.text == ""  # a test slide without tumour is normal
         glass = row(tmp_path, "glass", "test", annotation=tmp_path / "a.geojson")
         empty, _ = index_slide(glass, RECIPE)
     assert "glass: no patch" in caplog.text
@@ -164,7 +166,7 @@ def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert back.table["label"].dtype == np.int8
 
 
-def test_what_is_no_index_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_index_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="'h2g prepare' makes one"):
         read_patch_index(tmp_path / "a.parquet")
     (tmp_path / "a.parquet").write_text("text")
@@ -191,7 +193,7 @@ def test_processes_write_the_same(two_slides: Run) -> None:
     assert read_patch_index(two_slides.index_file("a")).table.equals(table)
 
 
-def test_a_rerun_does_what_is_missing_or_damaged(
+def test_a_rerun_makes_missing_and_damaged_files(
     two_slides: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_run(two_slides, jobs=1)
@@ -211,7 +213,7 @@ def test_a_rerun_does_what_is_missing_or_damaged(
     assert done == ["b", "a"]
 
 
-def test_a_failing_slide_is_left_out_and_the_others_go_on(
+def test_a_failed_slide_is_left_out_and_the_others_continue(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     draw_slide(tmp_path, "a")
@@ -244,7 +246,7 @@ def test_a_missing_class_stops(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match="split 'val' has no patch of class 'tumour'") as failure:
         prepare_run(run, jobs=1)
     assert "1 slides have: 64 background, 0 tumour" in str(failure.value)
-    assert run.index_file("a").exists()  # what was done is kept
+    assert run.index_file("a").exists()  # finished slides are kept
 
 
 def test_a_missing_split_stops(tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_a_split_that_failed_stops(tmp_path: Path) -> None:
     draw_slide(tmp_path, "a")
     draw_slide(tmp_path, "b").write_text("no slide")
     run = make_run(tmp_path, row(tmp_path, "a"), row(tmp_path, "b", "val"))
-    with pytest.raises(CohortError, match=r"split 'val' \(1 listed: they all failed"):
+    with pytest.raises(CohortError, match=r"split 'val' \(1 listed: all failed"):
         prepare_run(run, jobs=1)
 
 
@@ -267,19 +269,23 @@ def test_an_unreadable_slide_is_a_slide_error(tmp_path: Path) -> None:
         index_slide(row(tmp_path, "a"), RECIPE)
 
 
-def test_a_class_of_three_patches_and_missing_grades_are_told_once(
+def test_small_classes_and_missing_grades_are_reported_once(
     two_slides: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Grade 1 is in train alone, grade 2 in val alone, and each has 3 patches of tumour.
+    # Grade 1 is only in train, grade 2 only in val; each has 3 patches of tumour.
     prepare_run(two_slides, jobs=1)
-    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert len(told) == 3
-    assert "split 'train' has only 3 patches of class 'tumour'. The sampler repeats" in told[0]
-    assert "split 'val' has only 3 patches of class 'tumour'" in told[1]
-    assert told[2].endswith("no slide of grade '2' in split 'train'; nor of '1' in split 'val'.")
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 3
+    assert "split 'train' has only 3 patches of class 'tumour'. The sampler repeats" in warnings[0]
+    assert "split 'val' has only 3 patches of class 'tumour'" in warnings[1]
+    assert warnings[2].endswith(
+        "no slide of grade '2' in split 'train'; nor of '1' in split 'val'."
+    )
 
 
-def test_one_grade_everywhere_is_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_grade_everywhere_is_not_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     draw_slide(tmp_path, "a")
     draw_slide(tmp_path, "b")
     slides = [row(tmp_path, "a"), row(tmp_path, "b", "val")]

@@ -12,7 +12,7 @@ from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
 from tests.region_areas import area_level0
 
 
-def test_image_is_what_deployment_makes_of_the_slide(trained_run):
+def test_the_image_is_resized_as_in_deployment(trained_run):
     row = trained_run.cohort.split("train")[1]
     with open_slide(row.slide, mpp=row.mpp) as slide:
         plane = read_low_resolution(slide, trained_run.recipe.preprocessing.low_resolution)
@@ -23,7 +23,7 @@ def test_image_is_what_deployment_makes_of_the_slide(trained_run):
     assert np.abs(written - wanted).max() <= 0.501
 
 
-def test_truth_covers_what_the_annotation_does(trained_run):
+def test_the_truth_covers_the_annotation(trained_run):
     row = trained_run.cohort.split("train")[1]
     truth = read_png(truth_file(trained_run, row.name), cv2.IMREAD_GRAYSCALE)
     with open_slide(row.slide, mpp=row.mpp) as slide:
@@ -36,7 +36,7 @@ def test_truth_covers_what_the_annotation_does(trained_run):
     assert truth.mean() == pytest.approx(share, abs=0.01)
 
 
-def test_written_once_and_a_failing_slide_is_left_out(own_run, tmp_path, caplog):
+def test_files_are_written_once_and_failed_slides_left_out(own_run, tmp_path, caplog):
     train = own_run.cohort.split("train")
     kept = truth_file(own_run, train[0].name)
     before = kept.stat().st_mtime_ns
@@ -51,7 +51,7 @@ def test_written_once_and_a_failing_slide_is_left_out(own_run, tmp_path, caplog)
     assert truth_file(own_run, train[1].name).exists()
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_reported(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"no picture")
     with pytest.raises(TrainingError, match=r"a\.png: cannot be read"):

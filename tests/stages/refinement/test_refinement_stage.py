@@ -36,22 +36,22 @@ def test_the_network_gets_the_raw_level_and_the_whole_grid(tmp_path: Path) -> No
     refined = refine(state, Watching())
     assert refined.field is not None
     assert refined.field.shape == (768, 768, 2)
-    (given,) = seen
-    np.testing.assert_array_equal(given[IMAGE_INPUT], plane.rgb[np.newaxis])
-    assert given[IMAGE_INPUT].dtype == np.uint8
-    np.testing.assert_array_equal(given[HEATMAP_INPUT], heatmap.values[np.newaxis, ..., 1:])
+    (inputs,) = seen
+    np.testing.assert_array_equal(inputs[IMAGE_INPUT], plane.rgb[np.newaxis])
+    assert inputs[IMAGE_INPUT].dtype == np.uint8
+    np.testing.assert_array_equal(inputs[HEATMAP_INPUT], heatmap.values[np.newaxis, ..., 1:])
 
 
 @pytest.mark.parametrize("names", [[IMAGE_INPUT], [HEATMAP_INPUT], [IMAGE_INPUT, HEATMAP_INPUT]])
-def test_a_network_gets_what_it_takes(names: list[str]) -> None:
+def test_a_network_gets_only_its_inputs(names: list[str]) -> None:
     plane = Plane(np.zeros((40, 30, 3), np.uint8), (480, 640), 1.0)
     heatmap = Heatmap(np.ones((3, 2, 2), np.float32), 32, 1.0, (64, 96))
     state = SlideState(plane, ("background", "tumour"), heatmap=heatmap)
     assert list(refinement_feed(state, names)) == names
 
 
-def test_a_heatmap_that_nothing_made_is_told() -> None:
+def test_a_missing_heatmap_is_reported() -> None:
     plane = Plane(np.zeros((40, 30, 3), np.uint8), (480, 640), 1.0)
     state = SlideState(plane, ("background", "tumour"))
-    with pytest.raises(RunError, match="takes a heatmap, and nothing makes one"):
+    with pytest.raises(RunError, match="needs a heatmap, but no network makes one"):
         refine(state, ColourRefinement())

@@ -17,7 +17,7 @@ def with_settings(run, **changes):
 
 
 def test_an_epoch_passes_every_slide_once(trained_run):
-    # 3 train slides in batches of 2: 2 steps an epoch; 2 epochs.
+    # 3 train slides in batches of 2 are 2 steps per epoch; 2 epochs.
     history = pd.read_csv(trained_run.stage_folder("refinement") / "history.csv")
     assert history["epoch"].tolist() == [1, 2]
     assert {"loss", "slide_dice", "val_loss", "val_slide_dice"} <= {*history.columns}
@@ -48,7 +48,7 @@ def test_controls_are_deployed_with_one_input(own_run, inputs, name, shape):
 
 
 def test_it_learns_with_accumulation(own_run):
-    # 10 epochs of 6 batches, the weights moved after every third.
+    # 10 epochs of 6 batches; weights are updated after every third.
     own_run.model_file("refinement").unlink()
     run = with_settings(
         own_run, epochs=10, steps_per_epoch=6, accumulation_steps=3, learning_rate=1e-2
@@ -72,7 +72,7 @@ def test_a_slide_without_heatmap_is_left_out(own_run):
     own_run.model_file("refinement").unlink()
     train = own_run.cohort.split("train")
     own_run.heatmap_file(train[0].name).unlink()
-    # 2 of 3 train slides in batches of 2: one step an epoch.
+    # 2 of 3 train slides in batches of 2 are one step per epoch.
     state = train_refinement(with_settings(own_run, epochs=1))
     assert state.epoch == 1
     own_run.heatmap_file(own_run.cohort.split("val")[0].name).unlink()
@@ -80,7 +80,7 @@ def test_a_slide_without_heatmap_is_left_out(own_run):
         train_refinement(own_run)
 
 
-def test_a_heatmap_that_is_damaged_in_mid_training_is_told(own_run):
+def test_a_heatmap_damaged_during_training_is_reported(own_run):
     own_run.model_file("refinement").unlink()
     path = own_run.heatmap_file(own_run.cohort.split("train")[0].name)
     path.write_bytes(b"no heatmap")
