@@ -1,4 +1,4 @@
-"""The share of anything in each cell of a grid of patches."""
+"""Mean of a raster in each cell of a grid of patches."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 if TYPE_CHECKING:
     from h2g.slides.patch_plan import PatchPlan
 
-# Shares below this are rounding of the cells' edges: 0.07 of the 65,536 pixels of a patch.
+# Smaller shares are rounding errors of the cells' edges: 0.07 of a patch's 65,536 pixels.
 ROUNDING = 1e-6
 
 
 def cell_shares(plan: PatchPlan, raster: np.ndarray) -> np.ndarray:
-    """Mean of a raster in each cell, weighted by area; beyond the field counts as 0.
+    """Mean of a raster in each cell, weighted by area; 0 outside the field.
 
     Args:
-        raster: (h, w), bool or number, of the whole field at any resolution.
+        raster: (h, w), bool or number, over the whole field at any resolution.
     Returns:
         (rows, cols) float32.
     """
@@ -26,7 +26,7 @@ def cell_shares(plan: PatchPlan, raster: np.ndarray) -> np.ndarray:
     row_edges = _edges(plan.rows, plan.step_level0 * height / plan.field_level0[1])
     col_edges = _edges(plan.cols, plan.step_level0 * width / plan.field_level0[0])
     shares = np.empty((plan.rows, plan.cols))
-    for row in range(plan.rows):  # one row of cells at a time: rasters are large
+    for row in range(plan.rows):  # one row of cells at a time, because rasters are large
         band = _row_mean(raster, row_edges[row], row_edges[row + 1])
         shares[row] = np.diff(_integral(band, col_edges)) / np.diff(col_edges)
     shares[np.abs(shares) < ROUNDING] = 0
@@ -38,7 +38,7 @@ def _edges(count: int, step: float) -> np.ndarray:
 
 
 def _row_mean(raster: np.ndarray, top: float, bottom: float) -> np.ndarray:
-    """(w,) mean of the rows from ``top`` to ``bottom``, partly covered ones by their part."""
+    """Mean of the rows from ``top`` to ``bottom``, (w,); partial rows count by their part."""
     first, last = int(top), min(math.ceil(bottom), len(raster))
     pixel = np.arange(first, last)
     weights = np.minimum(bottom, pixel + 1) - np.maximum(top, pixel)

@@ -1,15 +1,15 @@
-"""Patches as FAST's PatchGenerator cuts them: from which level, where, and which hold tissue.
+"""Patches as FAST's PatchGenerator cuts them: their level, their positions and their tissue.
 
 A model for FAST is trained on the patches that it meets there. The rules were found by comparing
-what FAST 4.9.2 and 4.15.1 cut from slides of odd sizes; tests compare them again.
+the patches that FAST 4.9.2 and 4.15.1 cut from slides of odd sizes. Tests repeat the comparison.
 
-- ``fast-4.9`` goes by um/px alone: it reads the coarsest level that is not coarser than wanted, and
-  resamples unless that level has exactly the wanted um/px. Levels below 5 MiB do not exist, the
-  first row and column of levels but level 0 are left out (h2g.slides.fast_levels).
-- ``fast-4.15`` goes by the objective: a level of the wanted magnification is read as it is,
-  whatever its um/px. Without one it resamples by um/px, unless a level is within 10 %.
+- ``fast-4.9`` uses um/px alone. It reads the coarsest level that is not coarser than wanted, and
+  resamples unless that level has exactly the wanted um/px. It ignores levels below 5 MiB, and skips
+  the first row and column of every level but level 0 (h2g.slides.fast_levels).
+- ``fast-4.15`` uses the objective. It reads a level of the wanted magnification without resampling,
+  whatever its um/px. If there is none, it resamples by um/px, unless a level is within 10 %.
 
-Both test tissue in the same way.
+Both versions test tissue in the same way.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from h2g.slides.slide import Slide
 from h2g.slides.tissue import TissueMask
 
 WHITE = 255
-# Products of sizes and factors that are whole numbers may come out just below.
+# Tolerance for products of sizes and factors that are whole numbers, but rounded to just below.
 EDGE = 1e-6
-# Resized pixels are cut off to whole numbers, those that rounding left just below one not.
+# Resized pixels are truncated. This keeps whole numbers whole that rounding left just below.
 CUT = 1e-4
-# A slide is measured in pixels of this part of a cell to cut FAST 4.9's heatmaps to size.
+# Pixels along a cell's side in the grid that measures a slide, to crop FAST 4.9's heatmaps.
 PIXELS_A_CELL = 32
 
 
 @dataclass(frozen=True)
 class FastPatches(PatchPlan):
-    """Patches as a version of FAST cuts them; cells with at least the share of tissue are kept.
+    """Patches as a version of FAST cuts them; a cell with at least the share of tissue is kept.
 
     Attributes:
-        fast_version: whose rules these are.
+        fast_version: the version whose rules are followed.
         factor: pixels of the level per pixel of the patch.
         level_size_px: (width, height) of the level.
         spacing_mm: mm per level-0 pixel, along x and y.
@@ -58,10 +58,10 @@ class FastPatches(PatchPlan):
         return self._origin_level0(col), self._origin_level0(row)
 
     def read(self, slide: Slide, xy_level0: tuple[int, int]) -> np.ndarray:
-        # What lies before the slide, and how far the patch reaches on it.
+        # The part of the patch before the slide's edge, and the end of its part on the slide.
         left, top = (max(0, -start // round(self.downsample)) for start in xy_level0)
         right, bottom = (
-            min(self.read_px, self._left_of(start, level_px))
+            min(self.read_px, self._px_to_end(start, level_px))
             for start, level_px in zip(xy_level0, self.level_size_px, strict=True)
         )
         xy_level0 = max(0, xy_level0[0]), max(0, xy_level0[1])
@@ -79,7 +79,7 @@ class FastPatches(PatchPlan):
         return (resized + CUT).astype(np.uint8)
 
     def tissue_cells(self, tissue: TissueMask, min_tissue: float) -> np.ndarray:
-        """Counted in whole pixels of the mask, which is the coarsest level."""
+        """Cells with enough tissue, counted in whole pixels of the mask, the coarsest level."""
         mask, (level_width, level_height) = tissue.mask, self.level_size_px
         to_mask = _PixelsOfMask(self, mask.shape[1], self.field_level0[0])
         left, right = to_mask.spans(self.cols, level_width, axis=0)
@@ -92,9 +92,9 @@ class FastPatches(PatchPlan):
         counts = in_rows[:, right] - in_rows[:, left]
         kept = counts >= min_tissue * sizes
         if self.margin_px and self.fast_version == "4.15":
-            # It leaves out patches whose margin begins before the slide.
+            # FAST 4.15 drops patches whose margin begins before the slide.
             kept[0], kept[:, 0] = False, False
-        # Both leave out patches that are little more than margins.
+        # Both versions drop patches that are little more than margins.
         if self._last_px(self.rows, level_height) < self.margin_px:
             kept[-1] = False
         if self._last_px(self.cols, level_width) < self.margin_px:
@@ -106,27 +106,27 @@ class FastPatches(PatchPlan):
         return _patch_pixels(level_px, self.factor) - (count - 1) * self.step_px
 
     def _origin_level0(self, number: int) -> int:
-        """Where the patch of a column or row starts; before 0 where its margin does."""
+        """Start of the patch of a column or row; negative if its margin starts before the slide."""
         start = (number * self.step_px - self.margin_px) * self.factor
-        # Numbers below 0 are cut off towards it.
+        # Negative numbers are truncated towards zero.
         return (math.floor(start + EDGE) if start >= 0 else math.ceil(start)) * round(
             self.downsample
         )
 
-    def _left_of(self, start_level0: int, level_px: int) -> int:
-        """Whole pixels of the level from a patch's start to the end, one at least."""
+    def _px_to_end(self, start_level0: int, level_px: int) -> int:
+        """Whole pixels of the level from a patch's start to the level's end, at least one."""
         step_px, margin_px = self.step_px * self.factor, self.margin_px * self.factor
         number = round((start_level0 / self.downsample + margin_px) / step_px)
         return max(1, math.floor(level_px - number * step_px + margin_px + EDGE))
 
     def _without_first_pixel(self, xy_level0: tuple[int, int]) -> tuple[int, int]:
-        """Where FAST 4.9 reads what starts at a position."""
+        """The position that FAST 4.9 reads when asked for ``xy_level0``."""
         x, y = (start or first_pixel(self.level) * round(self.downsample) for start in xy_level0)
         return x, y
 
 
 def plan_fast_patches(info: SlideInfo, settings: PatchSettings, version: FastName) -> FastPatches:
-    """From which level patches are read, and how many.
+    """Chooses the level that patches are read from, and the number of cells.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
@@ -161,11 +161,11 @@ def plan_fast_patches(info: SlideInfo, settings: PatchSettings, version: FastNam
 
 
 class _PixelsOfMask:
-    """From pixels of the level to pixels of the mask, in the single precision that FAST does it in:
-    without it, one column or row of a large slide is tested one pixel off.
+    """Converts pixels of the level to pixels of the mask, in single precision as FAST does.
 
-    FAST divides where a patch starts by the mask's spacing along x on both axes, and its size by
-    that of each axis.
+    In double precision, one column or row of a large slide would be tested one pixel off. FAST
+    divides a patch's start by the mask's spacing along x on both axes, but its size by the spacing
+    of each axis.
     """
 
     def __init__(self, plan: FastPatches, mask_width: int, field_width: int) -> None:
@@ -175,13 +175,13 @@ class _PixelsOfMask:
         self._mask_scale = width / np.float32(mask_width)
 
     def spans(self, count: int, level_px: int, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
-        """First pixel and the one after the last, of each of ``count`` cells along an axis."""
+        """First pixel, and the one after the last, of each of ``count`` cells along an axis."""
         starts = np.arange(count) * self._plan.step_px - self._plan.margin_px
         sides = np.minimum(self._plan.size_px, _patch_pixels(level_px, self._plan.factor) - starts)
         starts = np.maximum(starts, 0)
-        own, along_x = (np.float32(self._plan.spacing_mm[each]) for each in (axis, 0))
-        first = self._of_level(starts, own, along_x)
-        size = self._of_level(sides, own, own)
+        along_axis, along_x = (np.float32(self._plan.spacing_mm[each]) for each in (axis, 0))
+        first = self._of_level(starts, along_axis, along_x)
+        size = self._of_level(sides, along_axis, along_axis)
         return first, first + np.maximum(size, 1)
 
     def _of_level(
@@ -205,11 +205,11 @@ def _cells_over(level_px: int, *, step_px: int, factor: float) -> int:
     return math.ceil(_patch_pixels(level_px, factor) / step_px)
 
 
-# -- which level: by the objective (4.15), by um/px alone (4.9)
+# -- choice of the level: by the objective (4.15), or by um/px alone (4.9)
 
 
 def _by_objective(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
-    """The level, and its pixels a patch pixel."""
+    """The level, and its pixels per pixel of the patch."""
     level = _level_of_magnification(info, 10 / settings.mpp)
     return _by_mpp(info, settings) if level is None else (level, 1.0)
 
@@ -235,8 +235,10 @@ def _by_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
 
 
 def _by_exact_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]:
-    """As :func:`_by_objective`, in the single precision that FAST compares in: it decides whether
-    a level is exactly of the wanted um/px."""
+    """The level, and its pixels per pixel of the patch, by um/px alone.
+
+    FAST compares in single precision, which decides whether a level has exactly the wanted um/px.
+    """
     wanted = np.float32(0.00025) * (np.float32(40) / np.float32(10 / settings.mpp))
     spacing = np.float32(_spacing_mm(info)[0])
     width = np.float32(info.field_level0[0])
@@ -251,7 +253,7 @@ def _by_exact_mpp(info: SlideInfo, settings: PatchSettings) -> tuple[int, float]
 
 
 def _spacing_mm(info: SlideInfo) -> tuple[float, float]:
-    """mm per level-0 pixel along x and y, in single precision as FAST holds them."""
+    """mm per level-0 pixel along x and y, in FAST's single precision."""
     x, y = info.mpp_xy or (info.known_mpp, info.known_mpp)
     return float(np.float32(x) / np.float32(1000)), float(np.float32(y) / np.float32(1000))
 
@@ -263,15 +265,15 @@ def _too_coarse(info: SlideInfo, settings: PatchSettings) -> SlideError:
     )
 
 
-# -- the grid of 4.9
+# -- the grid of FAST 4.9
 
 
 def _cells_of_4_9(info: SlideInfo, settings: PatchSettings, level: int) -> tuple[int, int]:
-    """(columns, rows) that pipelines for FAST 4.9 keep of its heatmap.
+    """(columns, rows) of FAST 4.9's heatmap that its pipelines keep.
 
-    Where patches are resampled, FAST 4.9 makes the heatmap as large as the level that they come
-    from has patches. The refinement graph cuts off what is too much by the size of the tissue
-    mask, resampled to ``PIXELS_A_CELL`` a cell; this is the same count.
+    When patches are resampled, FAST 4.9 makes a heatmap with one cell per patch of the level that
+    they are read from, which is too large. The refinement graph crops it by the size of the tissue
+    mask, resampled to ``PIXELS_A_CELL`` pixels per cell. This function counts in the same way.
     """
     count = fast_level_count(info)
     coarsest, fine = info.levels[count - 1].size_px, info.levels[level].size_px
@@ -287,5 +289,5 @@ def _cells_of_4_9(info: SlideInfo, settings: PatchSettings, level: int) -> tuple
 
 
 def cell_pixel_mm(settings: PatchSettings) -> float:
-    """The pixel, in mm, that pipelines for FAST 4.9 resample the tissue mask to."""
+    """Side, in mm, of the pixels that pipelines for FAST 4.9 resample the tissue mask to."""
     return float(f"{settings.mpp * settings.size_px / PIXELS_A_CELL / 1000:.9g}")

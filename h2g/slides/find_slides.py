@@ -1,4 +1,4 @@
-"""Which slides to predict: files, folders of slides and tables of slides."""
+"""The slides to predict, from files, folders and tables of slides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from h2g.slides.slide import SLIDE_SUFFIXES
 
 
 def slides_below(folder: Path, *, apart_from: Path | None = None) -> list[Path]:
-    """The slides of a folder and all folders in it, sorted; of a DICOM series one file.
+    """The slides of a folder and all its subfolders, sorted; one file per DICOM series.
 
     Args:
         apart_from: a folder that is not searched.
@@ -25,13 +25,13 @@ def slides_below(folder: Path, *, apart_from: Path | None = None) -> list[Path]:
     files = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if (Path(parent) / name).resolve() != skipped]
-        # macOS leaves hidden files of the same suffix beside every file.
+        # macOS leaves hidden files with the same suffix beside every file.
         files += [Path(parent) / name for name in names if not name.startswith(".")]
     return _one_per_series(sorted(f for f in files if f.suffix.lower() in SLIDE_SUFFIXES))
 
 
 def _one_per_series(files: Sequence[Path]) -> list[Path]:
-    """OpenSlide opens a whole DICOM series by any of its files."""
+    """One file per DICOM series, because OpenSlide opens a whole series from any of its files."""
     kept, seen = [], set()
     for file in files:
         series = _dicom_series(file) if file.suffix.lower() == ".dcm" else None
@@ -46,10 +46,10 @@ def _dicom_series(file: Path) -> str | None:
         with openslide.OpenSlide(file) as slide:
             return slide.properties.get("dicom.SeriesInstanceUID")
     except openslide.OpenSlideError:
-        return None  # opening it later will say why it cannot be read
+        return None  # opening it later reports the reason
 
 
-if TYPE_CHECKING:  # imported where a table is: prediction reads slides before that
+if TYPE_CHECKING:  # imported only to read a table, because prediction starts without pandas
     import pandas as pd
 
 
@@ -62,16 +62,16 @@ def find_slides(
 ) -> tuple[SlideRequest, ...]:
     """The slides that files, folders and tables name, each once.
 
-    Folders are searched with all folders in them; of the files of a DICOM series one is taken.
-    A table is a CSV file with a column ``slide`` (paths relative to the file) and, where wanted,
-    ``mpp`` and ``split``; a cohort table is one.
+    Subfolders are searched too, and a DICOM series gives one of its files. A table is a CSV file
+    with a column ``slide`` (paths relative to the file) and optional columns ``mpp`` and ``split``.
+    A cohort table is such a table.
 
     Args:
-        mpp: for slides whose row names none.
-        split: takes only rows of this split; tables only.
-        apart_from: a folder that is not searched, since predictions are written there.
+        mpp: um/px of slides whose row names none.
+        split: takes only rows of this split; for tables only.
+        apart_from: a folder that is not searched, because predictions are written there.
     Raises:
-        WrongUseError: a place that does not exist, holds no slide, or two slides of one name.
+        WrongUseError: a place does not exist or holds no slide, or two slides have the same name.
     """
     found: dict[Path, SlideRequest] = {}
     for place in places:
@@ -137,6 +137,6 @@ def _refuse_equal_names(requests: Sequence[SlideRequest]) -> None:
         other = first.setdefault(request.name, request)
         if other is not request:
             raise WrongUseError(
-                f"Two slides are named '{request.name}' ({other.path} and {request.path}); outputs "
-                "are named after slides, so rename one or predict them into two folders."
+                f"Two slides are named '{request.name}' ({other.path} and {request.path}). Outputs "
+                "are named after slides. Rename one slide, or predict into two folders."
             )

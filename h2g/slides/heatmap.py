@@ -1,4 +1,4 @@
-"""The heatmap of a slide: class probabilities on a grid of patches, with its place and scale."""
+"""The heatmap of a slide: class probabilities on a grid of cells, with position and scale."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Softmax on a grid of cells, anchored at level-0 (0, 0), covering whole patches.
+    """Softmax on a grid of cells that starts at level-0 (0, 0) and covers whole patches.
 
-    A patch answers with s x s cells; s is 1 of a classifier.
+    Each patch gives s x s cells; s is 1 for a classifier.
 
     Attributes:
         values: (rows, cols, C) float32, softmax with background first; all 0 where no patch was
             read.
         step_level0: side of a cell in level-0 pixels.
         slide_mpp: um/px of level 0.
-        field_level0: (width, height) of the slide in level-0 pixels; the grid covers at least it.
+        field_level0: (width, height) of the slide in level-0 pixels; the grid covers all of it.
     """
 
     values: np.ndarray
@@ -31,10 +31,10 @@ class Heatmap:
     field_level0: tuple[int, int]
 
     def of_patch(self, row: int, col: int, plan: PatchPlan) -> np.ndarray:
-        """(s, s, C), the cells that a patch answered.
+        """The cells of one patch, (s, s, C).
 
         Args:
-            row, col: of the patch in the plan's grid.
+            row, col: position of the patch in the plan's grid.
         """
         s = self.values.shape[0] // plan.rows
         return self.values[row * s : (row + 1) * s, col * s : (col + 1) * s]
@@ -46,12 +46,12 @@ class Heatmap:
 
 
 def draw_heatmap(heatmap: Heatmap, size_px: tuple[int, int]) -> np.ndarray:
-    """The heatmap drawn over the slide's whole field, each pixel the value of the cell it lies in.
+    """Draws the heatmap over the slide's whole field; a pixel has the value of its cell.
 
-    A pixel's place comes from level-0 coordinates, never from stretching the grid.
+    A pixel is placed by its level-0 coordinates. The grid is never stretched.
 
     Args:
-        size_px: (width, height) of the picture of ``heatmap.field_level0``.
+        size_px: (width, height) of the image of ``heatmap.field_level0``.
     Returns:
         (height, width, C) float32.
     """

@@ -1,4 +1,4 @@
-"""Plain images (PNG, JPEG, TIFF without tiles), decoded whole."""
+"""Plain images (PNG, JPEG, TIFF without tiles), decoded as a whole."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ _pillow_guard = threading.Lock()
 
 
 def load_image(path: Path) -> Image.Image:
-    """The decoded image.
+    """Decodes an image.
 
-    Pillow takes large images for attacks; here only those that memory cannot hold are refused.
+    Pillow rejects large images as attacks. Here only images that do not fit in memory are rejected.
 
     Raises:
-        SlideError: not an image, damaged, too large, or not 8 bits a channel.
+        SlideError: not an image, damaged, too large, or not 8 bits per channel.
     """
     try:
         image = _open(path)
         if image.width * image.height > LARGEST_IMAGE_PX:
             raise SlideError(
                 f"{path.name}: {image.width} x {image.height} pixels are too many for an image "
-                "without tiles, which is decoded whole. Make a pyramid of it: vips tiffsave "
-                "IMAGE SLIDE.tif --tile --pyramid --compression jpeg."
+                "without tiles, which is decoded as a whole. Convert it to a pyramid: vips "
+                "tiffsave IMAGE SLIDE.tif --tile --pyramid --compression jpeg."
             )
         if image.mode.startswith(("I", "F")):
-            raise SlideError(f"{path.name}: not 8 bits a channel; convert it to 8-bit RGB.")
+            raise SlideError(f"{path.name}: not 8 bits per channel. Convert it to 8-bit RGB.")
         image.load()
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise SlideError(
-            f"{path.name}: neither a slide nor an image that can be read ({error}). The file is "
-            "of another kind, damaged or incomplete."
+            f"{path.name}: not a readable slide or image ({error}). The file has another format, "
+            "or it is damaged or incomplete."
         ) from error
     return image
 
 
 def image_properties(image: Image.Image) -> dict[str, str]:
-    """OpenSlide's names for the format and the TIFF resolution tags of an image."""
+    """Format and TIFF resolution tags of an image, under OpenSlide's names."""
     tags = getattr(image, "tag_v2", {})
     properties = {
         "openslide.vendor": f"plain {image.format}",
@@ -56,7 +56,7 @@ def image_properties(image: Image.Image) -> dict[str, str]:
 
 
 def _open(path: Path) -> Image.Image:
-    with _pillow_guard:  # the limit is one for the whole process
+    with _pillow_guard:  # the limit is shared by the whole process
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(path)

@@ -1,4 +1,4 @@
-"""What is known of a slide before a pixel is read; its resolution, and where that was found."""
+"""Properties of a slide: its frame, its levels, its resolution and the source of that."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from h2g.errors import SlideError
 
-# Beyond this a side of a slide without pyramid makes every look at the whole slide slow.
+# A slide without pyramid and with a longer side is slow to read at low resolution.
 LARGE_SIDE_PX = 16_384
-# Above this a resolution tag is the print default of an image program, not a microscope's:
-# 72, 96 and 300 dots an inch are 353, 265 and 85 um/px.
+# A resolution tag above this is an image program's default for printing, not a microscope's:
+# 72, 96 and 300 dots per inch are 353, 265 and 85 um/px.
 LARGEST_TAG_MPP = 50.0
 UM_PER_UNIT = {"inch": 25_400.0, "centimeter": 10_000.0}
-# For this format OpenSlide's mpp are the resolution tags, nothing a scanner wrote.
+# OpenSlide takes the mpp of this format from the resolution tags, not from a scanner.
 GENERIC_TIFF = "generic-tiff"
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level of the pyramid; ``downsample`` is level-0 pixels per pixel."""
+    """A level of the pyramid; ``downsample`` is level-0 pixels per pixel of the level."""
 
     size_px: tuple[int, int]
     downsample: float
@@ -32,14 +32,14 @@ class SlideInfo:
     """A slide's frame, levels and resolution.
 
     Attributes:
-        field_level0: (width, height) of level 0; positions anywhere in h2g are in this frame.
-        mpp: um/px of level 0, None when nothing tells it.
-        mpp_xy: um/px of level 0 along x and y; ``mpp`` is their mean. None like ``mpp``.
+        field_level0: (width, height) of level 0; all positions in h2g are in this frame.
+        mpp: um/px of level 0; None if unknown.
+        mpp_xy: um/px of level 0 along x and y; ``mpp`` is their mean. None if ``mpp`` is.
         mpp_source: "given", "slide", "objective power", "TIFF resolution tags" or "none".
-        bounds_level0: (x, y, width, height) of the scanned part; the whole field when the slide
-            names none. QuPath's frame starts at its x, y.
-        tile_px: (width, height) of level 0's tiles, None when unknown.
-        problems: one phrase each, for people.
+        bounds_level0: (x, y, width, height) of the scanned part; the whole field if the slide
+            does not name one. QuPath's frame starts at its x, y.
+        tile_px: (width, height) of level 0's tiles; None if unknown.
+        problems: phrases for the user, one per problem.
     """
 
     path: Path
@@ -55,12 +55,12 @@ class SlideInfo:
     problems: tuple[str, ...]
 
     def level_mpp(self, level: int) -> float:
-        """um/px of a level; SlideError when the slide has no resolution."""
+        """um/px of a level; SlideError if the slide has no resolution."""
         return self.known_mpp * self.levels[level].downsample
 
     @property
     def known_mpp(self) -> float:
-        """um/px of level 0; SlideError when the slide has none."""
+        """um/px of level 0; SlideError if the slide has no resolution."""
         if self.mpp is None:
             raise SlideError(
                 f"{self.path.name}: no um/px in the slide's properties. Pass --mpp, e.g. "
@@ -76,12 +76,12 @@ def slide_info(
     *,
     mpp: float | None = None,
 ) -> SlideInfo:
-    """The SlideInfo that OpenSlide's properties and levels amount to; ``mpp`` overrides."""
+    """The SlideInfo for OpenSlide's properties and levels; ``mpp`` replaces the slide's own."""
     field = levels[0].size_px
     resolution = find_resolution(properties, mpp)
     problems = list(resolution.problems)
     if len(levels) == 1 and max(field) > LARGE_SIDE_PX:
-        problems.append("no pyramid; reading the whole slide small is slow")
+        problems.append("no pyramid; reading the whole slide is slow")
     return SlideInfo(
         path=path,
         vendor=properties.get("openslide.vendor", "unknown"),
@@ -100,9 +100,9 @@ def slide_info(
 def _mpp_xy(properties: Mapping[str, str], resolution: Resolution) -> tuple[float, float] | None:
     if resolution.mpp is None:
         return None
-    own = [_positive(properties.get(f"openslide.mpp-{axis}")) for axis in "xy"]
-    if resolution.source in ("slide", "TIFF resolution tags") and own[0] and own[1]:
-        return own[0], own[1]
+    mpp_xy = [_positive(properties.get(f"openslide.mpp-{axis}")) for axis in "xy"]
+    if resolution.source in ("slide", "TIFF resolution tags") and mpp_xy[0] and mpp_xy[1]:
+        return mpp_xy[0], mpp_xy[1]
     return resolution.mpp, resolution.mpp
 
 
@@ -120,7 +120,7 @@ def _tile(properties: Mapping[str, str]) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class Resolution:
-    """um/px of level 0 (None when nothing tells it), its source, and what is odd about it."""
+    """um/px of level 0 (None if unknown), its source, and problems with it."""
 
     mpp: float | None
     source: str
@@ -128,26 +128,26 @@ class Resolution:
 
 
 def find_resolution(properties: Mapping[str, str], given: float | None = None) -> Resolution:
-    """The first of: the given um/px, the slide's own, objective power, TIFF resolution tags.
+    """The first known of: the given um/px, the slide's own, objective power, TIFF resolution tags.
 
     Args:
-        properties: OpenSlide's properties, ``tiff.XResolution`` and its like among them.
+        properties: OpenSlide's properties, including ``tiff.XResolution`` and similar ones.
         given: um/px of level 0 from the command line or the cohort; positive.
     """
     problems: list[str] = []
     is_generic = properties.get("openslide.vendor") == GENERIC_TIFF
-    own = None if is_generic else _slide_mpp(properties, problems)
+    slide_mpp = None if is_generic else _slide_mpp(properties, problems)
     power = objective_power(properties)
     tags = _tag_mpp(properties, problems)
     candidates = (
-        (own, "slide"),
+        (slide_mpp, "slide"),
         (10 / power if power else None, "objective power"),
         (tags, "TIFF resolution tags"),
     )
     found = next(((mpp, source) for mpp, source in candidates if mpp), None)
     if given is not None:
         if found and abs(found[0] / given - 1) > 0.1:
-            problems.append(f"{given:g} um/px were given, {found[1]} says {found[0]:.4g}")
+            problems.append(f"{given:g} um/px given, but {found[1]} says {found[0]:.4g}")
         return Resolution(given, "given", tuple(problems))
     if found is None:
         problems.append("no um/px; pass --mpp, e.g. --mpp 0.25")
@@ -156,7 +156,7 @@ def find_resolution(properties: Mapping[str, str], given: float | None = None) -
 
 
 def objective_power(properties: Mapping[str, str]) -> float | None:
-    """The objective's magnification, e.g. 40.0."""
+    """Magnification of the objective, e.g. 40.0."""
     return _positive(properties.get("openslide.objective-power"))
 
 
@@ -174,8 +174,8 @@ def _tag_mpp(properties: Mapping[str, str], problems: list[str]) -> float | None
     mpp = _mean_of_sides(sides, "TIFF resolution tags", problems)
     if mpp and mpp > LARGEST_TAG_MPP:
         problems.append(
-            f"TIFF resolution tags of {25_400 / mpp:.0f} dots an inch ({mpp:.0f} um/px) are an "
-            "image program's default; not used"
+            f"TIFF resolution tags of {25_400 / mpp:.0f} dots per inch ({mpp:.0f} um/px) are an "
+            "image program's default; ignored"
         )
         return None
     return mpp

@@ -1,4 +1,4 @@
-"""Square patches of a wanted um/px, from whichever level is nearest."""
+"""Square patches at a wanted um/px, read from the nearest level."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from h2g.slides.tissue import TissueMask
 
 @dataclass(frozen=True)
 class MppPatches(PatchPlan):
-    """Patches by rule ``mpp``: cells with more tissue than the share are kept."""
+    """Patches by the rule ``mpp``, which keeps cells with more tissue than the share."""
 
     def xy_level0(self, row: int, col: int) -> tuple[int, int]:
         step = self.read_px * self.step_px / self.size_px
         margin = self.read_px * self.margin_px / self.size_px
-        # Whole pixels of the level first: a patch starts on one.
+        # Rounded in pixels of the level first, because a patch starts on one.
         x, y = (round(number * step) - round(margin) for number in (col, row))
         return round(x * self.downsample), round(y * self.downsample)
 
@@ -41,7 +41,7 @@ class MppPatches(PatchPlan):
 
 
 def plan_mpp_patches(info: SlideInfo, settings: PatchSettings) -> MppPatches:
-    """A level within the tolerance is read as it is, else the next finer one is resampled.
+    """Reads a level within the tolerance directly, or else resamples the next finer level.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
@@ -78,7 +78,9 @@ def plan_mpp_patches(info: SlideInfo, settings: PatchSettings) -> MppPatches:
 
 
 def _source_px(size_px: int, factor: float) -> int:
-    """``size_px * factor``, moved to a whole factor when that is within 1 %: averaging whole
-    pixels is several times as fast."""
+    """``size_px * factor``, rounded to a whole factor if that is within 1 %.
+
+    Averaging whole pixels is several times faster.
+    """
     whole = round(factor)
     return size_px * whole if abs(whole / factor - 1) <= 0.01 else round(size_px * factor)

@@ -1,7 +1,7 @@
-"""How a slide's patches are cut: a grid of squares, each read with a margin that gives context.
+"""Plans of a slide's patches: a grid of squares, each read with a margin that gives context.
 
-A plan is made once for each slide and says everything that reading needs. Its kinds differ in how
-they choose a level, read a patch and test its tissue (h2g.slides.mpp_patches, fast_patches).
+A plan is made once per slide and holds everything that reading needs. Its kinds differ in how they
+choose a level, read a patch and test its tissue (h2g.slides.mpp_patches, h2g.slides.fast_patches).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from h2g.slides.tissue import TissueMask
 
 @dataclass(frozen=True)
 class PatchPlan(ABC):
-    """How a slide's patches are read. Cells start at level-0 (0, 0) and cover the field.
+    """How to read a slide's patches. Cells start at level-0 (0, 0) and cover the field.
 
     Attributes:
-        level: the level they are read from.
-        read_px: side of what is read there; equals ``size_px`` when nothing is resampled.
+        level: the level that patches are read from.
+        read_px: side of the area read there; equals ``size_px`` without resampling.
         size_px: side of the patch.
-        margin_px: on each side of the patch, what only gives context to its cell.
-        mpp: um/px that the patch really has.
+        margin_px: margin on each side of the patch, which only gives context to its cell.
+        mpp: actual um/px of the patch.
         step_level0: side of a cell in level-0 pixels: the patch without its margins.
-        downsample: of the level.
-        rows, cols: of the grid.
+        downsample: downsample of the level.
+        rows, cols: size of the grid.
         field_level0: (width, height) of the slide.
     """
 
@@ -58,27 +58,26 @@ class PatchPlan(ABC):
 
     @abstractmethod
     def xy_level0(self, row: int, col: int) -> tuple[int, int]:
-        """Where the patch of a cell starts, margin included: on a pixel of the level that it is
-        read from."""
+        """Start of a cell's patch with its margin; it falls on a pixel of the plan's level."""
 
     @abstractmethod
     def read(self, slide: Slide, xy_level0: tuple[int, int]) -> np.ndarray:
-        """(size_px, size_px, 3) uint8; white beyond the slide.
+        """The patch at a position, (size_px, size_px, 3) uint8; white beyond the slide.
 
         Args:
-            xy_level0: where the patch starts, on the grid or off it.
+            xy_level0: start of the patch, on the grid or off it.
         Raises:
-            SlideError: it cannot be read.
+            SlideError: the patch cannot be read.
         """
 
     @abstractmethod
     def tissue_cells(self, tissue: TissueMask, min_tissue: float) -> np.ndarray:
-        """(rows, cols) bool: the cells that hold enough tissue.
+        """The cells that hold enough tissue, (rows, cols) bool.
 
         Args:
             min_tissue: share of the cell.
         """
 
     def read_cell(self, slide: Slide, cell: np.ndarray) -> np.ndarray:
-        """(size_px, size_px, 3) uint8, the patch of one (row, column)."""
+        """The patch of one (row, column), (size_px, size_px, 3) uint8."""
         return self.read(slide, self.xy_level0(int(cell[0]), int(cell[1])))

@@ -1,4 +1,4 @@
-"""The patches of a slide by the recipe's rule."""
+"""Plans of a slide's patches by the recipe's rule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLANS: dict[str, type[PatchPlan]] = {plan.__name__: plan for plan in (MppPatches
 
 
 def plan_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
-    """How a slide's patches are cut.
+    """Plans how a slide's patches are cut.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
@@ -26,12 +26,12 @@ def plan_patches(info: SlideInfo, settings: PatchSettings) -> PatchPlan:
 
 
 def plan_of(kind: str, values: dict[str, Any]) -> PatchPlan:
-    """A plan from what ``dataclasses.asdict`` gave, perhaps through JSON.
+    """A plan from the values of ``dataclasses.asdict``, also after a round trip through JSON.
 
     Args:
-        kind: name of its class.
+        kind: name of the plan's class.
     Raises:
-        KeyError, TypeError: no such kind, or other values.
+        KeyError, TypeError: the kind is unknown, or the values do not fit it.
     """
     pairs = {key: tuple(value) for key, value in values.items() if isinstance(value, list | tuple)}
     return PLANS[kind](**{**values, **pairs})

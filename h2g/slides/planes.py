@@ -1,4 +1,4 @@
-"""The whole field of a slide as one small picture, read block by block."""
+"""The whole field of a slide as one small image, read block by block."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from h2g.slides.fast_levels import fast_level_count, first_pixel
 from h2g.slides.info import SlideInfo
 from h2g.slides.slide import Slide
 
-# Side of what is decoded at once, a multiple of every usual tile.
+# Side of the block that is decoded at once, a multiple of every usual tile.
 BLOCK_PX = 2048
-# A level taken "as it is" is reduced by a whole factor when a side is longer than this: of a
-# slide without pyramid the coarsest level is the slide itself.
+# A coarsest level with a longer side is reduced by a whole factor. The coarsest level of a slide
+# without pyramid is the slide itself.
 LARGEST_PLANE_PX = 8192
-# Levels this near the wanted um/px are taken as they are.
+# Levels this close to the wanted um/px are not resampled.
 NEAR = 0.1
-# Rounding of floats where pixels meet; 1e-6 of a pixel at 1e9.
+# Tolerance for rounding of floats where pixels meet; 1e-6 of a pixel at 1e9.
 EDGE = 1e-6
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A picture of the whole field; pixel (i, j) is centred on level-0
-    ((i + 0.5) * width / w, (j + 0.5) * height / h).
+    """An image of the whole field.
+
+    Pixel (i, j) is centred on level-0 ((i + 0.5) * width / w, (j + 0.5) * height / h).
 
     Attributes:
         rgb: (h, w, 3) uint8.
@@ -41,20 +42,20 @@ class Plane:
 
     @property
     def mpp(self) -> float:
-        """um/px of the picture, the mean of both axes."""
+        """um/px of the image, the mean of both axes."""
         height, width = self.rgb.shape[:2]
         shrink = (self.field_level0[0] / width + self.field_level0[1] / height) / 2
         return shrink * self.slide_mpp
 
 
 def read_plane(slide: Slide, mpp: float | None, *, coarsest: CoarsestLevel = "coarsest") -> Plane:
-    """The whole field at about ``mpp`` um/px; None takes the coarsest level as it is.
+    """The whole field at about ``mpp`` um/px; None takes the coarsest level without resampling.
 
-    A level within 10 % is taken as it is, else the next finer one is averaged over areas. A slide
-    that is coarser everywhere is given at level 0: nothing is magnified.
+    A level within 10 % is not resampled. Otherwise the next finer level is averaged over areas. A
+    slide that is coarser everywhere is read at level 0, because nothing is magnified.
 
     Args:
-        coarsest: which level that is; ``fast-4.9`` reads it as FAST 4.9 does.
+        coarsest: rule that names the coarsest level; ``fast-4.9`` reads it as FAST 4.9 does.
     Raises:
         SlideError: a part cannot be read.
     """
@@ -74,12 +75,12 @@ def read_plane(slide: Slide, mpp: float | None, *, coarsest: CoarsestLevel = "co
 
 
 def low_resolution_size(info: SlideInfo, settings: LowResolutionSettings) -> tuple[int, int]:
-    """(width, height) of the picture that :func:`read_low_resolution` gives."""
+    """(width, height) of the image that :func:`read_low_resolution` returns."""
     return _reduced(info.levels[_low_level(info, settings)].size_px, settings.max_side_px)
 
 
 def read_low_resolution(slide: Slide, settings: LowResolutionSettings) -> Plane:
-    """The refinement network's picture of the slide; SlideError when it cannot be read."""
+    """The refinement network's image of the slide; SlideError if it cannot be read."""
     level = _low_level(slide.info, settings)
     size_px = low_resolution_size(slide.info, settings)
     return _plane(slide, level, size_px, first=_first_pixel(level, settings.level))
@@ -106,7 +107,7 @@ def _reduced(size_px: tuple[int, int], largest_px: int) -> tuple[int, int]:
 
 
 def _plane(slide: Slide, level: int, size_px: tuple[int, int], *, first: int = 0) -> Plane:
-    """A level as a plane, read as it is from pixel ``first`` on, or averaged as a whole."""
+    """A level as a plane: unchanged from pixel ``first`` on, or averaged to another size."""
     info = slide.info
     if size_px == info.levels[level].size_px:
         rgb = np.empty((size_px[1], size_px[0], 3), np.uint8)
@@ -122,12 +123,12 @@ def _plane(slide: Slide, level: int, size_px: tuple[int, int], *, first: int = 0
 def _area_mean(slide: Slide, level: int, size_px: tuple[int, int]) -> np.ndarray:
     """The level averaged over the area of each pixel of ``size_px``.
 
-    A block adds to a pixel what it covers of it, so nothing shows where blocks meet. The sums of
-    one band of blocks are held at a time; its last row may go on in the next band.
+    A block adds its covered share of a pixel to that pixel, so block borders are invisible. Only
+    the sums of one band of blocks are held at a time. The next band may complete the last row.
     """
     width, height = slide.info.levels[level].size_px
     rgb = np.empty((size_px[1], size_px[0], 3), np.uint8)
-    begun = np.zeros((size_px[0], 3))
+    carried_row = np.zeros((size_px[0], 3))
     for y in range(0, height, BLOCK_PX):
         rows = min(BLOCK_PX, height - y)
         first, last = _cells(y, rows, size_px[1] / height)
@@ -139,10 +140,10 @@ def _area_mean(slide: Slide, level: int, size_px: tuple[int, int]) -> np.ndarray
             bands = _between_cells(integral, y, size_px[1] / height)
             part = _between_cells(bands.swapaxes(0, 1), x, size_px[0] / width)
             sums[:, left:right] += part.swapaxes(0, 1)
-        sums[0] += begun
+        sums[0] += carried_row
         rgb[first:last] = np.rint(sums)
         ends_inside = (y + rows) * size_px[1] / height < last - EDGE
-        begun = sums[-1] if ends_inside else np.zeros_like(begun)
+        carried_row = sums[-1] if ends_inside else np.zeros_like(carried_row)
     return rgb
 
 
@@ -157,14 +158,18 @@ def _read_block(slide: Slide, level: int, x: int, y: int, *, first: int = 0) -> 
 
 
 def _cells(start: int, count: int, shrink: float) -> tuple[int, int]:
-    """Which pixels of an axis ``shrink`` times as long ``count`` pixels from ``start`` on touch:
-    from the first to before the last."""
+    """Pixels touched by ``count`` pixels from ``start`` on, on an axis scaled by ``shrink``.
+
+    Returns the first pixel, and the one after the last.
+    """
     return math.floor(start * shrink + EDGE), math.ceil((start + count) * shrink - EDGE)
 
 
 def _between_cells(integral: np.ndarray, start: int, shrink: float) -> np.ndarray:
-    """How much an integral over rows ``start``, ``start + 1``, ... grows in each cell of
-    :func:`_cells`, as a share of the cell; between pixels it grows evenly."""
+    """Growth of an integral over rows ``start``, ``start + 1``, ... in each cell of ``_cells``.
+
+    The growth is a share of the cell. Between pixels the integral grows linearly.
+    """
     count = len(integral) - 1
     first, last = _cells(start, count, shrink)
     edges = np.clip(np.arange(first, last + 1) / shrink - start, 0, count)

@@ -1,4 +1,4 @@
-"""Open slides shared between threads, with a bound on how many stay open."""
+"""Open slides shared between threads, with a limit on how many stay open."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Key = tuple[Path, float | None]
 
 
 class SlidePool:
-    """Lends open slides: one handle per concurrent user of a slide, idle ones lent again.
+    """Lends open slides, one handle per concurrent user of a slide, and reuses idle ones.
 
-    More than ``max_open`` handles are open only while that many are lent at once; else the idle
-    slide that was used longest ago is closed first. All share one bounded cache of decoded tiles.
-    A plain image is decoded once and lent to several users.
+    More than ``max_open`` handles are open only while that many are lent at once. Otherwise the
+    slide that has been idle longest is closed first. All slides share one bounded cache of decoded
+    tiles. A plain image is decoded once and lent to several users.
     """
 
     def __init__(self, max_open: int = 64, cache_bytes: int = CACHE_BYTES) -> None:
@@ -30,12 +30,12 @@ class SlidePool:
         self._cache = openslide.OpenSlideCache(cache_bytes)
         self._lock = threading.Lock()
         self._idle: OrderedDict[int, tuple[Key, Slide]] = OrderedDict()  # longest idle first
-        self._lent: dict[int, tuple[Key, Slide, int]] = {}  # the number of its users
+        self._lent: dict[int, tuple[Key, Slide, int]] = {}  # with the number of users
         self._closed = False
 
     @contextlib.contextmanager
     def lease(self, path: str | Path, mpp: float | None = None) -> Iterator[Slide]:
-        """An open slide, for the duration of the block; SlideError when it cannot be opened."""
+        """An open slide for the duration of the block; SlideError if it cannot be opened."""
         slide = self._take((Path(path), mpp))
         try:
             yield slide
@@ -43,7 +43,7 @@ class SlidePool:
             self._give_back(slide)
 
     def close(self) -> None:
-        """Closes idle slides now, and lent ones when they come back."""
+        """Closes idle slides now, and lent ones when they are returned."""
         with self._lock:
             self._closed = True
             idle = [slide for _, slide in self._idle.values()]

@@ -1,4 +1,4 @@
-"""Reading slides, all of it under one name: open, describe, patches, planes, pool."""
+"""One module with the functions and classes that read slides."""
 
 from h2g.slides.info import Level, SlideInfo, slide_info
 from h2g.slides.patch_plan import PatchPlan

@@ -1,4 +1,4 @@
-"""Slides through OpenSlide, and plain images through its ImageSlide."""
+"""Slides read with OpenSlide, and plain images read with its ImageSlide."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from h2g.slides.images import image_properties, load_image
 from h2g.slides.info import Level, SlideInfo, slide_info
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
-# What a folder of slides is searched for.
+# Suffixes of files that count as slides in a folder.
 SLIDE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
     {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"}
 )
@@ -24,18 +24,18 @@ SLIDE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
 class Slide:
     """An open slide with a known resolution; a context manager.
 
-    Reading from several threads is safe, closing while one reads is not.
+    Reading from several threads is safe. Closing it while a thread reads is not.
     """
 
     def __init__(self, info: SlideInfo, handle: openslide.AbstractSlide) -> None:
         self.info = info
-        self.failed = False  # OpenSlide refuses everything after a read that failed
+        self.failed = False  # after a failed read OpenSlide refuses all others
         self._handle = handle
 
     def read_level(
         self, *, level: int, xy_level0: tuple[int, int], size_px: tuple[int, int]
     ) -> np.ndarray:
-        """Pixels of a level from a level-0 position on; transparent and outside is white.
+        """Pixels of a level from a level-0 position on; transparent or outside pixels are white.
 
         Args:
             size_px: (width, height) in pixels of the level.
@@ -45,7 +45,7 @@ class Slide:
             SlideError: the pixels cannot be decoded.
         """
         try:
-            # OpenSlide works through ctypes, which lets other threads run meanwhile.
+            # OpenSlide is called through ctypes, so other threads run meanwhile.
             rgba = np.asarray(self._handle.read_region(xy_level0, level, size_px))
         except (openslide.OpenSlideError, OSError, ValueError) as error:
             self.failed = True
@@ -56,10 +56,10 @@ class Slide:
         return _on_white(rgba)
 
     def read_patch(self, *, xy_level0: tuple[int, int], size_px: int, mpp: float) -> np.ndarray:
-        """A square patch from any place; outside the slide is white.
+        """A square patch from any position; white outside the slide.
 
         Args:
-            xy_level0: (x, y) of its upper left corner in level-0 pixels.
+            xy_level0: (x, y) of the patch's upper left corner in level-0 pixels.
             mpp: wanted um/px.
         Returns:
             (size_px, size_px, 3) uint8 RGB.
@@ -72,7 +72,7 @@ class Slide:
             ...     slide.read_patch(xy_level0=(100, 100), size_px=64, mpp=1.0).shape
             (64, 64, 3)
         """
-        # The rules of patches need slides, and not the other way round.
+        # Imported here, because the rules of patches import this module.
         from h2g.recipes.preprocessing import PatchSettings
         from h2g.slides.mpp_patches import plan_mpp_patches
 
@@ -81,7 +81,7 @@ class Slide:
 
     @property
     def is_image(self) -> bool:
-        """Whether this is a plain image, held decoded in memory."""
+        """Whether this is a plain image, decoded in memory."""
         return isinstance(self._handle, openslide.ImageSlide)
 
     def use_cache(self, cache: openslide.OpenSlideCache) -> None:
@@ -100,12 +100,12 @@ class Slide:
 
 
 def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
-    """A slide to read from.
+    """Opens a slide for reading.
 
     Args:
-        mpp: um/px of level 0, in place of the slide's own.
+        mpp: um/px of level 0, which replaces the slide's own.
     Raises:
-        SlideError: no such file, not a slide, damaged, or without resolution.
+        SlideError: the file is missing, not a slide, damaged, or has no resolution.
 
     Example:
         >>> import h2g
@@ -123,11 +123,11 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
 
 
 def describe_slide(path: str | Path, *, mpp: float | None = None) -> SlideInfo:
-    """What the slide is; its resolution may be unknown.
+    """Description of a slide, whose resolution may be unknown.
 
     Raises:
-        SlideError: no such file, not a slide, or damaged: the last pixel of each level is read,
-            which a file that was cut short does not have.
+        SlideError: the file is missing, not a slide, or damaged. The last pixel of each level is
+            read to detect truncated files.
     """
     with _open(Path(path), mpp) as slide:
         for level, (width, height) in enumerate(lv.size_px for lv in slide.info.levels):
@@ -139,19 +139,21 @@ def describe_slide(path: str | Path, *, mpp: float | None = None) -> SlideInfo:
 
 def _open(path: Path, mpp: float | None) -> Slide:
     if mpp is not None and not (mpp > 0 and math.isfinite(mpp)):
-        raise SlideError(f"{path.name}: {mpp:g} um/px were given; they must be positive.")
+        raise SlideError(
+            f"{path.name}: the given um/px is {mpp:g}. Give a positive number, e.g. 0.25."
+        )
     if not path.exists():
         raise SlideError(f"{path}: no such file.")
     if path.is_dir():
-        raise SlideError(f"{path}: this is a folder; name a slide in it.")
+        raise SlideError(f"{path}: this is a folder. Name a slide in it.")
     try:
         handle: openslide.AbstractSlide = openslide.OpenSlide(path)
         properties: Mapping[str, str] = handle.properties
     except openslide.OpenSlideUnsupportedFormatError as error:
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise SlideError(
-                f"{path.name}: not a slide that OpenSlide knows; the file is of another kind, "
-                "damaged or incomplete."
+                f"{path.name}: OpenSlide does not know this format. The file is not a slide, "
+                "or it is damaged or incomplete."
             ) from error
         image = load_image(path)
         handle, properties = openslide.ImageSlide(image), image_properties(image)
@@ -168,7 +170,7 @@ def _open(path: Path, mpp: float | None) -> Slide:
 
 
 def _on_white(rgba: np.ndarray) -> np.ndarray:
-    if rgba[..., 3].min() == 255:  # nearly always; compositing would cost a third of a read
+    if rgba[..., 3].min() == 255:  # nearly always; compositing takes a third of the read time
         return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     alpha = rgba[..., 3:].astype(np.uint16)
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

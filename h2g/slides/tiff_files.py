@@ -1,4 +1,4 @@
-"""Tiled pyramidal TIFF, and heatmaps as TIFF."""
+"""Tiled pyramidal TIFF files, and heatmaps as TIFF files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from h2g.files import replacing
 from h2g.slides.heatmap import Heatmap
 
 UM_PER_CM = 10_000
-# Offsets in a classic TIFF have 32 bits; a pyramid is 4/3 of its first level.
+# Offsets in a classic TIFF have 32 bits, and a pyramid is 4/3 of its first level.
 CLASSIC_BYTES = 2**32 * 3 // 4 - 2**24
 # imagecodecs raises RuntimeErrors for data that it cannot decompress.
 READ_FAILURES = (
@@ -35,11 +35,11 @@ def write_pyramid(
     tile_px: int = 512,
     compression: str = "deflate",
 ) -> None:
-    """A tiled TIFF with levels halved until one tile holds them; OpenSlide and QuPath open it.
+    """Writes a tiled TIFF whose levels are halved until they fit a tile, for OpenSlide and QuPath.
 
     Args:
-        image: (h, w) uint8 labels, whose levels are picked, or (h, w, 3) uint8 RGB, averaged.
-        mpp: um/px of the image, or (x, y) where they differ.
+        image: (h, w) uint8 labels, reduced to the nearest label, or (h, w, 3) uint8 RGB, averaged.
+        mpp: um/px of the image, or (x, y) if they differ.
         compression: "deflate", "lzw", "jpeg" or another of tifffile's.
     """
     mpp_x, mpp_y = mpp if isinstance(mpp, tuple) else (mpp, mpp)
@@ -66,7 +66,7 @@ def write_pyramid(
 
 
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:
-    """A float32 TIFF (rows, cols, C) whose resolution tags and description keep its place."""
+    """Writes a float32 TIFF (rows, cols, C), with its place in resolution tags and description."""
     place = {
         "step_level0": heatmap.step_level0,
         "slide_mpp": heatmap.slide_mpp,
@@ -89,7 +89,7 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
 
 
 def read_heatmap(path: Path) -> Heatmap:
-    """A heatmap that :func:`write_heatmap` wrote; SlideError when it is none."""
+    """Reads a heatmap of :func:`write_heatmap`; SlideError if the file is not one."""
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
@@ -111,6 +111,6 @@ def read_heatmap(path: Path) -> Heatmap:
 
 def _halved(level: np.ndarray) -> np.ndarray:
     height, width = level.shape[:2]
-    size = (max(1, width // 2), max(1, height // 2))
-    how = cv2.INTER_NEAREST if level.ndim == 2 else cv2.INTER_AREA
-    return cv2.resize(level, size, interpolation=how)
+    size_px = (max(1, width // 2), max(1, height // 2))
+    interpolation = cv2.INTER_NEAREST if level.ndim == 2 else cv2.INTER_AREA
+    return cv2.resize(level, size_px, interpolation=interpolation)

@@ -1,4 +1,4 @@
-"""Which of a slide is tissue: three rules, as a mask of the whole field."""
+"""Tissue masks of the whole field, by one of three rules."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ OUTLINE_RGB = (0, 140, 60)
 
 @dataclass(frozen=True)
 class TissueMask:
-    """Tissue of the whole field, true where tissue is.
+    """Tissue of the whole field.
 
     Attributes:
-        mask: (h, w) bool, laid over the field as a :class:`~h2g.slides.planes.Plane` is.
+        mask: (h, w) bool, true for tissue; pixels lie as in :class:`~h2g.slides.planes.Plane`.
         field_level0: (width, height) of the slide.
         slide_mpp: um/px of level 0.
     """
@@ -44,12 +44,12 @@ class TissueMask:
 
 
 def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:
-    """The tissue of a slide; SlideError when a part cannot be read."""
+    """The tissue of a slide; SlideError if a part cannot be read."""
     return tissue_of_plane(read_tissue_plane(slide, settings), settings)
 
 
 def read_tissue_plane(slide: Slide, settings: TissueSettings) -> Plane:
-    """The picture that tissue is found in; SlideError when a part cannot be read."""
+    """The image that tissue is found in; SlideError if a part cannot be read."""
     return read_plane(slide, settings.mpp, coarsest=settings.level)
 
 
@@ -59,30 +59,30 @@ def tissue_of_plane(plane: Plane, settings: TissueSettings) -> TissueMask:
 
 
 def tissue_of_rgb(rgb: np.ndarray, settings: TissueSettings) -> np.ndarray:
-    """(h, w) bool of an (h, w, 3) uint8 picture: the rule, then its closings in their order."""
+    """Mask of an (h, w, 3) uint8 image, (h, w) bool: the rule, then its closings in order."""
     mask: np.ndarray = RULES[settings.rule](rgb, settings.threshold).astype(np.uint8)
     element = _disc if settings.rule == "white-distance" else _square
     for size_px in settings.closing_px:
-        # Beyond the picture nothing is tissue to a dilation and all is to an erosion.
+        # Outside the image, a dilation finds no tissue and an erosion finds only tissue.
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, element(size_px))
     return mask.astype(bool)
 
 
 def write_tissue(tissue: TissueMask, path: Path) -> None:
-    """A PNG of 0 and 255 of the whole field."""
+    """Writes the mask of the whole field as a PNG of 0 and 255."""
     with replacing(path) as temporary:
         image = Image.fromarray(tissue.mask.astype(np.uint8) * 255)
         image.save(temporary, compress_level=3)
 
 
 def write_preview(plane: Plane, tissue: TissueMask, path: Path) -> None:
-    """The picture of :func:`draw_preview` as PNG."""
+    """Writes the image of :func:`draw_preview` as PNG."""
     with replacing(path) as temporary:
         Image.fromarray(draw_preview(plane, tissue)).save(temporary, compress_level=3)
 
 
 def draw_preview(plane: Plane, tissue: TissueMask) -> np.ndarray:
-    """(h, w, 3) uint8: the picture, glass faded, tissue outlined."""
+    """The image with glass faded and tissue outlined, (h, w, 3) uint8."""
     height, width = plane.rgb.shape[:2]
     mask = cv2.resize(
         tissue.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
@@ -100,13 +100,15 @@ def _saturation(rgb: np.ndarray) -> np.ndarray:
 
 
 def _saturated(rgb: np.ndarray, threshold: float) -> np.ndarray:
-    """H2G-Net, section 2.2."""
+    """The rule of H2G-Net, section 2.2."""
     return _saturation(rgb) > threshold
 
 
 def _far_from_white(rgb: np.ndarray, threshold: float) -> np.ndarray:
-    """FAST's TissueSegmentation; black is no tissue to it, since it reads what was not scanned as
-    black."""
+    """The rule of FAST's TissueSegmentation.
+
+    Black is not tissue, because FAST reads areas that were not scanned as black.
+    """
     squares = (255 - np.arange(256, dtype=np.int32)) ** 2
     distance2 = squares[rgb[..., 0]]
     distance2 += squares[rgb[..., 1]]
@@ -115,7 +117,7 @@ def _far_from_white(rgb: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _otsu(rgb: np.ndarray, _threshold: float) -> np.ndarray:
-    """H2G-Net's design I: Otsu's threshold of the saturation."""
+    """The rule of H2G-Net's design I: Otsu's threshold of the saturation."""
     saturation = _saturation(rgb)
     threshold, _ = cv2.threshold(saturation, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     return saturation > threshold
@@ -133,7 +135,7 @@ def _square(size_px: int) -> np.ndarray:
 
 
 def _disc(size_px: int) -> np.ndarray:
-    """FAST's structuring element: all within ``size_px // 2`` of the centre."""
+    """FAST's structuring element: all pixels within ``size_px // 2`` of the centre."""
     radius = size_px // 2
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     return (x * x + y * y <= radius * radius).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The patches of a slide that hold tissue, and reading them in batches on several threads."""
+"""The patches of a slide that hold tissue, and a reader of their batches on several threads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from h2g.slides.reading import PatchPlan, Slide, SlideInfo, SlidePool, plan_patc
 from h2g.slides.tissue import TissueMask, find_tissue
 
 BATCH_SIZE = 16
-# What is read and lies waiting at most: keeps the network busy through slow tiles.
+# Limit of patches that wait for the network; enough to keep it busy through slow tiles.
 WAITING_BYTES = 128 << 20
-# h2g.benchmarking.bound listens for it.
+# h2g.benchmarking.bound detects the first patches by this message.
 FIRST_READ = "%s: the first patches are read."
 # (n, 2) cells -> (n, S, S, 3) uint8
 PatchBatches = ReadAhead[np.ndarray, np.ndarray]
@@ -29,7 +29,7 @@ class Located:
 
     Attributes:
         cells: (n, 2) int, row and column in the plan's grid, row by row.
-        wanted: whether any network takes patches; else there are no cells.
+        wanted: whether any network takes patches; if not, there are no cells.
     """
 
     info: SlideInfo
@@ -39,7 +39,7 @@ class Located:
     wanted: bool = True
 
     def why_none(self, preprocessing: Preprocessing) -> str | None:
-        """Why there is nothing to segment, or None when there is."""
+        """The reason why there is nothing to segment; None if there is something."""
         if len(self.cells) or (not self.wanted and self.tissue.mask.any()):
             return None
         rule = f"rule {preprocessing.tissue.rule} at {preprocessing.tissue.threshold:g}"
@@ -58,11 +58,11 @@ def locate_patches(
     tissue: TissueMask | None = None,
     wanted: bool = True,
 ) -> Located:
-    """Which patches of a slide hold tissue.
+    """Finds the patches of a slide that hold tissue.
 
     Args:
-        tissue: found before by the same rule.
-        wanted: off where only the tissue is.
+        tissue: the tissue of this slide, if the same rule has already found it.
+        wanted: off if only the tissue is needed.
     """
     plan = plan_patches(slide.info, preprocessing.patch)
     if plan.read_px != plan.size_px:
@@ -84,7 +84,7 @@ def locate_patches(
 def read_batches(
     pool: SlidePool, located: Located, mpp: float | None, *, threads: int, batch_size: int
 ) -> PatchBatches:
-    """The located patches in batches of neighbours, being read from now on."""
+    """Starts to read the located patches, in batches of neighbours."""
     plan, cells = located.plan, located.cells
 
     def read(batch: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ def main(slide: str, magnification: str, side_px: str, overlap: str, out: str) -
 
     def generator() -> fast.PatchGenerator:
         size, share = int(side_px), float(overlap)
-        made = fast.PatchGenerator.create(size, size, 1, 0, float(magnification), share, 0.5)
-        return made.connect(0, image)
+        patches = fast.PatchGenerator.create(size, size, 1, 0, float(magnification), share, 0.5)
+        return patches.connect(0, image)
 
     patches, cells, kept = [], [], []
     for patch in fast.DataStream(generator()):
@@ -31,14 +31,14 @@ def main(slide: str, magnification: str, side_px: str, overlap: str, out: str) -
         kept.append(cell(patch))
     np.savez(out, patches=patches, cells=cells, kept=kept, mask=np.asarray(mask)[..., 0])
     sys.stdout.flush()
-    os._exit(0)  # FAST's objects crash when Python takes them down
+    os._exit(0)  # FAST crashes when Python frees its objects
 
 
 def tissue() -> fast.TissueSegmentation:
-    """By colour, 85 from white, dilated and eroded by 9, black being glass: as in the pipelines."""
+    """The pipelines' tissue: 85 from white, dilated and eroded by 9, with black as glass."""
     try:
         return fast.TissueSegmentation.create(True, -1, 1.25, 85, 9, 9, True)
-    except TypeError:  # 4.9 has no other method and no levels
+    except TypeError:  # FAST 4.9 has one method and no levels
         return fast.TissueSegmentation.create(85, 9, 9, True)
 
 

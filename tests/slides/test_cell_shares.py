@@ -41,7 +41,7 @@ def test_shares_of_random_rasters_sum_to_the_raster() -> None:
         assert shares.max() <= 1
 
 
-def test_nothing_is_exactly_nothing() -> None:
+def test_an_empty_raster_has_shares_of_exactly_0() -> None:
     # Cells of 77.7: edges are no exact floats, and yet a cell beside the annotation has none.
     raster = np.zeros((777, 777), bool)
     raster[:777, : 777 // 2] = True

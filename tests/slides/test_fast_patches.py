@@ -65,7 +65,7 @@ def test_without_a_level_of_that_objective_a_finer_one_is_resampled() -> None:
     assert plan.xy_level0(1, 2) == (512, 256)
 
 
-def test_without_objective_um_px_choose() -> None:
+def test_mpp_chooses_the_level_without_an_objective() -> None:
     # 0.27 * 4 = 1.08 is above 1.0, so level 0 is resampled: 1 / 0.27 = 3.7; 64 * 3.7 = 237.04.
     plan = plan_of((8000, 6000), (1, 4), mpp=0.27, objective=None)
     assert (plan.level, plan.read_px) == (0, 237)
@@ -77,7 +77,7 @@ def test_without_objective_um_px_choose() -> None:
         plan_of((800, 600), (1, 4), mpp=2.0, objective=None)
 
 
-def test_the_other_rule_is_another() -> None:
+def test_the_mpp_rule_differs() -> None:
     info = slide_info(
         Path("a.svs"),
         {"openslide.objective-power": "40"},
@@ -91,7 +91,7 @@ def test_the_other_rule_is_another() -> None:
 # -- which level, 4.9
 
 
-def test_4_9_goes_by_um_px_alone() -> None:
+def test_4_9_uses_mpp_alone() -> None:
     # 0.2208 * 4 = 0.8832, resampled by 1 / 0.8832 = 1.1322: 64 * 1.1322 = 72.46 pixels.
     plan = plan_of((16000, 12000), (1, 4), mpp=0.2208, objective=40, rule="fast-4.9")
     assert (plan.level, plan.read_px) == (1, 72)
@@ -152,7 +152,7 @@ def test_tissue_counts_whole_pixels_of_the_mask() -> None:
     assert np.argwhere(cells).tolist() == [[0, 0], [1, 7]]
 
 
-def test_as_much_as_the_share_is_enough() -> None:
+def test_a_share_equal_to_the_minimum_is_enough() -> None:
     plan = plan_of((1024, 1024), (1, 4, 16), mpp=0.25, objective=40)
     mask = np.zeros((64, 64), bool)
     mask[:8, :16] = True  # half
@@ -221,7 +221,7 @@ def compare_with_fast(path: Path, rule: PatchRule, *, magnification: float, exac
     script = Path(__file__).parent / "cut_in_fast.py"
     name: FastName = "4.9" if rule == "fast-4.9" else "4.15"
     cut = path.with_name("cut.npz")
-    run_in_fast(script, path, str(magnification), "64", cut, name=name)
+    run_in_fast(script, path, str(magnification), "64", "0", cut, name=name)
     fast = np.load(cut)
 
     patch = settings(rule=rule, mpp=10 / magnification)

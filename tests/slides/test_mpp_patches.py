@@ -112,6 +112,6 @@ def test_margins_are_read_around_the_cells(write_slide, picture: np.ndarray) -> 
     np.testing.assert_array_equal(inner, picture[88:152, 40:104])
 
 
-def test_margins_leave_something() -> None:
+def test_margins_must_leave_a_cell() -> None:
     with pytest.raises(ValueError, match="margin_px 32 on both sides leaves nothing"):
         PatchSettings(size_px=64, margin_px=32)

@@ -39,14 +39,14 @@ def test_resolution_of_a_generic_tiff_is_called_by_its_true_source() -> None:
 
 
 @pytest.mark.parametrize("dots", ["72", "96", "300"])
-def test_print_resolutions_are_not_believed(dots: str) -> None:
+def test_print_resolutions_are_ignored(dots: str) -> None:
     tags = {"tiff.ResolutionUnit": "inch", "tiff.XResolution": dots, "tiff.YResolution": dots}
     found = find_resolution({**tags, "openslide.vendor": "generic-tiff", "openslide.mpp-x": "85"})
     assert found.mpp is None
-    assert f"{dots} dots an inch" in found.problems[0]
+    assert f"{dots} dots per inch" in found.problems[0]
 
 
-def test_a_coarse_overview_is_believed_when_the_scanner_says_so() -> None:
+def test_a_coarse_resolution_of_the_scanner_is_used() -> None:
     assert find_resolution({"openslide.mpp-x": "64", "openslide.mpp-y": "64"}).mpp == 64
 
 
@@ -55,7 +55,7 @@ def test_resolution_tags_in_inches() -> None:
     assert find_resolution(tags).mpp == 0.5  # 25,400 um / 50,800
 
 
-def test_tags_without_a_unit_say_nothing() -> None:
+def test_tags_without_a_unit_are_ignored() -> None:
     tags = {"tiff.ResolutionUnit": "none", "tiff.XResolution": "5000", "tiff.YResolution": "5000"}
     assert find_resolution(tags).mpp is None
 
@@ -71,11 +71,11 @@ def test_sides_that_differ_are_averaged_and_mentioned() -> None:
 def test_a_given_resolution_far_from_the_slides_own_is_mentioned() -> None:
     found = find_resolution(APERIO, 0.5)
     assert found.mpp == 0.5
-    assert "0.5 um/px were given" in found.problems[0]
+    assert "0.5 um/px given" in found.problems[0]
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "", "unknown"])
-def test_nonsense_is_passed_over(value: str) -> None:
+def test_invalid_values_are_ignored(value: str) -> None:
     properties = {"openslide.mpp-x": value, "openslide.mpp-y": value}
     assert find_resolution(properties).mpp is None
     power = find_resolution({**properties, "openslide.objective-power": "40"})
