@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from h2g.slides.patch_plan import PatchPlan
 
 # Smaller shares are rounding errors of the cells' edges: 0.07 of a patch's 65,536 pixels.
 ROUNDING = 1e-6
 
 
-def cell_shares(plan: PatchPlan, raster: np.ndarray) -> np.ndarray:
+def cell_shares(
+    raster: np.ndarray,
+    *,
+    grid: tuple[int, int],
+    step_level0: float,
+    field_level0: tuple[int, int],
+) -> np.ndarray:
     """Mean of a raster in each cell, weighted by area; 0 outside the field.
 
     Args:
         raster: (h, w), bool or number, over the whole field at any resolution.
+        grid: (rows, cols) of cells, from level-0 (0, 0) on.
+        step_level0: side of a cell in level-0 pixels.
+        field_level0: (width, height) of the slide.
     Returns:
         (rows, cols) float32.
     """
     height, width = raster.shape
-    row_edges = _edges(plan.rows, plan.step_level0 * height / plan.field_level0[1])
-    col_edges = _edges(plan.cols, plan.step_level0 * width / plan.field_level0[0])
-    shares = np.empty((plan.rows, plan.cols))
-    for row in range(plan.rows):  # one row of cells at a time, because rasters are large
+    rows, cols = grid
+    row_edges = _edges(rows, step_level0 * height / field_level0[1])
+    col_edges = _edges(cols, step_level0 * width / field_level0[0])
+    shares = np.empty(grid)
+    for row in range(rows):  # one row of cells at a time, because rasters are large
         band = _row_mean(raster, row_edges[row], row_edges[row + 1])
         shares[row] = np.diff(_integral(band, col_edges)) / np.diff(col_edges)
     shares[np.abs(shares) < ROUNDING] = 0

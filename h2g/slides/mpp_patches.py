@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from h2g.errors import SlideError
 from h2g.recipes.preprocessing import PatchSettings
-from h2g.slides.cell_shares import ROUNDING, cell_shares
+from h2g.slides.cell_shares import ROUNDING
 from h2g.slides.info import SlideInfo
 from h2g.slides.patch_plan import PatchPlan
 from h2g.slides.slide import Slide
+from h2g.slides.source_level import source_level
 from h2g.slides.tissue import TissueMask
 
 
@@ -29,36 +28,21 @@ class MppPatches(PatchPlan):
         return round(x * self.downsample), round(y * self.downsample)
 
     def read(self, slide: Slide, xy_level0: tuple[int, int]) -> np.ndarray:
-        patch = slide.read_level(
-            level=self.level, xy_level0=xy_level0, size_px=(self.read_px, self.read_px)
+        return slide.read_square(
+            level=self.level, xy_level0=xy_level0, read_px=self.read_px, size_px=self.size_px
         )
-        if self.read_px == self.size_px:
-            return patch
-        return cv2.resize(patch, (self.size_px, self.size_px), interpolation=cv2.INTER_AREA)
 
     def tissue_cells(self, tissue: TissueMask, min_tissue: float) -> np.ndarray:
-        return cell_shares(self, tissue.mask) > min_tissue
+        return self.cell_shares(tissue.mask) > min_tissue
 
 
 def plan_mpp_patches(info: SlideInfo, settings: PatchSettings) -> MppPatches:
-    """Reads a level within the tolerance directly, or else resamples the next finer level.
+    """The plan for a slide; patches are read directly from a level within the tolerance.
 
     Raises:
         SlideError: every level is coarser than the wanted um/px, or the slide has no resolution.
     """
-    ratios = [info.level_mpp(level) / settings.mpp for level in range(len(info.levels))]
-    nearest = min(range(len(ratios)), key=lambda level: abs(ratios[level] - 1))
-    if abs(ratios[nearest] - 1) <= settings.tolerance + 1e-9:
-        level, read_px = nearest, settings.size_px
-    else:
-        finer = [level for level, ratio in enumerate(ratios) if ratio < 1]
-        if not finer:
-            raise SlideError(
-                f"{info.path.name}: its finest level has {info.level_mpp(0):.4g} um/px, too coarse "
-                f"for patches at {settings.mpp:g} um/px."
-            )
-        level = max(finer, key=lambda level: ratios[level])
-        read_px = _source_px(settings.size_px, 1 / ratios[level])
+    level, read_px = source_level(info, settings)
     side_level0 = read_px * info.levels[level].downsample
     step_level0 = side_level0 * settings.step_px / settings.size_px
     width, height = info.field_level0
@@ -75,12 +59,3 @@ def plan_mpp_patches(info: SlideInfo, settings: PatchSettings) -> MppPatches:
         field_level0=info.field_level0,
         margin_px=settings.margin_px,
     )
-
-
-def _source_px(size_px: int, factor: float) -> int:
-    """``size_px * factor``, rounded to a whole factor if that is within 1 %.
-
-    Averaging whole pixels is several times faster.
-    """
-    whole = round(factor)
-    return size_px * whole if abs(whole / factor - 1) <= 0.01 else round(size_px * factor)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from h2g.slides.cell_shares import cell_shares
 from h2g.slides.slide import Slide
 from h2g.slides.tissue import TissueMask
 
@@ -77,6 +78,15 @@ class PatchPlan(ABC):
         Args:
             min_tissue: share of the cell.
         """
+
+    def cell_shares(self, raster: np.ndarray) -> np.ndarray:
+        """Mean of a raster of the whole field, (h, w), in each cell: (rows, cols) float32."""
+        return cell_shares(
+            raster,
+            grid=(self.rows, self.cols),
+            step_level0=self.step_level0,
+            field_level0=self.field_level0,
+        )
 
     def read_cell(self, slide: Slide, cell: np.ndarray) -> np.ndarray:
         """The patch of one (row, column), (size_px, size_px, 3) uint8."""

@@ -11,8 +11,10 @@ import numpy as np
 import openslide
 
 from h2g.errors import SlideError
+from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.images import image_properties, load_image
 from h2g.slides.info import Level, SlideInfo, slide_info
+from h2g.slides.source_level import source_level
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 # Suffixes of files that count as slides in a folder.
@@ -72,12 +74,23 @@ class Slide:
             ...     slide.read_patch(xy_level0=(100, 100), size_px=64, mpp=1.0).shape
             (64, 64, 3)
         """
-        # Imported here, because the rules of patches import this module.
-        from h2g.recipes.preprocessing import PatchSettings
-        from h2g.slides.mpp_patches import plan_mpp_patches
+        level, read_px = source_level(self.info, PatchSettings(mpp=mpp, size_px=size_px))
+        return self.read_square(level=level, xy_level0=xy_level0, read_px=read_px, size_px=size_px)
 
-        plan = plan_mpp_patches(self.info, PatchSettings(mpp=mpp, size_px=size_px))
-        return plan.read(self, xy_level0)
+    def read_square(
+        self, *, level: int, xy_level0: tuple[int, int], read_px: int, size_px: int
+    ) -> np.ndarray:
+        """A square of ``read_px`` pixels of a level, reduced to ``size_px``; white outside.
+
+        Returns:
+            (size_px, size_px, 3) uint8 RGB.
+        Raises:
+            SlideError: the pixels cannot be decoded.
+        """
+        patch = self.read_level(level=level, xy_level0=xy_level0, size_px=(read_px, read_px))
+        if read_px == size_px:
+            return patch
+        return cv2.resize(patch, (size_px, size_px), interpolation=cv2.INTER_AREA)
 
     @property
     def is_image(self) -> bool:

@@ -20,7 +20,6 @@ from h2g.folders.cohort import SPLITS, CohortSlide, Split
 from h2g.folders.run import Run
 from h2g.progress import progress
 from h2g.recipes.recipe import Recipe
-from h2g.slides.cell_shares import cell_shares
 from h2g.slides.reading import PatchPlan, describe_slide, open_slide, plan_patches
 from h2g.slides.tissue import TissueMask, find_tissue, write_tissue
 
@@ -106,7 +105,7 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
         )
     if not keep.any():
         logger.warning("%s: no patch has enough tissue and a clear label.", row.name)
-    table = _table(plan, keep, tissue=cell_shares(plan, tissue.mask), labels=labels)
+    table = _table(plan, keep, tissue=plan.cell_shares(tissue.mask), labels=labels)
     return PatchIndex(row.name, table, plan, recipe.class_names), tissue
 
 
