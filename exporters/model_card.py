@@ -17,7 +17,7 @@ from h2g.recipes.preprocessing import (
     PatchSettings,
     TissueSettings,
 )
-from h2g.stages.chain import SMOOTHED
+from h2g.stages.stage import SMOOTHED
 from h2g.tables import markdown_table
 
 # With fewer patients, the variation of scores is unknown.

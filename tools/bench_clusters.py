@@ -27,8 +27,8 @@ from h2g.data.dataset import PREFETCHED, patch_dataset, raw_patch_dataset
 from h2g.data.patch_source import PatchSource, labelled_slides
 from h2g.folders.run import Run, open_run
 from h2g.models.deployment import load_network, scale_image
+from h2g.recipes.sections import patch_settings
 from h2g.stages.patch.cluster_weights import open_weigher
-from h2g.stages.patch.patch_stage import patch_settings
 from h2g.stages.patch.train_patch import patch_network, patch_source
 from h2g.training.fit import compile_network
 

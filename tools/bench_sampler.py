@@ -44,9 +44,9 @@ from h2g.hardware import usable_cores
 from h2g.phantom import generate_cohort
 from h2g.recipes.patch import PatchAugmentation
 from h2g.recipes.reading import load_recipe
+from h2g.recipes.sections import patch_settings
 from h2g.slides.pool import CACHE_BYTES
 from h2g.slides.reading import SlidePool
-from h2g.stages.patch.patch_stage import patch_settings
 from h2g.stages.prepare.prepare_run import prepare_run
 
 

@@ -36,7 +36,7 @@ from h2g.folders.cohort import SPLITS, read_cohort
 from h2g.folders.run import Run, open_run, start_run
 from h2g.stages.chain import NETWORKS, chain, network_names
 from h2g.stages.evaluate_run import evaluate_run
-from h2g.stages.run_chain import is_finished, reuse_stage, train_run
+from h2g.stages.run_chain import reuse_stage, train_run
 from h2g.training.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ def take_over(run: Run, sources: Mapping[str, Sequence[Path]]) -> dict[str, Path
     """
     stages = {kind.folder: kind for kind in chain(run.recipe)}
     finished = {
-        folder: [path for path in paths if is_finished(open_run(path), stages[folder])]
+        folder: [path for path in paths if stages[folder].is_finished(open_run(path))]
         for folder, paths in sources.items()
     }
     chosen = choose_sources(finished)

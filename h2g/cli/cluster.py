@@ -54,9 +54,11 @@ def command(run: Path, features: str | None, weights: str | None, as_json: bool)
     from h2g.models.startup import start_keras
 
     start_keras()
-    from h2g.stages.clusters.find_clusters import cluster_run, clustering_settings, read_clusters
+    from h2g.recipes.sections import clustering_settings
+    from h2g.stages.clusters.cluster_files import read_clusters
+    from h2g.stages.clusters.clusters_stage import cluster_run
 
-    cluster_run(opened, clustering_settings(opened, features=features, weights=weights))
+    cluster_run(opened, clustering_settings(opened.recipe, features=features, weights=weights))
     document = read_clusters(opened)
     _check_same_settings(document["settings"], run, features=features, weights=weights)
     if as_json:

@@ -10,7 +10,7 @@ from h2g.stages.heatmaps.heatmaps_stage import HEATMAPS
 from h2g.stages.patch.patch_stage import PATCH
 from h2g.stages.prepare.prepare_stage import PREPARE
 from h2g.stages.refinement.refinement_stage import REFINEMENT
-from h2g.stages.stage import NetworkKind, StageKind
+from h2g.stages.stage import SMOOTHED, NetworkKind, StageKind
 
 STAGES: dict[str, StageKind] = {
     kind.name: kind for kind in (PREPARE, CLUSTERS, PATCH, FOLDS, HEATMAPS, REFINEMENT)
@@ -18,8 +18,6 @@ STAGES: dict[str, StageKind] = {
 NETWORKS: dict[str, NetworkKind] = {
     name: kind.network for name, kind in STAGES.items() if kind.network is not None
 }
-# A further variant that evaluation scores: the first heatmap, smoothed.
-SMOOTHED = "smoothed"
 
 
 def chain(recipe: Recipe) -> tuple[StageKind, ...]:

@@ -23,7 +23,7 @@ from h2g.files import file_sha256, write_text
 from h2g.folders.cohort import Split
 from h2g.folders.run import Run
 from h2g.recipes.recipe import Recipe
-from h2g.stages.chain import NETWORKS, SMOOTHED, network_names, variants
+from h2g.stages.chain import NETWORKS, STAGES, network_names, variants
 from h2g.stages.run_network import open_run_network
 from h2g.stages.slide_scoring import (
     Evaluator,
@@ -32,10 +32,15 @@ from h2g.stages.slide_scoring import (
     score_slide,
     stored_document,
 )
+from h2g.stages.stage import SMOOTHED
 
 logger = logging.getLogger(__name__)
 # Side of the raster if no refinement network sets it.
 SIDE_PX = 1024
+
+
+def _open_by_name(run: Run, name: str) -> Network:
+    return open_run_network(run, STAGES[name])
 
 
 def evaluate_run(
@@ -43,7 +48,7 @@ def evaluate_run(
     split: Split,
     *,
     threads: int = 2,
-    open_network: Callable[[Run, str], Network] = open_run_network,
+    open_network: Callable[[Run, str], Network] = _open_by_name,
 ) -> Evaluation:
     """Scores every slide of a split and writes the tables and overlays.
 
@@ -87,10 +92,9 @@ def evaluate_run(
             failed=tuple(failed),
         )
         write_tables(evaluation, folder)
-        for name in evaluator.networks:
-            report = NETWORKS[name].report
-            if report is not None:
-                report(evaluator, split, folder)
+        for network in evaluator.networks.values():
+            if network.report is not None:
+                network.report(evaluator, split, folder)
         write_overlays(run, evaluation, folder)
     return evaluation
 
@@ -105,7 +109,8 @@ def _evaluator(run: Run, open_network: Callable[[Run, str], Network], threads: i
     made_of = {"recipe": file_sha256(run.path / "recipe.yaml")}
     made_of |= {stage: file_sha256(file) for stage, file in models.items()}
     open_once = functools.cache(functools.partial(open_network, run))
-    return Evaluator(run, open_once, threads, made_of, raster_size(run.recipe))
+    kinds = {name: NETWORKS[name] for name in network_names(run.recipe)}
+    return Evaluator(run, kinds, open_once, threads, made_of, raster_size(run.recipe))
 
 
 def raster_size(recipe: Recipe) -> tuple[int, int]:
@@ -126,7 +131,7 @@ def _smoothing(evaluator: Evaluator) -> Smoothing | None:
     file = run.path / "evaluation" / "smoothing.json"
     key = {
         "recipe": evaluator.made_of["recipe"],
-        "made_of": evaluator.made_of[evaluator.networks[0]],
+        "made_of": evaluator.made_of[next(iter(evaluator.networks))],
         "size_px": list(evaluator.size_px),
         "candidates_um": list(CANDIDATES_UM),
         "annotations": {row.name: annotation_sha256(row) for row in rows},

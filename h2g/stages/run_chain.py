@@ -35,7 +35,7 @@ def train_run(run: Run, stages: Collection[str] = (), resources: Resources = Res
     wanted = _wanted(run, stages)
     _check(run, wanted, resources)
     for kind in wanted:
-        if is_finished(run, kind):
+        if kind.is_finished(run):
             logger.info("%s: the %s stage is done.", run.path, kind.name)
             continue
         with run.stage(kind.name):
@@ -44,11 +44,6 @@ def train_run(run: Run, stages: Collection[str] = (), resources: Resources = Res
             _check(run, wanted, resources)  # again, because the patches are known now
         # Only an interrupted stage needs checkpoints, which are several times the network's size.
         shutil.rmtree(run.path / kind.folder / "checkpoints", ignore_errors=True)
-
-
-def is_finished(run: Run, kind: StageKind) -> bool:
-    """Whether a stage is done and its files still exist."""
-    return run.is_done(kind.name) and kind.is_whole(run)
 
 
 def reuse_stage(run: Run, folder: Path) -> None:
@@ -60,10 +55,10 @@ def reuse_stage(run: Run, folder: Path) -> None:
     """
     folder = folder.resolve()
     kind, path = _stage_and_run(folder)
-    if is_finished(run, kind):
+    if kind.is_finished(run):
         return
     other = open_run(path)
-    if not is_finished(other, kind):
+    if not kind.is_finished(other):
         raise RunError(f"{folder}: the {kind.name} stage is not done there. Train it first.")
     keys = made_by(run.recipe, kind)
     differing = [key for key in keys if getattr(run.recipe, key) != getattr(other.recipe, key)]
@@ -95,7 +90,7 @@ def training_summary(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "stage": kind.name,
-            "done": is_finished(run, kind),
+            "done": kind.is_finished(run),
             "seconds": seconds.get(kind.name, 0.0),
             **kind.summary(run),
         }
@@ -110,7 +105,7 @@ def made_by(recipe: Recipe, kind: StageKind) -> tuple[str, ...]:
 
 def _check(run: Run, kinds: list[StageKind], resources: Resources) -> None:
     for kind in kinds:
-        if not is_finished(run, kind):
+        if not kind.is_finished(run):
             kind.check(run, resources)
 
 
@@ -119,7 +114,7 @@ def _wanted(run: Run, names: Collection[str]) -> list[StageKind]:
     for name in names:
         find_stage(run.recipe, name)
     wanted = [kind for kind in known if not names or kind.name in names]
-    unfinished = [kind for kind in known if not is_finished(run, kind)]
+    unfinished = [kind for kind in known if not kind.is_finished(run)]
     for kind in wanted:
         for earlier in known[: known.index(kind)]:
             if kind in unfinished and earlier in unfinished and earlier not in wanted:

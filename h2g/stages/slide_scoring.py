@@ -26,7 +26,7 @@ from h2g.reporting.overlay import write_png
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import SlideInfo, describe_slide, open_slide, read_low_resolution
-from h2g.stages.chain import NETWORKS, SMOOTHED, network_names
+from h2g.stages.stage import SMOOTHED, NetworkKind
 
 # Errors that only fail one slide; any other stops the evaluation.
 SLIDE_FAILURES = (SlideError, AnnotationError)
@@ -40,37 +40,34 @@ class Evaluator:
     """The run, networks and settings that slides are scored with.
 
     Attributes:
+        networks: kinds of the networks that run on a slide by stage name, in order.
         open_network: opens a network of the run by stage name, each once.
         made_of: SHA-256 of the recipe, and of the networks' files by stage.
         size_px: (width, height) of the raster on which pixels are counted.
     """
 
     run: Run
+    networks: dict[str, NetworkKind]
     open_network: Callable[[str], Network]
     threads: int
     made_of: dict[str, str]
     size_px: tuple[int, int]
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """Names of the stages whose networks run on a slide, in order."""
-        return network_names(self.run.recipe)
-
-    @property
     def variants(self) -> tuple[str, ...]:
         """Names of the scored variants except the smoothed one; the last is the result."""
-        return tuple(NETWORKS[name].variant for name in self.networks)
+        return tuple(network.variant for network in self.networks.values())
 
     @property
     def has_heatmaps(self) -> bool:
-        return any(NETWORKS[name].kept for name in self.networks)
+        return any(network.kept for network in self.networks.values())
 
     def heatmap(self, row: CohortSlide) -> Heatmap:
         """The heatmap that the run stores for a slide; made if it is missing."""
-        for name in self.networks:
-            kept = NETWORKS[name].kept
-            if kept is not None:
-                return kept(self.run, row, functools.partial(self.open_network, name), self.threads)
+        for name, network in self.networks.items():
+            if network.kept is not None:
+                open_network = functools.partial(self.open_network, name)
+                return network.kept(self.run, row, open_network, self.threads)
         raise ValueError(f"{self.run.path} keeps no heatmaps")
 
     def truth(self, row: CohortSlide, info: SlideInfo | None = None) -> np.ndarray:
@@ -164,8 +161,7 @@ def _labels_of_variants(
 ) -> dict[str, np.ndarray]:
     """Labels of each variant by name, including the smoothed one."""
     labels: dict[str, np.ndarray] = {}
-    for name in evaluator.networks:
-        kind = NETWORKS[name]
+    for name, kind in evaluator.networks.items():
         if kind.kept is not None:
             state = state.with_heatmap(evaluator.heatmap(row))
         else:

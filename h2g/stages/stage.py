@@ -25,6 +25,9 @@ from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.training.resources import Resources
 
+# A further variant that evaluation scores: the first heatmap, smoothed.
+SMOOTHED = "smoothed"
+
 
 @dataclass(frozen=True)
 class NetworkKind:
@@ -116,6 +119,10 @@ class StageKind:
     differences: Callable[[Run, Run], list[str]] = _no_differences
     summary: Callable[[Run], dict[str, Any]] = _no_summary
     network: NetworkKind | None = None
+
+    def is_finished(self, run: Run) -> bool:
+        """Whether the stage is done in a run and its files still exist."""
+        return run.is_done(self.name) and self.is_whole(run)
 
 
 def has_files(*names: str) -> Callable[[Run], bool]:

@@ -20,7 +20,7 @@ from h2g.folders.run import Run
 from h2g.models.deployment import load_network
 from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
-from h2g.stages.clusters.find_clusters import cluster_run
+from h2g.stages.clusters.clusters_stage import cluster_run
 from tests.exporters.bare_runtimes import run_file
 from tests.exporters.random_run import PATCH_PX, prepare, write_run
 

@@ -14,7 +14,7 @@ from h2g.exporters.samples import noise_samples, run_patches, run_samples
 from h2g.exporters.source import open_source
 from h2g.folders.run import Run, open_run
 from h2g.slides.reading import open_slide, read_low_resolution
-from h2g.stages.chain import NETWORKS
+from h2g.stages.chain import NETWORKS, STAGES
 from h2g.stages.patch.classify import classify_slide
 from h2g.stages.run_network import open_run_network
 from tests.exporters.random_run import INPUT_PX, PATCH_PX, prepare, write_run
@@ -66,7 +66,7 @@ def test_slides_go_in_whole_with_their_heatmaps(run: Run) -> None:
 def test_a_slide_without_heatmap_is_classified(run: Run) -> None:
     (row,) = run.cohort.split("val")
     (feed,) = run_samples(run, split="val").feeds["refinement"]
-    network = open_run_network(run, "patch")
+    network = open_run_network(run, STAGES["patch"])
     expected = classify_slide(row.slide, None, network, run.recipe.preprocessing, threads=1)
     np.testing.assert_allclose(feed[HEATMAP_INPUT][0], expected.heatmap.values[..., 1:], atol=1e-6)
     assert not run.heatmap_file(row.name).exists()  # the run stays as it was

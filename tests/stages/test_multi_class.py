@@ -24,8 +24,9 @@ from h2g.recipes.reading import load_recipe
 from h2g.results.slide_state import SlideState
 from h2g.slides.reading import describe_slide, open_slide, read_low_resolution
 from h2g.slides.tiff_files import read_heatmap
+from h2g.stages.chain import STAGES
 from h2g.stages.heatmaps.kept_heatmaps import slide_heatmap
-from h2g.stages.refinement.refinement_stage import refine
+from h2g.stages.refinement.refine import refine
 from h2g.stages.run_network import open_run_network
 from h2g.training.losses import SoftDice, slide_dice
 from h2g.training.supervision import with_supervision
@@ -114,7 +115,7 @@ def write_graded_cohort(cohort: Path, folder: Path) -> Path:
 def give_every_class_its_share(run: Run) -> None:
     """Shifts and sharpens the head of the refinement network so that each class has most of the
     probability somewhere on the test slides; after an epoch none would anywhere."""
-    patch, refinement = (open_run_network(run, name) for name in ("patch", "refinement"))
+    patch, refinement = (open_run_network(run, STAGES[name]) for name in ("patch", "refinement"))
     found = []
     for row in run.cohort.split("test"):
         heatmap = slide_heatmap(run, row, lambda: patch, threads=1)

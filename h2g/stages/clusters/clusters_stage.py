@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 from h2g.folders.run import Run
+from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.recipe import Recipe
+from h2g.recipes.sections import clustering_settings
+from h2g.stages.clusters.cluster_files import FOLDER
 from h2g.stages.stage import StageKind, has_files
 from h2g.training.resources import Resources
 
-FOLDER = "clusters"
+logger = logging.getLogger(__name__)
 
 
 def _work(run: Run, resources: Resources) -> None:
-    from h2g.stages.clusters.find_clusters import clustering_settings, find_clusters
+    from h2g.stages.clusters.find_clusters import find_clusters
 
-    find_clusters(run, clustering_settings(run))
+    find_clusters(run, clustering_settings(run.recipe))
 
 
 def _after(recipe: Recipe) -> tuple[str, ...]:
@@ -32,3 +37,14 @@ CLUSTERS = StageKind(
     reusable=True,
     follows_from=lambda recipe: ("clustering",),
 )
+
+
+def cluster_run(run: Run, settings: ClusteringSettings) -> None:
+    """Runs only the cluster stage of a prepared run, unless it is done."""
+    if CLUSTERS.is_finished(run):
+        logger.info("%s: the %s stage is done.", run.path, CLUSTERS.name)
+        return
+    from h2g.stages.clusters.find_clusters import find_clusters
+
+    with run.stage(CLUSTERS.name):
+        find_clusters(run, settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,36 +24,14 @@ from h2g.clustering.graph import cluster_network, feature_network, on_pixels, sa
 from h2g.concurrency import ReadAhead
 from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.data.sampler import SlidePatches
-from h2g.errors import RunError
 from h2g.files import file_sha256, replacing, write_text
 from h2g.folders.run import Run
 from h2g.recipes.clustering import ClusteringSettings
+from h2g.recipes.sections import patch_settings
+from h2g.stages.clusters.cluster_files import FOLDER
 from h2g.stages.clusters.cluster_tables import cluster_table, describe_clusters, draw_pictures
-from h2g.stages.clusters.clusters_stage import CLUSTERS, FOLDER
-from h2g.stages.patch.patch_stage import patch_settings
-from h2g.stages.run_chain import is_finished
-
-logger = logging.getLogger(__name__)
 
 AHEAD = 2  # batches that wait for the network, besides those in reading
-
-
-def clustering_settings(
-    run: Run, *, features: str | None = None, weights: str | None = None
-) -> ClusteringSettings:
-    """Settings of the recipe, or else of the paper, with the given values replaced."""
-    given = {"features": features, "weights": weights}
-    settings = run.recipe.clustering or ClusteringSettings()
-    return settings.model_copy(update={key: value for key, value in given.items() if value})
-
-
-def cluster_run(run: Run, settings: ClusteringSettings) -> None:
-    """Runs only the cluster stage of a prepared run, unless it is done."""
-    if is_finished(run, CLUSTERS):
-        logger.info("%s: the %s stage is done.", run.path, CLUSTERS.name)
-        return
-    with run.stage(CLUSTERS.name):
-        find_clusters(run, settings)
 
 
 def find_clusters(run: Run, settings: ClusteringSettings) -> None:
@@ -90,24 +67,6 @@ def find_clusters(run: Run, settings: ClusteringSettings) -> None:
     save_clusters(cluster_network(network, fitted), folder)
     # Only an interrupted stage needs them.
     shutil.rmtree(cache)
-
-
-def read_clusters(run: Run) -> dict[str, Any]:
-    """The contents of clusters.json.
-
-    These are the settings, the components' shares of the variance, and one row per cluster
-    (h2g.stages.clusters.cluster_tables.describe_clusters).
-
-    Raises:
-        RunError: the run has no clusters.
-    """
-    file = run.stage_folder(FOLDER) / "clusters.json"
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{run.path}: this run has no clusters. Find them: h2g cluster {run.path}"
-        ) from error
 
 
 def _features_file(run: Run, settings: ClusteringSettings) -> str:

@@ -9,23 +9,15 @@ from typing import Any
 import numpy as np
 
 from h2g.engines.engine import PATCH_INPUT, Feed, Network
-from h2g.errors import RunError
 from h2g.folders.cohort import CohortSlide, Split
 from h2g.folders.run import Run
-from h2g.recipes.patch import PatchStage
 from h2g.recipes.recipe import Recipe
+from h2g.recipes.sections import patch_settings
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.stages.patch.classify import classify_patches
 from h2g.stages.stage import NetworkKind, StageKind, has_files
 from h2g.training.resources import Resources
-
-
-def patch_settings(recipe: Recipe) -> PatchStage:
-    """The stage's section of a recipe; RunError if the recipe has none."""
-    if recipe.patch is None:
-        raise RunError(f"The recipe '{recipe.name}' has no patch stage. Choose another recipe.")
-    return recipe.patch
 
 
 def _work(run: Run, resources: Resources) -> None:

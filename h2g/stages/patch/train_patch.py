@@ -20,8 +20,8 @@ from h2g.models.blocks import main_output
 from h2g.models.cells import with_cells
 from h2g.models.registry import build_patch_model, build_tile_model
 from h2g.recipes.recipe import Recipe
+from h2g.recipes.sections import patch_settings
 from h2g.stages.patch.cluster_weights import open_weigher
-from h2g.stages.patch.patch_stage import patch_settings
 from h2g.training.checkpoint import TrainingState
 from h2g.training.class_weights import split_weigher
 from h2g.training.fit import StageTraining, fit_stage

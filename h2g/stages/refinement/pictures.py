@@ -17,9 +17,9 @@ from h2g.folders.run import Run
 from h2g.models.deployment import resize_bilinear
 from h2g.progress import track
 from h2g.recipes.recipe import Recipe
+from h2g.recipes.sections import refinement_settings
 from h2g.reporting.overlay import write_png
 from h2g.slides.reading import open_slide, read_low_resolution
-from h2g.stages.refinement.refinement_stage import refinement_settings
 
 logger = logging.getLogger(__name__)
 

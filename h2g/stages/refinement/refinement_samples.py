@@ -7,13 +7,14 @@ import os
 from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, Feed
 from h2g.folders.cohort import CohortSlide, Split
 from h2g.folders.run import Run
+from h2g.recipes.sections import refinement_settings
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.patch.classify import classify_slide
 from h2g.stages.patch.patch_stage import PATCH
-from h2g.stages.refinement.refinement_stage import refinement_feed, refinement_settings
+from h2g.stages.refinement.refine import refinement_feed
 from h2g.stages.run_network import open_run_network
 
 INPUTS = {
@@ -51,7 +52,7 @@ def _heatmap(run: Run, row: CohortSlide) -> Heatmap:
     return classify_slide(
         row.slide,
         row.mpp,
-        open_run_network(run, PATCH.name),
+        open_run_network(run, PATCH),
         run.recipe.preprocessing,
         threads=os.cpu_count() or 1,
     ).heatmap

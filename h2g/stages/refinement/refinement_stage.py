@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, Feed, Network
-from h2g.errors import RunError
+from h2g.engines.engine import Feed
 from h2g.folders.cohort import Split
 from h2g.folders.run import Run
 from h2g.recipes.recipe import Recipe
-from h2g.recipes.refinement import RefinementStage
-from h2g.results.slide_state import SlideState
+from h2g.recipes.sections import refinement_settings
+from h2g.stages.refinement.refine import refine
 from h2g.stages.stage import NetworkKind, StageKind, has_files
 from h2g.training.resources import Resources
 
@@ -21,38 +18,6 @@ SEEN = {
     "heatmap": "heatmap",
     "image": "low-resolution slide",
 }
-
-
-def refinement_settings(recipe: Recipe) -> RefinementStage:
-    """The stage's section of a recipe; RunError if the recipe has none."""
-    if recipe.refinement is None:
-        raise RunError(
-            f"The recipe '{recipe.name}' has no refinement stage. Choose another recipe."
-        )
-    return recipe.refinement
-
-
-def refine(state: SlideState, network: Network) -> SlideState:
-    """Adds the class probabilities of the whole field to the state of a slide.
-
-    The image and the heatmap are passed unchanged; the deployed network scales and resizes them.
-    """
-    return state.with_field(network.run(refinement_feed(state, network.inputs))[0])
-
-
-def refinement_feed(state: SlideState, names: Any) -> Feed:
-    """Inputs of a refinement network for a slide.
-
-    Args:
-        names: names of the network's inputs.
-    """
-    inputs = {IMAGE_INPUT: state.plane.rgb[np.newaxis]}
-    if HEATMAP_INPUT in names:
-        if state.heatmap is None:
-            raise RunError("This refinement network needs a heatmap, but no network makes one.")
-        values = state.heatmap.values[np.newaxis, ..., 1:]
-        inputs[HEATMAP_INPUT] = np.ascontiguousarray(values, np.float32)
-    return {name: values for name, values in inputs.items() if name in names}
 
 
 def _work(run: Run, resources: Resources) -> None:

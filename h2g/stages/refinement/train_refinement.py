@@ -26,9 +26,9 @@ from h2g.folders.run import Run
 from h2g.models.registry import build_refinement_model, find_architecture
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
+from h2g.recipes.sections import refinement_settings
 from h2g.stages.heatmaps.make_heatmaps import seen_heatmap
 from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
-from h2g.stages.refinement.refinement_stage import refinement_settings
 from h2g.training.checkpoint import TrainingState
 from h2g.training.fit import StageTraining, fit_stage
 from h2g.training.losses import refinement_loss, slide_dice

@@ -22,9 +22,11 @@ from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.reading import validate_recipe
 from h2g.recipes.recipe import Recipe
+from h2g.recipes.sections import clustering_settings
 from h2g.slides.reading import open_slide
 from h2g.stages.chain import chain
-from h2g.stages.clusters.find_clusters import clustering_settings, find_clusters, read_clusters
+from h2g.stages.clusters.cluster_files import read_clusters
+from h2g.stages.clusters.find_clusters import find_clusters
 from h2g.stages.patch.cluster_weights import cluster_weights, open_weigher
 from h2g.stages.patch.train_patch import train_patch
 from h2g.stages.run_chain import reuse_stage, train_run, training_summary
@@ -129,7 +131,7 @@ def test_the_graph_agrees_with_the_table(guided_run):
 
 def test_a_second_run_finds_the_same_clusters(guided_run, trained_run, tmp_path):
     run = prepared(trained_run, tmp_path / "run", guided_run.recipe)
-    find_clusters(run, clustering_settings(run))
+    find_clusters(run, clustering_settings(run.recipe))
     tables = [pd.read_parquet(r.path / "clusters" / "patches.parquet") for r in (run, guided_run)]
     pd.testing.assert_frame_equal(*tables, rtol=1e-3)
 

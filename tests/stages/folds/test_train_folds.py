@@ -29,7 +29,7 @@ from h2g.stages.heatmaps.make_heatmaps import make_heatmaps, seen_heatmap
 from h2g.stages.patch import train_patch
 from h2g.stages.patch.classify import classify_slide
 from h2g.stages.refinement.train_refinement import _examples
-from h2g.stages.run_chain import is_finished, reuse_stage, train_run, training_summary
+from h2g.stages.run_chain import reuse_stage, train_run, training_summary
 from h2g.training.callbacks import KeepState
 from h2g.training.resources import Resources
 
@@ -191,7 +191,7 @@ def test_it_is_resumed_between_folds_and_within_one(own_folds, monkeypatch):
 
 def test_a_missing_fold_under_finished_stages_is_reported(own_folds):
     fold_models(own_folds)[0].unlink()
-    assert not is_finished(own_folds, STAGES["folds"])
+    assert not STAGES["folds"].is_finished(own_folds)
     with pytest.raises(RunError, match="the files of the folds stage, from which"):
         train_run(own_folds)
 
@@ -218,7 +218,7 @@ def test_folds_and_heatmaps_are_reused_with_the_same_folds_only(
         reuse_stage(same, cross_fitted.path / "heatmaps")
     reuse_stage(same, cross_fitted.path / "patch" / "folds")
     reuse_stage(same, cross_fitted.path / "heatmaps")
-    assert all(is_finished(same, STAGES[stage]) for stage in ("patch", "folds", "heatmaps"))
+    assert all(STAGES[stage].is_finished(same) for stage in ("patch", "folds", "heatmaps"))
     assert not (same.path / "patch" / "folds" / "folds").exists()
     copied = [seen_heatmap(same, row) for row in same.cohort.split("train")]
     assert all(file.is_file() for file in copied)

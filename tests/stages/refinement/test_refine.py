@@ -10,7 +10,7 @@ from h2g.errors import RunError
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane, open_slide, read_low_resolution
-from h2g.stages.refinement.refinement_stage import refine, refinement_feed
+from h2g.stages.refinement.refine import refine, refinement_feed
 from tests.prediction.drawn_slides import PREPROCESSING, TUMOUR, ColourRefinement, draw, save_tiff
 
 
