@@ -17,7 +17,7 @@ from h2g.engines.engine import PATCH_INPUT, open_network
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.exporters.bundle_folder import staging_folder, swap_in
 from h2g.exporters.export_request import ExportRequest, wanted_formats
-from h2g.exporters.formats import ENGINE_OF_FORMAT, SUFFIXES, write_network
+from h2g.exporters.formats import FILE_FORMATS, engine_of_files, write_network
 from h2g.exporters.samples import noise_patches, run_patches
 from h2g.folders.bundle import FORMATS, FilePrecision, Format, is_bundle
 from h2g.folders.run import is_run, open_run
@@ -107,7 +107,7 @@ def export_clusters(file: Path, out: Path, request: ExportRequest) -> list[Clust
 
 
 def _write(graph: keras.Model, folder: Path, format: Format, *, opset: int) -> list[Path]:
-    file = folder / f"clusters{SUFFIXES[format]}"
+    file = folder / f"clusters{FILE_FORMATS[format].suffix}"
     write_network(graph, file, format=format, opset=opset)
     return [file, file.with_suffix(".bin")] if format == "openvino" else [file]
 
@@ -147,7 +147,7 @@ def check_clusters(file: Path, patches: ClearPatches, *, format: Format) -> None
     Args:
         file: .onnx, .xml or .tflite; it is run on a batch and on a single patch.
     """
-    engine = ENGINE_OF_FORMAT[format]
+    engine = engine_of_files(format)
     # Not opened for many: such networks pad batches and cast the answers to float32.
     network = open_network(file, engine=engine, inputs=[PATCH_INPUT])
     found = np.concatenate(

@@ -1,12 +1,17 @@
-"""The formats: how files of each are written, and the engine that reads them."""
+"""The file formats of exported networks: how each is written, and the engine that reads it.
+
+To add a format, write its module and add one row to FILE_FORMATS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from h2g.engines.engine import Network, open_network
+from h2g.engines.engine import Feed, Network, open_network
+from h2g.engines.specs import engine_of_format
 from h2g.errors import WrongUseError
 from h2g.exporters.quantization import quantise_onnx, quantise_openvino, quantise_tflite
 from h2g.exporters.samples import Samples
@@ -17,14 +22,72 @@ from h2g.exporters.to_tflite import write_tflite
 from h2g.folders.bundle import FilePrecision, Format
 from h2g.stages.chain import NETWORKS
 
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
-# The engine that runs each format here; FAST's networks are ONNX files.
-ENGINE_OF_FORMAT: dict[Format, str] = {
-    "onnx": "onnxruntime",
-    "openvino": "openvino",
-    "tflite": "tflite",
-    "fast": "onnxruntime",
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a file is written; a format ignores what it has no use for.
+
+    Attributes:
+        metadata: written into the file, where the format has a place for it.
+    """
+
+    precision: Literal["float32", "float16"]
+    opset: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One file format of single networks.
+
+    Attributes:
+        suffix: suffix of the file that an engine opens.
+        write: writes a graph to a file.
+        quantise: writes a graph in int8: (graph, its float32 file, new file, inputs to measure on).
+        converts_onnx: whether ``write`` also takes an ONNX file as a graph.
+    """
+
+    suffix: str
+    write: Callable[[Any, Path, WriteOptions], None]
+    quantise: Callable[[Graph, Path, Path, Sequence[Feed]], None]
+    converts_onnx: bool = False
+
+
+def _onnx(graph: Any, file: Path, options: WriteOptions) -> None:
+    write_onnx(graph, file, opset=options.opset, metadata=options.metadata)
+
+
+def _openvino(graph: Any, file: Path, options: WriteOptions) -> None:
+    write_openvino(graph, file, precision=options.precision, info=options.metadata)
+
+
+def _tflite(graph: Any, file: Path, options: WriteOptions) -> None:
+    write_tflite(graph, file, precision=options.precision)
+
+
+FILE_FORMATS: dict[Format, FileFormat] = {
+    "onnx": FileFormat(
+        suffix=".onnx",
+        write=_onnx,
+        quantise=lambda _, float32, file, feeds: quantise_onnx(float32, file, feeds),
+    ),
+    "openvino": FileFormat(
+        suffix=".xml",
+        write=_openvino,
+        quantise=lambda _, float32, file, feeds: quantise_openvino(float32, file, feeds),
+        converts_onnx=True,
+    ),
+    "tflite": FileFormat(
+        suffix=".tflite",
+        write=_tflite,
+        quantise=lambda graph, _, file, feeds: quantise_tflite(graph, file, feeds),
+    ),
 }
+
+
+def engine_of_files(format: Format) -> str:
+    """The engine that runs a format's files here; FAST's networks are ONNX files."""
+    return engine_of_format("onnx" if format == "fast" else format)
 
 
 def network_files(
@@ -32,7 +95,7 @@ def network_files(
 ) -> dict[str, Path]:
     """The file that an engine opens, by network, for a format other than ``fast``."""
     infix = "" if precision == "float32" else f".{precision}"
-    return {name: folder / f"{name}{infix}{SUFFIXES[format]}" for name in names}
+    return {name: folder / f"{name}{infix}{FILE_FORMATS[format].suffix}" for name in names}
 
 
 def write_networks(
@@ -78,14 +141,13 @@ def write_network(
     Raises:
         ModelError, WrongUseError: this format cannot hold the graph.
     """
-    if format == "openvino":
-        write_openvino(graph, file, precision=precision, info=metadata)
-    elif isinstance(graph, Path):
-        raise WrongUseError(f"{graph}: ONNX files can only be converted to --format openvino.")
-    elif format == "onnx":
-        write_onnx(graph, file, opset=opset, metadata=metadata)
-    elif format == "tflite":
-        write_tflite(graph, file, precision=precision)
+    kind = FILE_FORMATS[format]
+    if isinstance(graph, Path) and not kind.converts_onnx:
+        able = [name for name, each in FILE_FORMATS.items() if each.converts_onnx]
+        raise WrongUseError(
+            f"{graph}: ONNX files can only be converted to --format {' or '.join(able)}."
+        )
+    kind.write(graph, file, WriteOptions(precision, opset, metadata))
 
 
 def quantise_networks(
@@ -108,13 +170,7 @@ def quantise_networks(
     folder.mkdir(parents=True)
     files = network_files(graphs, folder, format=format, precision="int8")
     for name, graph in graphs.items():
-        feeds = samples.feeds[name]
-        if format == "onnx":
-            quantise_onnx(float32[name], files[name], feeds)
-        elif format == "openvino":
-            quantise_openvino(float32[name], files[name], feeds)
-        elif format == "tflite":
-            quantise_tflite(graph, files[name], feeds)
+        FILE_FORMATS[format].quantise(graph, float32[name], files[name], samples.feeds[name])
     return files
 
 
@@ -125,7 +181,7 @@ def open_exported(
     return {
         name: open_network(
             file,
-            engine=ENGINE_OF_FORMAT[format],
+            engine=engine_of_files(format),
             precision="int8" if precision == "int8" else "float32",
             many=NETWORKS[name].many,
         )

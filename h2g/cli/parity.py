@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from h2g.cli.options import common
+from h2g.engines.specs import DEVICES, ENGINES, PRECISIONS
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
@@ -25,21 +26,21 @@ if TYPE_CHECKING:
     "--engine",
     "engines",
     multiple=True,
-    type=click.Choice(["keras", "onnxruntime", "openvino", "tflite", "fast"]),
+    type=click.Choice(list(ENGINES)),
     help="May be repeated.  [default: all that MODEL has files for]",
 )
 @click.option(
     "--device",
     "devices",
     multiple=True,
-    type=click.Choice(["CPU", "GPU"]),
+    type=click.Choice(DEVICES),
     help="May be repeated.  [default: CPU, and a GPU that keras or onnxruntime has]",
 )
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
-    type=click.Choice(["float32", "bfloat16", "float16", "int8"]),
+    type=click.Choice(PRECISIONS),
     help="May be repeated.  [default: all that MODEL and the processor have]",
 )
 @click.option(

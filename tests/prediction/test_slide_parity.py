@@ -14,7 +14,7 @@ import tifffile
 from h2g.benchmarking.parity import compare_files
 from h2g.engines.engine import PATCH_INPUT
 from h2g.exporters.export_request import DEFAULT_OPSET
-from h2g.exporters.formats import SUFFIXES, write_network
+from h2g.exporters.formats import FILE_FORMATS, write_network
 from h2g.folders.bundle import Format
 from h2g.folders.cohort import read_cohort
 from h2g.folders.predictions import SlideRequest
@@ -135,7 +135,7 @@ def _exported(
     """The model with other networks, run by another engine."""
     networks = {}
     for name, graph in graphs.items():
-        file = folder / f"{name}{SUFFIXES[FORMATS[engine]]}"
+        file = folder / f"{name}{FILE_FORMATS[FORMATS[engine]].suffix}"
         write_network(graph, file, format=FORMATS[engine], opset=DEFAULT_OPSET)
         networks[name] = NetworkFile(file)
     return dataclasses.replace(model, engine=engine, device="CPU", networks=networks)
