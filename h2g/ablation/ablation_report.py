@@ -111,9 +111,9 @@ def _seconds(folder: Path, record: Record) -> dict[str, float]:
     if record.status != "done":
         return {}
     stages = open_run(folder).seconds()
-    here = sum(seconds for stage, seconds in stages.items() if stage != "evaluation")
-    alone = here + sum(record.reused_seconds.values())
-    return {"seconds": round(alone, 1), "seconds_here": round(here, 1)}
+    seconds_here = sum(seconds for stage, seconds in stages.items() if stage != "evaluation")
+    seconds_alone = seconds_here + sum(record.reused_seconds.values())
+    return {"seconds": round(seconds_alone, 1), "seconds_here": round(seconds_here, 1)}
 
 
 def _markdown(table: pd.DataFrame, comparison: Comparison | None, title: str) -> str:

@@ -79,10 +79,11 @@ def choose_sources(sources: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
         sources: run folders by the stage's folder, in the order of the stages.
     """
     chosen: dict[str, Path] = {}
-    later: Path | None = None
+    next_source: Path | None = None
     for folder, paths in reversed(list(sources.items())):
         if paths:
-            later = chosen[folder] = later if later is not None and later in paths else paths[0]
+            next_source = next_source if next_source in paths else paths[0]
+            chosen[folder] = next_source
     return dict(reversed(chosen.items()))
 
 
@@ -108,8 +109,9 @@ def _check_classifier(planned: Sequence[Planned], out: Path) -> None:
     file = clustered_model(out)
     for design in planned:
         clustering = design.recipe.clustering
-        needs = clustering is not None and clustering.features == str(file)
-        if needs and not file.is_file() and CLASSIFIER not in [each.name for each in planned]:
+        needs_classifier = clustering is not None and clustering.features == str(file)
+        is_planned = CLASSIFIER in [each.name for each in planned]
+        if needs_classifier and not file.is_file() and not is_planned:
             raise WrongUseError(
                 f"{design.name} clusters the features of {CLASSIFIER} at the small scale. Add that "
                 f"design: --design {CLASSIFIER} --design {design.name}."

@@ -186,8 +186,8 @@ def train_and_score(design: Planned) -> None:
     evaluation = evaluate_run(run, "test", threads=design.jobs)
     if evaluation.failed:
         raise H2GError(" ".join(f"{slide.slide}: {slide.reason}" for slide in evaluation.failed))
-    ours, papers = count_parameters(run)
-    write_record(run.path, replace(record, status="done", parameters=ours, paper_parameters=papers))
+    ours, paper = count_parameters(run)
+    write_record(run.path, replace(record, status="done", parameters=ours, paper_parameters=paper))
 
 
 def take_over(run: Run, sources: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
@@ -229,5 +229,5 @@ def count_parameters(run: Run) -> tuple[dict[str, int], dict[str, int]]:
     names = network_names(run.recipe)
     stages = {name: NETWORKS[name].architecture(run.recipe) for name in names}
     ours = {stage: int(load_network(run.model_file(stage)).count_params()) for stage in stages}
-    papers = {s: find_architecture(name).paper_parameters for s, name in stages.items()}
-    return ours, {stage: count for stage, count in papers.items() if count is not None}
+    paper = {s: find_architecture(name).paper_parameters for s, name in stages.items()}
+    return ours, {stage: count for stage, count in paper.items() if count is not None}

@@ -32,18 +32,18 @@ def draw_overlay(
     Returns:
         (h, w, 3) uint8.
     """
-    picture = rgb.copy()
+    image = rgb.copy()
     size_px = (rgb.shape[1], rgb.shape[0])
     resized = _fit_labels(labels, size_px)
     for index in range(1, int(resized.max(initial=0)) + 1):
         inside = resized == index
         colour = np.array(class_colour(index), np.float32)
-        picture[inside] = (1 - fill) * picture[inside] + fill * colour
+        image[inside] = (1 - fill) * image[inside] + fill * colour
         outlines = _outlines(inside)
-        cv2.drawContours(picture, outlines, -1, class_colour(index), _line_px(size_px), cv2.LINE_AA)
+        cv2.drawContours(image, outlines, -1, class_colour(index), _line_px(size_px), cv2.LINE_AA)
     if truth is not None:
-        _draw_truth(picture, _fit_labels(truth, size_px))
-    return picture
+        _draw_truth(image, _fit_labels(truth, size_px))
+    return image
 
 
 def draw_heatmap_overlay(rgb: np.ndarray, heatmap: Heatmap, *, opacity: float = 0.65) -> np.ndarray:
@@ -56,12 +56,12 @@ def draw_heatmap_overlay(rgb: np.ndarray, heatmap: Heatmap, *, opacity: float = 
         (h, w, 3) uint8.
     """
     size_px = (rgb.shape[1], rgb.shape[0])
-    drawn = draw_heatmap(heatmap, size_px)
+    values = draw_heatmap(heatmap, size_px)
     # Grey, so that the stain does not change the colours of the scale.
     grey = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colours = heatmap_colours(drawn[..., 1:].max(axis=-1))
+    colours = heatmap_colours(values[..., 1:].max(axis=-1))
     mixed = cv2.addWeighted(colours, opacity, grey, 1 - opacity, 0)
-    classified = np.any(drawn, axis=-1, keepdims=True)
+    classified = np.any(values, axis=-1, keepdims=True)
     return np.where(classified, mixed, grey)
 
 
@@ -86,7 +86,7 @@ def write_overlay(
     shorter side.
     """
     if heatmap is None:
-        picture = draw_overlay(shrink(plane.rgb, side_px), labels, truth=truth)
+        image = draw_overlay(shrink(plane.rgb, side_px), labels, truth=truth)
     else:
         height, width = plane.rgb.shape[:2]
         is_upright = height >= width
@@ -99,8 +99,8 @@ def write_overlay(
             np.full(gap_shape, 255, np.uint8),
             draw_overlay(rgb, labels, truth=truth),
         ]
-        picture = np.concatenate(panels, axis=1 if is_upright else 0)
-    write_png(path, picture)
+        image = np.concatenate(panels, axis=1 if is_upright else 0)
+    write_png(path, image)
 
 
 def write_png(path: Path, rgb: np.ndarray) -> None:
@@ -136,12 +136,12 @@ def _line_px(size_px: tuple[int, int]) -> int:
     return max(1, round(max(size_px) / 500))
 
 
-def _draw_truth(picture: np.ndarray, truth: np.ndarray) -> None:
+def _draw_truth(image: np.ndarray, truth: np.ndarray) -> None:
     """Draws a dashed outline, which differs from the segmentation's even without colour vision."""
-    line_px = _line_px((picture.shape[1], picture.shape[0]))
+    line_px = _line_px((image.shape[1], image.shape[0]))
     dash = 6 * line_px
     for index in range(1, int(truth.max(initial=0)) + 1):
         for outline in _outlines(truth == index):
             for start in range(0, len(outline), 2 * dash):
                 piece = outline[start : start + dash]
-                cv2.polylines(picture, [piece], False, TRUTH_COLOUR, line_px, cv2.LINE_AA)
+                cv2.polylines(image, [piece], False, TRUTH_COLOUR, line_px, cv2.LINE_AA)

@@ -147,14 +147,14 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> Non
 
 def _draw_row(axes: Sequence[Axes], row: PanelRow) -> None:
     rgb = shrink(row.plane.rgb, PANEL_PX)
-    pictures = {
+    images = {
         "slide": rgb,
         "heatmap": draw_heatmap_overlay(rgb, row.heatmap),
         "segmentation": draw_overlay(rgb, row.segmentation),
         "annotation": draw_overlay(rgb, row.truth),
     }
     for panel, name in zip(axes, COLUMNS, strict=True):
-        panel.imshow(pictures[name], interpolation="antialiased")
+        panel.imshow(images[name], interpolation="antialiased")
         panel.set(xticks=[], yticks=[])
         panel.set_xlabel(row.notes.get(name, ""), fontsize=10)
         for spine in panel.spines.values():
