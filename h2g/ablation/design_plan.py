@@ -82,7 +82,8 @@ def choose_sources(sources: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
     next_source: Path | None = None
     for folder, paths in reversed(list(sources.items())):
         if paths:
-            next_source = next_source if next_source in paths else paths[0]
+            if next_source is None or next_source not in paths:
+                next_source = paths[0]
             chosen[folder] = next_source
     return dict(reversed(chosen.items()))
 
