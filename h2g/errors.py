@@ -34,7 +34,7 @@ class RecipeError(WrongUseError):
 
 
 class RunError(WrongUseError):
-    """A run folder that lacks something or belongs to another recipe."""
+    """A run folder that is incomplete or belongs to another recipe."""
 
 
 class TrainingError(H2GError):

@@ -1,4 +1,4 @@
-"""The tables of the ablation: ours beside the paper's, Markdown and CSV, and h2g's comparison."""
+"""The report of the ablation: our tables beside the paper's, and h2g's comparison."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from h2g.recipes.recipe import Recipe
 from h2g.stages.chain import NETWORKS
 from h2g.tables import markdown_table
 
-# A cohort's grade, by its last word, in the paper's numerals.
+# The paper's numerals for the last word of a cohort's grade.
 NUMERALS = {"1": "I", "2": "II", "3": "III", "I": "I", "II": "II", "III": "III"}
 MEAN_SD = ("mean", "sd")
 
 
 def write_report(out: Path, designs: Sequence[tuple[Recipe, Path]], *, title: str) -> pd.DataFrame:
-    """Writes ablation.md, ablation.csv and, with a design that is done, comparison/.
+    """Writes ablation.md, ablation.csv and, once a design is done, comparison/.
 
     Args:
         designs: recipes and run folders in the order of the rows.
     Returns:
-        The table of ablation.csv (report_table).
+        The table of ablation.csv; see report_table.
     """
     records = {recipe.name: read_record(folder) for recipe, folder in designs}
     done = [folder for _, folder in designs if is_done(folder)]
@@ -51,16 +51,16 @@ def report_table(
     records: dict[str, Record],
     comparison: Comparison | None,
 ) -> pd.DataFrame:
-    """One row per design, then one per smoothed heatmap: ours, the paper's (``paper_...``), Dice of
-    each grade, parameters, and seconds.
+    """One row per design, followed by one row per smoothed heatmap.
 
-    ``seconds`` is what the design takes by itself: a stage that was taken over counts with what it
-    took where it was made; ``seconds_here`` is what was spent on it in this ablation.
+    The columns are our scores, the paper's (``paper_...``), Dice by grade, parameters and seconds.
+    ``seconds`` is the time that the design takes on its own: reused stages are counted at their
+    original cost. ``seconds_here`` is the time that it took in this ablation.
     """
-    ours: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     if comparison is not None:
         by_grade = {row.pop("design"): row for row in _rows(comparison.by_grade)}
-        ours = {
+        scores = {
             row["design"]: row | _grades(by_grade[row["design"]])
             for row in _rows(comparison.overall)
         }
@@ -70,12 +70,12 @@ def report_table(
         assert recipe.paper is not None
         row: dict[str, Any] = {"number": recipe.paper.design, "design": recipe.name}
         row |= {"status": record.status or "not begun", "remark": _remark(record)}
-        row |= ours.pop(recipe.name, {}) | _paper_columns(recipe.paper)
+        row |= scores.pop(recipe.name, {}) | _paper_columns(recipe.paper)
         for stage, count in record.parameters.items():
             row[f"parameters_{stage}"] = count
             row[f"paper_parameters_{stage}"] = record.paper_parameters.get(stage)
         rows.append(row | _seconds(folder, record))
-    rows += [{"status": "done", **row} for row in ours.values()]
+    rows += [{"status": "done", **row} for row in scores.values()]
     return pd.DataFrame(rows)
 
 
@@ -107,32 +107,32 @@ def _remark(record: Record) -> str:
 
 
 def _seconds(folder: Path, record: Record) -> dict[str, float]:
-    """Of training, without evaluation; nothing for a design that is not done."""
+    """Seconds of training without evaluation; empty for an unfinished design."""
     if record.status != "done":
         return {}
     stages = open_run(folder).seconds()
-    here = sum(seconds for stage, seconds in stages.items() if stage != "evaluation")
-    alone = here + sum(record.reused_seconds.values())
-    return {"seconds": round(alone, 1), "seconds_here": round(here, 1)}
+    seconds_here = sum(seconds for stage, seconds in stages.items() if stage != "evaluation")
+    seconds_alone = seconds_here + sum(record.reused_seconds.values())
+    return {"seconds": round(seconds_alone, 1), "seconds_here": round(seconds_here, 1)}
 
 
 def _markdown(table: pd.DataFrame, comparison: Comparison | None, title: str) -> str:
     rows = _rows(table)
     sections = [
         "# The designs of H2G-Net",
-        f"{title[:1].upper()}{title[1:]}. Mean ± standard deviation (ddof 0) over the test slides; "
-        "the paper's are of 90 slides of its own. Another cohort, another scale: what can be "
-        "compared is which design is better than which, not the numbers.",
+        f"{title[:1].upper()}{title[1:]}. Scores are the mean ± standard deviation (ddof 0) over "
+        "the test slides. The paper's scores are from its own 90 slides. Because cohort and scale "
+        "differ, compare the order of the designs, not the numbers.",
         "## Table 1: recall, precision, Dice\n\n" + _table1(rows),
-        "Seconds are of training, on this machine; a stage that was taken over from another design "
-        "counts with what it took there. Parameters are of the networks that are kept.",
+        "Seconds are the training time on this machine; reused stages are counted at their "
+        "original cost. Parameters are those of the saved networks.",
     ]
     if comparison is not None:
         sections += [
             "## Table 2: Dice by grade\n\n" + _table2(rows, comparison),
-            "## What sets the designs apart\n\n" + _statistics(rows, comparison),
+            "## Differences between the designs\n\n" + _statistics(rows, comparison),
             "![Dice of each test slide](comparison/dice.png)",
-            "All pairs, and how each number was made: [comparison](comparison/compare.md).",
+            "All pairs and the methods: [comparison](comparison/compare.md).",
         ]
     return "\n\n".join(sections) + "\n"
 
@@ -145,7 +145,7 @@ def _table1(rows: Sequence[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         scores = [
-            _mean_sd(row, f"{whose}{metric}") for metric in METRICS for whose in ("", "paper_")
+            _mean_sd(row, f"{source}{metric}") for metric in METRICS for source in ("", "paper_")
         ]
         lines.append(
             [
@@ -179,23 +179,23 @@ def _table2(rows: Sequence[dict[str, Any]], comparison: Comparison) -> str:
 
 
 def _statistics(rows: Sequence[dict[str, Any]], comparison: Comparison) -> str:
-    """Every design against the one of those done that the paper found best."""
-    named = [row for row in rows if _known(row.get("dice_mean"))]
-    best = max((row for row in named if _known(row.get("number"))), key=_paper_dice)["design"]
-    # Tukey's test needs two slides; of one slide there is nothing to say about pairs.
+    """Every design against the best finished one, by the paper's scores."""
+    scored = [row for row in rows if _known(row.get("dice_mean"))]
+    best = max((row for row in scored if _known(row.get("number"))), key=_paper_dice)["design"]
+    # Tukey's test needs two slides; with one slide, pairs cannot be tested.
     wilcoxon = [] if comparison.tukey.empty else _rows(comparison.wilcoxon)
     pairs = {
         frozenset((tukey["first"], tukey["second"])): (tukey, other["p_holm"])
         for tukey, other in zip(_rows(comparison.tukey), wilcoxon, strict=True)
     }
     lines = []
-    for row in named:
+    for row in scored:
         interval = f"{row['dice_low']:.3f} to {row['dice_high']:.3f}"
         line = [row["design"], interval, "", "", "", ""]
         found = pairs.get(frozenset((row["design"], best)))
         if found is not None:
             tukey, p_holm = found
-            # Tukey's rows are second minus first; here it is the design minus the best.
+            # Tukey's rows are second minus first; the table shows the design minus the best.
             low, high, sign = tukey["low"], tukey["high"], 1
             if tukey["first"] == row["design"]:
                 low, high, sign = -high, -low, -1
@@ -211,7 +211,7 @@ def _statistics(rows: Sequence[dict[str, Any]], comparison: Comparison) -> str:
 
 
 def _p(value: float) -> str:
-    if math.isnan(value):  # designs that are the same on every slide
+    if math.isnan(value):  # designs with equal scores on every slide
         return ""
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
@@ -231,7 +231,7 @@ def _parameters(row: dict[str, Any], kind: str) -> str:
 
 
 def _known(value: Any) -> bool:
-    """Not missing; pandas fills what a row has not with NaN."""
+    """Whether a value is present; pandas fills missing values with NaN."""
     return value is not None and not pd.isna(value)
 
 

@@ -1,4 +1,4 @@
-"""Which of the H2G-Net paper's designs are trained, and which stages they share."""
+"""The plan of an ablation: designs of the H2G-Net paper and the stages they share."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Planned:
 
     Attributes:
         folder: its run folder.
-        sources: for every stage's folder that can be taken over, in the order of the stages: run
-            folders of earlier designs that make it in the same way.
-        jobs: processes or threads that read slides at once.
+        sources: run folders of earlier designs with an equal stage, by the folder of each reusable
+            stage, in the order of the stages.
+        jobs: number of processes or threads that read slides.
     """
 
     recipe: Recipe
@@ -36,22 +36,21 @@ class Planned:
 
 
 def design_names() -> list[str]:
-    """The recipes of the paper's designs, in its order."""
+    """Names of the recipes of the paper's designs, in the paper's order."""
     return [recipe.name for recipe in shipped_recipes() if recipe.paper and recipe.paper.design]
 
 
 def plan_designs(
     names: Sequence[str], out: Path, *, overrides: Callable[[Recipe], tuple[str, ...]], jobs: int
 ) -> list[Planned]:
-    """The designs in the paper's order, each with the stages that it can take over from earlier
-    ones.
+    """The designs in the paper's order, each with the stages it can reuse from earlier ones.
 
     Raises:
-        WrongUseError: a name that is no design, or a design that needs another one.
+        WrongUseError: a name is no design, or a design needs another one.
     """
     known = design_names()
     if unknown := [name for name in names if name not in known]:
-        raise WrongUseError(f"No design '{unknown[0]}'. Designs: {', '.join(known)}.")
+        raise WrongUseError(f"There is no design '{unknown[0]}'. Designs: {', '.join(known)}.")
     planned: list[Planned] = []
     for name in sorted(set(names), key=known.index):
         recipe = load_recipe(name, overrides(load_recipe(name)))
@@ -60,7 +59,7 @@ def plan_designs(
                 earlier.folder
                 for earlier in planned
                 if kind.folder in earlier.sources
-                and _alike(earlier.recipe, recipe, made_by(recipe, kind))
+                and _have_equal_sections(earlier.recipe, recipe, made_by(recipe, kind))
             )
             for kind in chain(recipe)
             if kind.reusable
@@ -71,27 +70,31 @@ def plan_designs(
 
 
 def choose_sources(sources: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
-    """The run folder that each stage is taken from: that of the stage after it, whose files were
-    made from this one's, or else the first.
+    """The run folder from which each stage is reused.
+
+    It is that of the following stage if possible, because that stage was made from this one.
+    Otherwise it is the first.
 
     Args:
-        sources: by the stage's folder, in the order of the stages.
+        sources: run folders by the stage's folder, in the order of the stages.
     """
     chosen: dict[str, Path] = {}
-    later: Path | None = None
+    next_source: Path | None = None
     for folder, paths in reversed(list(sources.items())):
         if paths:
-            later = chosen[folder] = later if later is not None and later in paths else paths[0]
+            if next_source is None or next_source not in paths:
+                next_source = paths[0]
+            chosen[folder] = next_source
     return dict(reversed(chosen.items()))
 
 
 def plan_lines(planned: Sequence[Planned]) -> list[str]:
-    """One line per design: its stages, and the designs that some of them are taken from."""
+    """One line per design: its stages, and the designs from which some are reused."""
     lines = []
     for design in planned:
-        taken = choose_sources(design.sources)
+        reused = choose_sources(design.sources)
         stages = [
-            f"{kind.name} (of {taken[kind.folder].name})" if kind.folder in taken else kind.name
+            f"{kind.name} (of {reused[kind.folder].name})" if kind.folder in reused else kind.name
             for kind in chain(design.recipe)
         ]
         assert design.recipe.paper is not None
@@ -99,7 +102,7 @@ def plan_lines(planned: Sequence[Planned]) -> list[str]:
     return lines
 
 
-def _alike(one: Recipe, other: Recipe, sections: tuple[str, ...]) -> bool:
+def _have_equal_sections(one: Recipe, other: Recipe, sections: tuple[str, ...]) -> bool:
     return all(getattr(one, section) == getattr(other, section) for section in sections)
 
 
@@ -107,9 +110,10 @@ def _check_classifier(planned: Sequence[Planned], out: Path) -> None:
     file = clustered_model(out)
     for design in planned:
         clustering = design.recipe.clustering
-        needs = clustering is not None and clustering.features == str(file)
-        if needs and not file.is_file() and CLASSIFIER not in [each.name for each in planned]:
+        needs_classifier = clustering is not None and clustering.features == str(file)
+        is_planned = CLASSIFIER in [each.name for each in planned]
+        if needs_classifier and not file.is_file() and not is_planned:
             raise WrongUseError(
-                f"{design.name} clusters the features of {CLASSIFIER} at the small scale. Name "
-                f"that design too: --design {CLASSIFIER} --design {design.name}."
+                f"{design.name} clusters the features of {CLASSIFIER} at the small scale. Add that "
+                f"design: --design {CLASSIFIER} --design {design.name}."
             )

@@ -1,4 +1,4 @@
-"""What became of a design, kept in its run folder."""
+"""The record of a design in an ablation, stored in its run folder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ RECORD = "ablation.json"
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a design.
+    """The state of a design.
 
     Attributes:
         status: "", "begun", "done" or "failed".
-        reason: of the failure.
-        reused: the design that a stage was taken over from, by the stage's folder.
-        reused_seconds: what those stages took where they were made.
-        parameters, paper_parameters: by stage, of our networks and as the paper prints them.
+        reason: reason of the failure.
+        reused: name of the design from which a stage was copied, by the stage's folder.
+        reused_seconds: original time of those stages, by the stage's folder.
+        parameters, paper_parameters: number of parameters by stage, of our networks and as printed
+            in the paper.
     """
 
     status: str = ""
@@ -33,7 +34,7 @@ class Record:
 
 
 def read_record(folder: Path) -> Record:
-    """The record of a run folder; an empty one where there is none yet.
+    """The record of a run folder; an empty one if there is none yet.
 
     Raises:
         RunError: the file is damaged.

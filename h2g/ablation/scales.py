@@ -1,4 +1,4 @@
-"""The scales at which the paper's designs are trained: what is changed in their recipes."""
+"""The scales of an ablation: changes to the recipes of the paper's designs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from h2g.recipes.recipe import Recipe
 
 SCALES = ("paper", "small")
-# The small scale: what recipe 'demo' changes of design VI, for each stage that a design has.
+# The small scale makes the changes of recipe 'demo' to design VI, in each stage of a design.
 SMALL_PATCHES = ("preprocessing.patch.mpp=2.0", "preprocessing.patch.size_px=128")
 SMALL_STAGES = {
     "clustering": ("clustering.batches=25",),
@@ -23,44 +23,44 @@ SMALL_STAGES = {
         *("refinement.batch_norm_momentum=0.9", "refinement.jit_compile=true"),
     ),
 }
-# By network; each refinement network has four poolings.
+# Further changes by network; each refinement network keeps four poolings.
 SMALL_NETWORKS = {
     "mobilenet_v2": ("patch.options={alpha: 0.35}",),
     "inception_v3": ("patch.epochs=3",),  # a step takes six times that of the small MobileNetV2
     "unet": ("refinement.options={filters: [8, 16, 32, 64, 128]}",),
     "agu_net": ("refinement.options={filters: [8, 16, 32, 64, 128]}",),
     "dagu_net": ("refinement.options={filters: [8, 16, 32, 64, 128]}",),
-    # Its ASPP stands below the last width.
+    # Its ASPP follows the last width.
     "doubleu_net": ("refinement.options={filters: [8, 16, 32, 64], aspp_filters: 32}",),
 }
-CLASSIFIER = "mob-pw"  # whose features the small scale clusters
+CLASSIFIER = "mob-pw"  # the small scale clusters its features
 
 
 def scale_overrides(
     scale: str, out: Path, *, seed: int, more: Sequence[str] = ()
 ) -> Callable[[Recipe], tuple[str, ...]]:
-    """A function from a shipped recipe to the ``KEY=VALUE`` changes that are made in it.
+    """A function that gives the ``KEY=VALUE`` changes to a shipped recipe.
 
     Args:
         out: folder of all runs of the ablation.
-        more: further changes, made in every design that has the section.
+        more: further changes to every design that has the section.
     """
 
     def changes(recipe: Recipe) -> tuple[str, ...]:
-        given = [text for text in more if getattr(recipe, text.partition(".")[0], "") is not None]
+        further = [text for text in more if getattr(recipe, text.partition(".")[0], "") is not None]
         small = _small_overrides(recipe, out) if scale == "small" else ()
-        return (f"seed={seed}", *small, *given)
+        return (f"seed={seed}", *small, *further)
 
     return changes
 
 
 def clustered_model(out: Path) -> Path:
-    """The classifier whose features are clustered at the small scale."""
+    """File of the classifier whose features the small scale clusters."""
     return out.resolve() / CLASSIFIER / "patch" / "model.keras"
 
 
 def _small_overrides(recipe: Recipe, out: Path) -> tuple[str, ...]:
-    # Design I learns nothing: it stays the paper's.
+    # Design I learns nothing, so it is the same at both scales.
     networks = [stage.model for stage in (recipe.patch, recipe.refinement) if stage is not None]
     if networks == ["otsu"]:
         return ()

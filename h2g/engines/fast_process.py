@@ -237,9 +237,9 @@ def _named_version_message(wanted: FastVersion, named: Fast) -> str:
 def _missing_version_message(wanted: FastVersion) -> str:
     fasts = installed_fasts()
     found = [*map(str, fasts), *(text.rstrip(".") for text in failed_fasts())]
-    here = f"found: {'; '.join(found)}" if found else "no FAST is installed"
+    summary = f"found: {'; '.join(found)}" if found else "no FAST is installed"
     return (
-        f"The bundle is for FAST {wanted.span}; {here}. Install FAST {wanted.tested}: "
+        f"The bundle is for FAST {wanted.span}; {summary}. Install FAST {wanted.tested}: "
         f"make fast-environment FAST={wanted.tested} in a checkout of h2g, or "
         f"{install_command(wanted.tested)} beside h2g's environment{_other_export(fasts)}."
     )

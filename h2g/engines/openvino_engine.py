@@ -128,7 +128,7 @@ class Requests:
         self.started = self._finished = 0
         self._input = network.inputs[0].any_name
         self._size = network.inputs[0].shape[0]
-        # Twice what is computed at once, so that no request waits for this thread.
+        # Twice as many as are computed at once, so that no request waits for this thread.
         count = 2 * network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._idle = [network.create_infer_request() for _ in range(count)]
         self._running: deque[tuple[openvino.InferRequest, np.ndarray]] = deque()

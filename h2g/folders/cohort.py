@@ -85,9 +85,11 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise CohortError(f"{path}: the cohort table cannot be read ({error}).") from error
+        raise CohortError(
+            f"{path}: the cohort table cannot be read ({error}). Give a CSV file in UTF-8."
+        ) from error
     except pd.errors.EmptyDataError as error:
-        raise CohortError(f"{path}: the cohort table is empty.") from error
+        raise CohortError(f"{path}: the cohort table is empty. Add one row per slide.") from error
     header = f"the header must be {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
     missing = [column for column in REQUIRED if column not in table.columns]
     if missing:
@@ -96,7 +98,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     if unknown:
         raise CohortError(f"{path}: unknown column {', '.join(unknown)}; {header}.")
     if table.empty:
-        raise CohortError(f"{path}: the cohort table has no rows.")
+        raise CohortError(f"{path}: the cohort table has no rows. Add one row per slide.")
     return table
 
 
@@ -108,7 +110,9 @@ def _slide(path: Path, number: int, row: dict[str, str], files_must_exist: bool)
     files = {key: path.parent / row[key].strip() for key in ("slide", "annotation")}
     for key, file in files.items():
         if not row[key].strip() or (files_must_exist and not file.exists()):
-            raise CohortError(f"{where}: the {key} '{row[key]}' does not exist.")
+            raise CohortError(
+                f"{where}: the {key} '{row[key]}' does not exist. Paths are relative to the table."
+            )
     mpp = row.get("mpp", "").strip()
     return CohortSlide(
         name=files["slide"].stem,

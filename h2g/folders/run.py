@@ -76,16 +76,16 @@ class Run:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Records a stage's time in run.json, and marks it as done if the block succeeds."""
-        start, done = time.perf_counter(), False
+        start, succeeded = time.perf_counter(), False
         try:
             yield
-            done = True
+            succeeded = True
         finally:
             record = self._record()
             stage = record.setdefault("stages", {}).setdefault(name, {"seconds": 0.0})
             stage["seconds"] = round(stage["seconds"] + time.perf_counter() - start, 2)
-            stage["done"] = done
-            with contextlib.suppress(OSError) if not done else contextlib.nullcontext():
+            stage["done"] = succeeded
+            with contextlib.suppress(OSError) if not succeeded else contextlib.nullcontext():
                 write_text(self.path / "run.json", json.dumps(record, indent=2) + "\n")
 
     def _record(self) -> dict[str, Any]:
@@ -94,7 +94,10 @@ class Run:
         except OSError:
             return {}
         except json.JSONDecodeError as error:
-            raise RunError(f"{self.path / 'run.json'}: not valid JSON ({error}).") from error
+            raise RunError(
+                f"{self.path / 'run.json'}: not valid JSON ({error}). Restore it, or give another "
+                "--out."
+            ) from error
 
 
 def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
@@ -133,7 +136,9 @@ def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
             f"{path}: not a run folder (no recipe.yaml). 'h2g train' and 'h2g prepare' make one."
         ) from error
     except yaml.YAMLError as error:
-        raise RunError(f"{file}: not valid YAML ({error}).") from error
+        raise RunError(
+            f"{file}: not valid YAML ({error}). Restore it, or give another --out."
+        ) from error
     recipe = validate_recipe(document, source=str(file))
     cohort = read_cohort(path / "cohort.csv", files_must_exist=slides_must_exist)
     return Run(path, recipe, cohort)

@@ -131,11 +131,11 @@ class Model:
             >>> rows[0]["status"]
             'ok'
         """
-        given = [slides] if isinstance(slides, str | Path) else list(slides)
-        requests = [each for each in given if isinstance(each, SlideRequest)]
-        places = [Path(each) for each in given if not isinstance(each, SlideRequest)]
-        if places:
-            requests += find_slides(places, mpp=mpp, split=split, apart_from=Path(out))
+        sources = [slides] if isinstance(slides, str | Path) else list(slides)
+        requests = [each for each in sources if isinstance(each, SlideRequest)]
+        paths = [Path(each) for each in sources if not isinstance(each, SlideRequest)]
+        if paths:
+            requests += find_slides(paths, mpp=mpp, split=split, apart_from=Path(out))
         return predict_slides(
             self.files, requests, Path(out), threads=self.threads, batch_size=self.batch_size
         )
@@ -198,7 +198,7 @@ class Prediction:
         """Writes heatmap, segmentation, GeoJSON, patch table, overlay and a row of summary.csv.
 
         Raises:
-            RunError: the folder is something else, or holds another model's predictions.
+            RunError: it is no prediction folder, or holds another model's predictions.
         """
         record(open_folder(Path(folder), self.model), self.request, self.found)
 

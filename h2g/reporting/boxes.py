@@ -1,4 +1,4 @@
-"""Box plots with every slide as a point."""
+"""Box plots with one point per slide."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import pandas as pd
 
 from h2g.reporting.plots import new_figure, save_figure
 
-INCHES_A_BOX, LABEL_INCHES = 0.42, 1.3
-# Okabe and Ito's colours: told apart by people with any colour vision.
+BOX_INCHES, LABEL_INCHES = 0.42, 1.3
+# Okabe and Ito's colours, which people with any colour vision can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 
 
 def draw_boxes(png: Path, values: pd.DataFrame, *, groups: pd.Series, label: str) -> None:
-    """A horizontal box a column: quartiles, whiskers to the extremes, a point a row.
+    """Draws one horizontal box per column: quartiles, whiskers to the extremes, all points.
 
     Args:
-        values: a row a slide, a column a design.
-        groups: of each slide, e.g. its grade; the points' colour.
-        label: of the axis.
+        values: one row per slide, one column per design.
+        groups: group of each slide, e.g. its grade; it sets the colour of the points.
+        label: label of the axis.
     """
     names = sorted(groups.unique())
-    figure = new_figure((7.5, LABEL_INCHES + INCHES_A_BOX * values.shape[1]), layout="constrained")
+    figure = new_figure((7.5, LABEL_INCHES + BOX_INCHES * values.shape[1]), layout="constrained")
     axes = figure.subplots()
-    places = np.arange(values.shape[1])[::-1]
+    positions = np.arange(values.shape[1])[::-1]
     axes.boxplot(
         [values[column].to_numpy() for column in values.columns],
-        positions=places, orientation="horizontal", whis=(0, 100), widths=0.6, showcaps=False,
+        positions=positions, orientation="horizontal", whis=(0, 100), widths=0.6, showcaps=False,
         medianprops={"color": "black", "lw": 2}, boxprops={"color": "0.5"},
         whiskerprops={"color": "0.5"},
     )  # fmt: skip
     spread = np.random.default_rng(0).uniform(-0.18, 0.18, len(values))
     for colour, name in zip(np.resize(COLOURS, len(names)), names, strict=True):
         chosen = (groups.loc[values.index] == name).to_numpy()
-        for place, column in zip(places, values.columns, strict=True):
+        for position, column in zip(positions, values.columns, strict=True):
             axes.scatter(
-                values.loc[chosen, column], place + spread[chosen], s=16, color=colour, alpha=0.8,
-                linewidths=0, zorder=3, label=name if place == 0 else None,
+                values.loc[chosen, column], position + spread[chosen], s=16, color=colour,
+                alpha=0.8, linewidths=0, zorder=3, label=name if position == 0 else None,
             )  # fmt: skip
-    axes.set_yticks(places, values.columns)
+    axes.set_yticks(positions, values.columns)
     axes.set_xlabel(f"{label} of a slide")
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""One picture of a patch classifier: calibration, confusion, Dice against the threshold."""
+"""A figure on a patch classifier: calibration, confusion, Dice by threshold."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ def draw_classifier(
     class_names: Sequence[str],
     dice_by_threshold: Mapping[Any, Mapping[float, float]],
 ) -> None:
-    """Three panels.
+    """Draws three panels: calibration, confusion matrix, Dice by threshold.
 
     Args:
         calibration: columns probability, share, patches.
-        confusion: (C, C) int, rows are true.
-        dice_by_threshold: by split.
+        ece: expected calibration error.
+        confusion: (C, C) int; rows are the true classes.
+        dice_by_threshold: mean Dice by threshold, for each split.
     """
     figure = new_figure((12.5, 3.9), layout="constrained")
     reliability, matrix, thresholds = figure.subplots(1, 3)
@@ -75,8 +76,8 @@ def _draw_confusion(axes: Axes, confusion: np.ndarray, class_names: Sequence[str
             col, row, f"{confusion[row, col]:,}\n{shares[row, col]:.1%}", ha="center", va="center",
             color="white" if shares[row, col] > 0.55 else "black",
         )  # fmt: skip
-    places = range(len(class_names))
-    axes.set_xticks(places, class_names)
-    axes.set_yticks(places, class_names, rotation=90, va="center")
+    positions = range(len(class_names))
+    axes.set_xticks(positions, class_names)
+    axes.set_yticks(positions, class_names, rotation=90, va="center")
     axes.set(xlabel="found", ylabel="true")
     axes.set_title("patches", fontsize=11)

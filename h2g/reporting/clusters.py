@@ -1,4 +1,4 @@
-"""Pictures of clusters of patches: what is in them, how they lie, on which slides they are."""
+"""Figures of clusters of patches: their patches, their positions and their slides."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ if TYPE_CHECKING:
 
 PATCH_INCHES, TITLE_INCHES = 1.05, 1.6
 CELL_INCHES, NAME_INCHES = (0.55, 0.24), 2.2
-# More rows than these stay readable without numbers and names only.
+# With more rows, names and numbers are left out to keep the figure readable.
 NAMED_ROWS = 60
 POINTS = 5000
 
 
 @dataclass(frozen=True, eq=False)
 class ContactRow:
-    """One cluster: what stands left of it, and (S, S, 3) uint8 patches, nearest to its centre
-    first."""
+    """One row of the contact sheet.
+
+    Attributes:
+        title: text to the left of the row.
+        patches: (S, S, 3) uint8 patches of the cluster, nearest to its centre first.
+    """
 
     title: str
     patches: Sequence[np.ndarray]
 
 
 def draw_contact_sheet(png: Path, rows: Sequence[ContactRow]) -> None:
-    """A row of patches a cluster."""
+    """Draws one row of patches per cluster."""
     columns = max(1, *(len(row.patches) for row in rows))
     size = (TITLE_INCHES + columns * PATCH_INCHES, len(rows) * PATCH_INCHES)
     figure = new_figure(size)
@@ -65,26 +69,26 @@ def draw_projection(
     class_names: Sequence[str],
     variance: Sequence[float],
 ) -> None:
-    """The patches on their first two principal components, by cluster and by class.
+    """Draws the patches on their first two principal components, by cluster and by class.
 
     Args:
         patches: columns component_0, component_1, cluster, label.
-        variance: each component's share of the whole; one, when there is one component.
+        variance: share of the variance of each component; one value if there is one component.
     """
-    shown = patches.sample(min(len(patches), POINTS), random_state=0)
+    sample = patches.sample(min(len(patches), POINTS), random_state=0)
     figure = new_figure((11, 5), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     clusters = sorted(patches["cluster"].unique())
     colours = cluster_colours(clusters)
-    _scatter(left, shown, [colours[number] for number in shown["cluster"]])
+    _scatter(left, sample, [colours[number] for number in sample["cluster"]])
     for number in clusters:
-        place = patches.loc[patches["cluster"] == number, ["component_0", "component_1"]].mean()
+        mean = patches.loc[patches["cluster"] == number, ["component_0", "component_1"]].mean()
         left.text(
-            place.iloc[0], place.iloc[1], str(number), ha="center", va="center", fontsize=9,
+            mean.iloc[0], mean.iloc[1], str(number), ha="center", va="center", fontsize=9,
             bbox={"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": colours[number]},
         )  # fmt: skip
     left.set_title("by cluster; numbers at the clusters' means", fontsize=10)
-    _scatter(right, shown, [_hex(class_colour(int(label))) for label in shown["label"]])
+    _scatter(right, sample, [_hex(class_colour(int(label))) for label in sample["label"]])
     for label, name in enumerate(class_names):
         right.scatter([], [], color=_hex(class_colour(label)), s=20, label=name)
     right.legend(frameon=False, fontsize=9)
@@ -98,13 +102,13 @@ def draw_projection(
 
 
 def draw_slide_shares(png: Path, shares: pd.DataFrame) -> None:
-    """How the patches of each slide fall into the clusters.
+    """Draws the shares of the clusters in the patches of each slide.
 
     Args:
-        shares: a row a slide, a column a cluster; each row's sum is 1.
+        shares: one row per slide, one column per cluster; each row sums to 1.
     """
     rows, columns = shares.shape
-    named = rows <= NAMED_ROWS
+    has_names = rows <= NAMED_ROWS
     height = CELL_INCHES[1] * min(rows, 3 * NAMED_ROWS)
     size = (NAME_INCHES + CELL_INCHES[0] * columns + 0.8, height + 1.0)
     figure = new_figure(size, layout="constrained")
@@ -115,7 +119,7 @@ def draw_slide_shares(png: Path, shares: pd.DataFrame) -> None:
     axes.set_xlabel("cluster")
     axes.xaxis.set_label_position("top")
     axes.tick_params(length=0)
-    if named:
+    if has_names:
         axes.set_yticks(range(rows), [str(name) for name in shares.index])
         _write_shares(axes, shares.to_numpy())
     else:
@@ -127,7 +131,7 @@ def draw_slide_shares(png: Path, shares: pd.DataFrame) -> None:
 
 
 def cluster_colours(clusters: Sequence[int]) -> dict[int, str]:
-    """A colour a cluster."""
+    """One colour per cluster."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 

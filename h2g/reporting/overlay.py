@@ -1,4 +1,4 @@
-"""Pictures of a slide with what was found on it; OpenCV only, so that prediction needs no plots."""
+"""Overlays of results on a slide; only OpenCV is used, so that prediction needs no matplotlib."""
 
 from __future__ import annotations
 
@@ -20,52 +20,53 @@ GAP_PX = 8
 def draw_overlay(
     rgb: np.ndarray, labels: np.ndarray, *, truth: np.ndarray | None = None, fill: float = 0.22
 ) -> np.ndarray:
-    """The slide with each class filled in its colour and outlined, and the truth's outline dashed
-    in black where it is given.
+    """The slide with each class filled and outlined in its colour.
+
+    The outline of the truth, if given, is dashed in black.
 
     Args:
         rgb: (h, w, 3) uint8, the slide's whole field.
-        labels: (rows, cols) uint8 of the same field, any size; 0 is background.
-        truth: like ``labels``.
+        labels: (rows, cols) uint8 of the same field, of any size; 0 is background.
+        truth: true labels, in the same form as ``labels``.
         fill: opacity of the fill.
     Returns:
         (h, w, 3) uint8.
     """
-    picture = rgb.copy()
+    image = rgb.copy()
     size_px = (rgb.shape[1], rgb.shape[0])
-    fitted = _fit_labels(labels, size_px)
-    for index in range(1, int(fitted.max(initial=0)) + 1):
-        inside = fitted == index
+    resized = _fit_labels(labels, size_px)
+    for index in range(1, int(resized.max(initial=0)) + 1):
+        inside = resized == index
         colour = np.array(class_colour(index), np.float32)
-        picture[inside] = (1 - fill) * picture[inside] + fill * colour
+        image[inside] = (1 - fill) * image[inside] + fill * colour
         outlines = _outlines(inside)
-        cv2.drawContours(picture, outlines, -1, class_colour(index), _line_px(size_px), cv2.LINE_AA)
+        cv2.drawContours(image, outlines, -1, class_colour(index), _line_px(size_px), cv2.LINE_AA)
     if truth is not None:
-        _draw_truth(picture, _fit_labels(truth, size_px))
-    return picture
+        _draw_truth(image, _fit_labels(truth, size_px))
+    return image
 
 
 def draw_heatmap_overlay(rgb: np.ndarray, heatmap: Heatmap, *, opacity: float = 0.65) -> np.ndarray:
-    """Tumour probabilities (the largest of the tumour classes) in colour over the slide in grey.
+    """Tumour probabilities (of the most probable tumour class) in colour over the grey slide.
 
     Args:
         rgb: (h, w, 3) uint8, the whole field of ``heatmap``.
-        opacity: of the colours, where a patch was classified; elsewhere the slide is bare.
+        opacity: opacity of the colours on classified patches; elsewhere only the slide is drawn.
     Returns:
         (h, w, 3) uint8.
     """
     size_px = (rgb.shape[1], rgb.shape[0])
-    drawn = draw_heatmap(heatmap, size_px)
-    # Grey, so that the stain's colour does not mix into the scale's.
+    values = draw_heatmap(heatmap, size_px)
+    # Grey, so that the stain does not change the colours of the scale.
     grey = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colours = heatmap_colours(drawn[..., 1:].max(axis=-1))
+    colours = heatmap_colours(values[..., 1:].max(axis=-1))
     mixed = cv2.addWeighted(colours, opacity, grey, 1 - opacity, 0)
-    classified = np.any(drawn, axis=-1, keepdims=True)
+    classified = np.any(values, axis=-1, keepdims=True)
     return np.where(classified, mixed, grey)
 
 
 def heatmap_colours(probability: np.ndarray) -> np.ndarray:
-    """(h, w) probabilities as (h, w, 3) uint8 RGB of a perceptually even colour map (viridis)."""
+    """Colours of (h, w) probabilities, (h, w, 3) uint8 RGB, by a perceptually uniform map."""
     grey = np.round(np.clip(probability, 0, 1) * 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
 
@@ -79,37 +80,40 @@ def write_overlay(
     truth: np.ndarray | None = None,
     side_px: int = SIDE_PX,
 ) -> None:
-    """Writes the slide with its segmentation, after the heatmap where one is given, as a PNG of at
-    most ``side_px`` a side; the two stand along the slide's shorter side."""
+    """Writes a PNG of the slide with its segmentation, of at most ``side_px`` per side.
+
+    If a heatmap is given, a panel with it comes first. The two panels are placed along the slide's
+    shorter side.
+    """
     if heatmap is None:
-        picture = draw_overlay(shrink(plane.rgb, side_px), labels, truth=truth)
+        image = draw_overlay(shrink(plane.rgb, side_px), labels, truth=truth)
     else:
         height, width = plane.rgb.shape[:2]
-        beside = height >= width
-        # The two of them and the gap fit into side_px along the shorter side.
-        room_px = (side_px - GAP_PX) / 2 * max(height, width) / min(height, width)
-        rgb = shrink(plane.rgb, min(side_px, int(room_px)))
-        gap_shape = (rgb.shape[0], GAP_PX, 3) if beside else (GAP_PX, rgb.shape[1], 3)
+        is_upright = height >= width
+        # Both panels and the gap fit into side_px along the shorter side.
+        panel_px = (side_px - GAP_PX) / 2 * max(height, width) / min(height, width)
+        rgb = shrink(plane.rgb, min(side_px, int(panel_px)))
+        gap_shape = (rgb.shape[0], GAP_PX, 3) if is_upright else (GAP_PX, rgb.shape[1], 3)
         panels = [
             draw_heatmap_overlay(rgb, heatmap),
             np.full(gap_shape, 255, np.uint8),
             draw_overlay(rgb, labels, truth=truth),
         ]
-        picture = np.concatenate(panels, axis=1 if beside else 0)
-    write_png(path, picture)
+        image = np.concatenate(panels, axis=1 if is_upright else 0)
+    write_png(path, image)
 
 
 def write_png(path: Path, rgb: np.ndarray) -> None:
     """Writes (h, w, 3) RGB or (h, w) uint8, whole or not at all."""
     pixels = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR) if rgb.ndim == 3 else rgb
-    # Not cv2.imwrite: it says nothing of a full disk.
+    # cv2.imwrite is not used, because it does not report a full disk.
     data = cv2.imencode(".png", pixels)[1].tobytes()
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def shrink(rgb: np.ndarray, side_px: int) -> np.ndarray:
-    """``rgb`` reduced, where it is larger, to at most ``side_px`` a side."""
+    """``rgb``, reduced to at most ``side_px`` per side if it is larger."""
     height, width = rgb.shape[:2]
     factor = side_px / max(height, width)
     if factor >= 1:
@@ -119,7 +123,7 @@ def shrink(rgb: np.ndarray, side_px: int) -> np.ndarray:
 
 
 def _fit_labels(labels: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
-    """Labels of the same field at another size; pixel centres decide."""
+    """Labels of the same field at another size, sampled at pixel centres."""
     return cv2.resize(labels.astype(np.uint8), size_px, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
@@ -132,12 +136,12 @@ def _line_px(size_px: tuple[int, int]) -> int:
     return max(1, round(max(size_px) / 500))
 
 
-def _draw_truth(picture: np.ndarray, truth: np.ndarray) -> None:
-    """Dashed, so that it is told from the segmentation's outline without colour vision."""
-    line_px = _line_px((picture.shape[1], picture.shape[0]))
+def _draw_truth(image: np.ndarray, truth: np.ndarray) -> None:
+    """Draws a dashed outline, which differs from the segmentation's even without colour vision."""
+    line_px = _line_px((image.shape[1], image.shape[0]))
     dash = 6 * line_px
     for index in range(1, int(truth.max(initial=0)) + 1):
         for outline in _outlines(truth == index):
             for start in range(0, len(outline), 2 * dash):
                 piece = outline[start : start + dash]
-                cv2.polylines(picture, [piece], False, TRUTH_COLOUR, line_px, cv2.LINE_AA)
+                cv2.polylines(image, [piece], False, TRUTH_COLOUR, line_px, cv2.LINE_AA)

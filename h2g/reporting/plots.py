@@ -1,4 +1,4 @@
-"""Plots and composed pictures; matplotlib without a display, imported when a picture is drawn."""
+"""Plots and composed figures; matplotlib is used without a display and imported on first use."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ PANEL_PX = 900
 COLUMNS = ("slide", "heatmap", "segmentation", "annotation")
 PANEL_INCHES, GAP_INCHES, NOTE_INCHES = 3.1, 0.12, 0.36
 LEFT_INCHES, TOP_INCHES, LEGEND_INCHES = 0.4, 0.4, 0.65
-# Columns of history.csv that are no curves.
+# Columns of history.csv that are not drawn.
 NO_CURVES = frozenset({"epoch", "seconds", "learning_rate"})
 
 
 @dataclass(frozen=True)
 class PanelRow:
-    """One slide of the four-panel picture.
+    """One slide of the four-panel figure.
 
     Attributes:
-        title: stands left of the row.
+        title: text to the left of the row.
         plane: the slide's whole field.
-        segmentation, truth: (rows, cols) uint8 labels of the whole field, any size.
-        notes: a line below a panel, by the panel's name in COLUMNS.
+        segmentation, truth: (rows, cols) uint8 labels of the whole field, of any size.
+        notes: text below a panel, by the panel's name in COLUMNS.
     """
 
     title: str
@@ -60,11 +60,12 @@ def draw_history(
     monitor: str = "val_loss",
     better: Literal["lower", "higher"] = "lower",
 ) -> None:
-    """Training curves: losses left, other metrics right, the best epoch marked.
+    """Draws training curves: losses left, other metrics right, the best epoch marked.
 
     Args:
-        history_csv: a row an epoch; a column ``epoch``, and ``NAME`` beside ``val_NAME``.
-        monitor: the column whose best epoch was kept.
+        history_csv: one row per epoch; columns ``epoch``, ``NAME`` and ``val_NAME``.
+        monitor: column that decides the best epoch.
+        better: whether lower or higher values of it are better.
     """
     history = pd.read_csv(history_csv)
     names = [c for c in history.columns if not c.startswith("val_") and c not in NO_CURVES]
@@ -83,7 +84,7 @@ def draw_history(
 
 
 def draw_panels(path: Path, rows: Sequence[PanelRow], *, class_names: Sequence[str]) -> None:
-    """Slide, heatmap, segmentation and annotation side by side, a slide a row, with scale bars.
+    """Draws slide, heatmap, segmentation and annotation with scale bars, one row per slide.
 
     Args:
         class_names: background first.
@@ -93,27 +94,27 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], *, class_names: Sequence[s
     height = TOP_INCHES + sum(heights) + len(rows) * NOTE_INCHES + LEGEND_INCHES
     figure = new_figure((width, height))
 
-    def place(column: float, top: float, size: tuple[float, float]) -> Axes:
-        """Axes by inches from the top: rows of different heights stay aligned."""
+    def add_panel(column: float, top: float, size: tuple[float, float]) -> Axes:
+        """Adds axes at a position in inches, so that rows of different heights are aligned."""
         left = LEFT_INCHES + column * (PANEL_INCHES + GAP_INCHES)
         box = (left / width, 1 - (top + size[1]) / height, size[0] / width, size[1] / height)
         return figure.add_axes(box)
 
     top = TOP_INCHES
     for number, (row, row_height) in enumerate(zip(rows, heights, strict=True)):
-        axes = [place(c, top, (PANEL_INCHES, row_height)) for c in range(len(COLUMNS))]
+        axes = [add_panel(c, top, (PANEL_INCHES, row_height)) for c in range(len(COLUMNS))]
         _draw_row(axes, row)
         if number == 0:
             for panel, name in zip(axes, COLUMNS, strict=True):
                 panel.set_title(name, fontsize=13)
         top += row_height + NOTE_INCHES
-    _draw_colour_bar(place(1, top + 0.08, (PANEL_INCHES, 0.12)))
-    _draw_legend(place(2, top, (PANEL_INCHES, 0.3)), class_names)
+    _draw_colour_bar(add_panel(1, top + 0.08, (PANEL_INCHES, 0.12)))
+    _draw_legend(add_panel(2, top, (PANEL_INCHES, 0.3)), class_names)
     save_figure(figure, path)
 
 
 def scale_bar_mm(field_mm: float) -> float:
-    """The longest of 1, 2, 5 times a power of ten mm within a quarter of the field's width."""
+    """The largest 1, 2 or 5 times a power of ten that is at most a quarter of the field's width."""
     power = 10.0 ** np.floor(np.log10(field_mm / 4))
     return float(max(step * power for step in (1, 2, 5) if step * power <= field_mm / 4))
 
@@ -129,7 +130,7 @@ def _best_epoch(history: pd.DataFrame, monitor: str, better: str) -> int | None:
 def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    # A curve of one epoch is a point.
+    # A curve of one epoch needs a marker to be visible.
     marker = "." if len(history) < 30 else ""
     for number, name in enumerate(names):
         curves = {name: ("train", 0.5, 1.5), f"val_{name}": ("validation", 1.0, 2.0)}
@@ -146,14 +147,14 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> Non
 
 def _draw_row(axes: Sequence[Axes], row: PanelRow) -> None:
     rgb = shrink(row.plane.rgb, PANEL_PX)
-    pictures = {
+    images = {
         "slide": rgb,
         "heatmap": draw_heatmap_overlay(rgb, row.heatmap),
         "segmentation": draw_overlay(rgb, row.segmentation),
         "annotation": draw_overlay(rgb, row.truth),
     }
     for panel, name in zip(axes, COLUMNS, strict=True):
-        panel.imshow(pictures[name], interpolation="antialiased")
+        panel.imshow(images[name], interpolation="antialiased")
         panel.set(xticks=[], yticks=[])
         panel.set_xlabel(row.notes.get(name, ""), fontsize=10)
         for spine in panel.spines.values():
@@ -201,7 +202,7 @@ def new_figure(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size_inches, layout=layout)
-    # Not pyplot: it keeps figures and chooses a display of the machine.
+    # pyplot is not used, because it keeps figures in memory and chooses a display.
     FigureCanvasAgg(figure)
     return figure
 

@@ -1,4 +1,4 @@
-"""The ablation: what is planned and shared, what a failure costs, and the tables."""
+"""The ablation: plan, shared stages, failures, and tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from h2g.recipes.recipe import Recipe
 from h2g.stages.evaluate_run import evaluate_run
 from tests.stages.drawn_run import ColourNetworks, draw_run
 
-# What fits the drawn slides of drawn_run.
+# Settings for the drawn slides of drawn_run.
 DRAWN = (
     "preprocessing.patch.size_px=64",
     "preprocessing.low_resolution.min_side_px=500",
@@ -36,7 +36,7 @@ def plan(out: Path, *names: str, scale: str = "small", more: tuple[str, ...] = (
 @pytest.mark.parametrize("scale", scales.SCALES)
 def test_designs_of_one_classifier_share_it_and_its_heatmaps(tmp_path: Path, scale: str) -> None:
     planned = plan(tmp_path, scale=scale)
-    taken = {
+    reused = {
         design.name: {
             folder: source.name
             for folder, source in design_plan.choose_sources(design.sources).items()
@@ -44,7 +44,7 @@ def test_designs_of_one_classifier_share_it_and_its_heatmaps(tmp_path: Path, sca
         for design in planned
     }
     both = {"patch": "mob-pw-unet", "heatmaps": "mob-pw-unet"}
-    assert taken == {
+    assert reused == {
         "otsu": {},
         "unet-lr": {},
         "inc-pw": {},
@@ -61,7 +61,7 @@ def test_designs_of_one_classifier_share_it_and_its_heatmaps(tmp_path: Path, sca
     assert lines[8].endswith(stages)
 
 
-def test_the_small_scale_is_the_demos_and_the_paper_scale_changes_nothing(tmp_path: Path) -> None:
+def test_the_small_scale_equals_the_demo_and_the_paper_scale_the_recipes(tmp_path: Path) -> None:
     (small,) = plan(tmp_path, "mob-pw-unet")
     demo = load_recipe("demo")
     assert (small.recipe.patch, small.recipe.refinement) == (demo.patch, demo.refinement)
@@ -82,7 +82,7 @@ def test_a_change_reaches_the_designs_that_have_the_section(tmp_path: Path) -> N
 
 
 def test_unknown_designs_and_clusters_without_their_classifier(tmp_path: Path) -> None:
-    with pytest.raises(WrongUseError, match="No design 'demo'. Designs: otsu, unet-lr"):
+    with pytest.raises(WrongUseError, match="There is no design 'demo'. Designs: otsu, unet-lr"):
         plan(tmp_path, "demo")
     with pytest.raises(WrongUseError, match="--design mob-pw --design mob-km-pw"):
         plan(tmp_path, "mob-km-pw")
@@ -93,7 +93,7 @@ def test_unknown_designs_and_clusters_without_their_classifier(tmp_path: Path) -
     assert plan(tmp_path, "mob-km-pw", scale="paper")
 
 
-def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None:
+def test_a_failed_design_gets_a_row_and_is_tried_again(tmp_path: Path) -> None:
     cohort = read_cohort(draw_run(tmp_path / "drawn").cohort.path)
     out = tmp_path / "out"
     names = ("inc-pw", "mob-pw", "mob-pw-unet", "mob-pw-agunet")
@@ -116,13 +116,13 @@ def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None
     first = [row for row in rows if row[1:3] == ["III", "inc-pw"]][0]
     assert first[3:5] == ["", "0.881 ± 0.118"]
     assert first[-2] == "failed: Not enough memory."
-    # The colour rule is right on every pixel of every slide.
+    # The colour rule is correct on every pixel of every slide.
     unet = [row for row in rows if row[1:3] == ["VI", "mob-pw-unet"]]
     assert unet[0][7:9] == ["1.000 ± 0.000", "0.933 ± 0.069"]
     assert unet[0][9:11] == ["2.39 M + 11.57 M", "2.39 M + 11.58 M"]
-    # Table 2: the cohort's grades 1 and 2, each beside the paper's.
+    # Table 2 has the cohort's grades 1 and 2, each beside the paper's.
     assert unet[1][3:7] == ["1.000 ± 0.000", "0.936 ± 0.073", "1.000 ± 0.000", "0.931 ± 0.058"]
-    # The heatmaps' own row, without a paper's.
+    # The smoothed heatmaps have a row without scores of the paper.
     assert any(row[2:3] == ["mob-pw, smoothed"] for row in rows)
 
     table = run_ablation.run_designs(planned, out, title="drawn", attempt=attempt)
@@ -131,7 +131,7 @@ def test_a_design_that_fails_is_a_row_and_is_tried_again(tmp_path: Path) -> None
     assert (out / "comparison" / "dice.png").is_file()
     table = pd.read_csv(out / "ablation.csv").set_index("design")
     assert table["status"].eq("done").all()
-    # 5 s of prepare each; the classifier of 100 s is counted wherever it was handed on.
+    # Each takes 5 s to prepare; the classifier's 100 s are counted for every design that reuses it.
     assert table["seconds"].dropna().to_dict() == {
         "inc-pw": 105,
         "mob-pw": 105,
@@ -161,7 +161,7 @@ def test_one_test_slide_leaves_out_the_tests_of_pairs(tmp_path: Path) -> None:
 
 
 def imitate(design: design_plan.Planned) -> None:
-    """The design's run as it is when done; handing on is in the record, seconds are made up."""
+    """Writes a finished run of the design and its record, with invented seconds."""
     run = open_run(design.folder)
     refines = run.recipe.refinement is not None
     counts = {"patch": 2_386_686, "refinement": 11_572_562}
@@ -172,9 +172,9 @@ def imitate(design: design_plan.Planned) -> None:
         run.model_file(stage).write_text("the colour rule")
     evaluate_run(run, "test", open_network=ColourNetworks())
     sources = design_plan.choose_sources(design.sources)
-    took = {"prepare": 5.0, "patch": 100.0, "heatmaps": 20.0, "refinement": 40.0}
+    seconds_of = {"prepare": 5.0, "patch": 100.0, "heatmaps": 20.0, "refinement": 40.0}
     record = json.loads((run.path / "run.json").read_text())
-    for stage, seconds in took.items():
+    for stage, seconds in seconds_of.items():
         if stage in ("prepare", *stages) or (refines and stage == "heatmaps"):
             seconds = 0.0 if stage in sources else seconds
             record["stages"][stage] = {"seconds": seconds, "done": True}
@@ -193,19 +193,19 @@ def imitate(design: design_plan.Planned) -> None:
     write_record(run.path, done)
 
 
-def test_a_process_of_its_own_tells_why_it_failed(tmp_path: Path) -> None:
+def test_a_separate_process_returns_why_it_failed(tmp_path: Path) -> None:
     (design,) = plan(tmp_path, "otsu")
     assert "not a run folder" in run_ablation.in_own_process(design)
 
 
-def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported(tmp_path: Path) -> None:
     (tmp_path / "ablation.json").write_text("{")
     with pytest.raises(RunError, match="ablation.json: cannot be read"):
         read_record(tmp_path)
 
 
 def finished_run(folder: Path, cohort_of: Run, recipe: Recipe, *folders: str) -> Run:
-    """A run that has what the stages of these folders leave behind."""
+    """A run with the files of the stages of these folders."""
     run = start_run(folder, read_cohort(cohort_of.cohort.path), recipe)
     for name in folders:
         (run.path / name).mkdir()
@@ -217,7 +217,7 @@ def finished_run(folder: Path, cohort_of: Run, recipe: Recipe, *folders: str) ->
     return run
 
 
-def test_heatmaps_are_taken_over_with_their_classifier_or_not_at_all(tmp_path: Path) -> None:
+def test_heatmaps_are_reused_only_with_their_classifier(tmp_path: Path) -> None:
     drawn = draw_run(tmp_path / "drawn")
     recipe = drawn.recipe
     first = finished_run(tmp_path / "first", drawn, recipe, "patch")
@@ -225,16 +225,16 @@ def test_heatmaps_are_taken_over_with_their_classifier_or_not_at_all(tmp_path: P
     sources = {"patch": (first.path, second.path), "heatmaps": (second.path,)}
 
     third = finished_run(tmp_path / "third", drawn, recipe)
-    taken = {"patch": second.path, "heatmaps": second.path}
-    assert run_ablation.take_over(third, sources) == taken
+    copied = {"patch": second.path, "heatmaps": second.path}
+    assert run_ablation.take_over(third, sources) == copied
     assert third.model_file("patch").read_text() == "of second"
-    # A second call finds them there.
+    # A second call has nothing to copy.
     assert run_ablation.take_over(third, sources) == {}
 
     without = {"patch": sources["patch"], "heatmaps": (first.path,)}
     fourth = finished_run(tmp_path / "fourth", drawn, recipe)
     assert run_ablation.take_over(fourth, without) == {"patch": first.path}
 
-    own = finished_run(tmp_path / "own", drawn, recipe, "patch")
-    assert run_ablation.take_over(own, sources) == {}
-    assert not (own.path / "heatmaps").exists()
+    fifth = finished_run(tmp_path / "fifth", drawn, recipe, "patch")
+    assert run_ablation.take_over(fifth, sources) == {}
+    assert not (fifth.path / "heatmaps").exists()

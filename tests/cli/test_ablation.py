@@ -59,7 +59,7 @@ def test_designs_that_fail_are_rows_and_exit_code_1(
 def test_wrong_use(phantom_cohort: Path, tmp_path: Path, attempts: list[Planned]) -> None:
     out = tmp_path / "out"
     for options, sentence in (
-        (("--design", "demo"), "No design 'demo'. Designs: otsu, unet-lr"),
+        (("--design", "demo"), "There is no design 'demo'. Designs: otsu, unet-lr"),
         (("--scale", "large"), "large"),
         (("--scale", "small", "--design", "mob-km-pw"), "--design mob-pw --design mob-km-pw"),
     ):

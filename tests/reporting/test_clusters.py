@@ -1,4 +1,4 @@
-"""What is in the pictures is read back from their pixels."""
+"""The contents of the figures are read back from their pixels."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def plain(colour: tuple[int, int, int]) -> np.ndarray:
 
 
 def places(rgb: np.ndarray, colour: tuple[int, int, int], *, within: int = 3) -> np.ndarray:
-    """(n, 2) rows and columns of the pixels of a colour."""
+    """Rows and columns of the pixels of a colour, (n, 2)."""
     return np.argwhere(np.abs(rgb.astype(int) - colour).max(axis=2) <= within)
 
 
-def test_the_contact_sheet_has_a_row_a_cluster(tmp_path):
+def test_the_contact_sheet_has_one_row_per_cluster(tmp_path):
     red, green, blue = (200, 0, 0), (0, 200, 0), (0, 0, 200)
     rows = [
         ContactRow("cluster 0", [plain(red), plain(green), plain(blue)]),
@@ -90,7 +90,7 @@ def test_shares_of_slides_are_darker_where_they_are_larger(tmp_path, slides):
     table = pd.DataFrame(shares, index=[f"slide_{n}" for n in range(slides)], columns=[0, 1, 2])
     draw_slide_shares(tmp_path / "slides.png", table)
     rgb = picture(tmp_path / "slides.png")
-    # matplotlib's Blues: 0.9 of 0.9 is its darkest, 0 its lightest.
+    # In matplotlib's Blues, the largest share is darkest and 0 is lightest.
     dark, light = places(rgb, (8, 48, 107)), places(rgb, (247, 251, 255), within=1)
     assert len(dark) > 500
     assert np.median(dark[:, 1]) < np.median(light[:, 1])

@@ -35,10 +35,10 @@ def square_labels(size: int, low: int, high: int, label: int = 1) -> np.ndarray:
     return labels
 
 
-def test_fill_outline_and_bare_slide() -> None:
+def test_fill_and_outline() -> None:
     picture = draw_overlay(plain(100, 100), square_labels(100, 30, 70), fill=0.5)
     red = class_colour(1)
-    # Half slide, half colour inside; the outline in the colour itself; the rest untouched.
+    # Inside, slide and colour are mixed; the outline has the pure colour; the rest is unchanged.
     assert picture[50, 50].tolist() == [(GREY + part) // 2 for part in red]
     assert is_near(picture[30, 50], red)
     assert picture[20, 50].tolist() == [GREY] * 3
@@ -51,7 +51,7 @@ def test_labels_of_another_size_cover_the_same_field() -> None:
     assert np.array_equal(
         draw_overlay(plain(100, 100), coarse), draw_overlay(plain(100, 100), fine)
     )
-    # Stretched on each axis by itself: columns 60 to 140 of 200, rows 30 to 70 of 100.
+    # Each axis is scaled separately: columns 60 to 140 of 200, rows 30 to 70 of 100.
     wide = draw_overlay(plain(200, 100), coarse)
     changed = (wide != GREY).any(axis=-1)
     assert changed[50, 62:138].all()
@@ -59,7 +59,7 @@ def test_labels_of_another_size_cover_the_same_field() -> None:
     assert not changed[50, 143:].any()
 
 
-def test_each_class_has_its_colour_and_holes_stay_bare() -> None:
+def test_each_class_has_its_colour_and_holes_are_not_filled() -> None:
     labels = square_labels(100, 10, 90, label=2)
     labels[40:60, 40:60] = 0
     labels[0:5, 0:5] = 1
@@ -85,14 +85,14 @@ def test_the_truth_is_dashed() -> None:
 
 
 def heatmap() -> Heatmap:
-    """2 x 3 cells of 100 level-0 pixels over a field of 250 x 200; one cell was not classified."""
+    """2 x 3 cells of 100 level-0 pixels over a field of 250 x 200; one is not classified."""
     tumour = np.array([[0.0, 1.0, 0.5], [0.0, 0.25, 1.0]], np.float32)
     values = np.stack([1 - tumour, tumour], axis=-1)
     values[1, 0] = 0
     return Heatmap(values, 100.0, 1.0, (250, 200))
 
 
-def test_heatmap_is_drawn_through_its_place() -> None:
+def test_the_heatmap_is_drawn_at_its_place() -> None:
     picture = draw_heatmap_overlay(plain(250, 200), heatmap(), opacity=1.0)
     scale = heatmap_colours(np.array([[0.0, 1.0, 0.5, 0.25]]))[0]
     assert picture[50, 50].tolist() == scale[0].tolist()
@@ -101,7 +101,7 @@ def test_heatmap_is_drawn_through_its_place() -> None:
     assert picture[50, 101].tolist() == scale[1].tolist()
     assert picture[50, 199].tolist() == scale[1].tolist()
     assert picture[50, 201].tolist() == scale[2].tolist()
-    # Bare where no patch was classified.
+    # The grey slide where no patch was classified.
     assert picture[150, 50].tolist() == [GREY] * 3
     half = draw_heatmap_overlay(plain(250, 200), heatmap(), opacity=0.5)
     assert half[50, 150].tolist() == pytest.approx((scale[1].astype(int) + GREY) / 2, abs=1)
@@ -125,7 +125,7 @@ def test_pictures_stay_small(tmp_path: Path, size_px: tuple[int, int], with_heat
     height, width = picture.shape[:2]
     assert 500 <= max(height, width) <= 512
     if with_heatmap:
-        # Side by side, or one above the other, along the shorter side.
+        # The panels are placed along the shorter side.
         one = (width - 8) / 2 / height if size_px[1] >= size_px[0] else width / ((height - 8) / 2)
         assert one == pytest.approx(size_px[0] / size_px[1], rel=0.03)
     else:

@@ -1,4 +1,4 @@
-"""Plots are drawn without a display; what is in them is read back from the pixels."""
+"""Plots are drawn without a display, and their contents read back from the pixels."""
 
 import subprocess
 import sys
@@ -44,14 +44,14 @@ def test_history_is_drawn(tmp_path: Path, epochs: int) -> None:
     rgb = picture(tmp_path / "curves.png")
     assert rgb.shape[1] > 2 * rgb.shape[0]
     assert not list(tmp_path.glob(".*"))
-    # Matplotlib's first blue: the curves are there, in both halves.
+    # Matplotlib's first blue shows curves in both halves.
     blue = np.abs(rgb.astype(int) - (31, 119, 180)).max(axis=-1) < 10
     middle = rgb.shape[1] // 2
     assert blue[:, :middle].sum() > 20
     assert blue[:, middle:].sum() > 20
 
 
-def test_the_best_epoch_stands_where_the_monitor_says(tmp_path: Path) -> None:
+def test_the_best_epoch_is_that_of_the_monitor(tmp_path: Path) -> None:
     def dotted_column(monitor: str, better: str) -> float:
         draw_history(
             tmp_path / "history.csv", tmp_path / "curves.png", monitor=monitor, better=better
@@ -62,7 +62,7 @@ def test_the_best_epoch_stands_where_the_monitor_says(tmp_path: Path) -> None:
         return float(grey.argmax()) / left.shape[1]
 
     write_history(tmp_path / "history.csv", 40)
-    # 1 / e + .01 e is least at 10, accuracy best at 40, in an axis from 1 to 40.
+    # 1 / e + .01 e is smallest at 10, accuracy largest at 40; the axis is 1 to 40.
     assert dotted_column("val_loss", "lower") < 0.4
     assert dotted_column("val_accuracy", "higher") > 0.85
 
@@ -90,10 +90,10 @@ def test_panels_of_slides_of_different_shapes(tmp_path: Path) -> None:
     rgb = picture(tmp_path / "panels.png")
     draw_panels(tmp_path / "one.png", rows[:1], class_names=("background", "tumour"))
     one = picture(tmp_path / "one.png")
-    # Four panels a row; a second row of half the height adds less than the first took.
+    # Four panels per row; a second row of half the height adds less than the first.
     assert rgb.shape[1] == one.shape[1]
     assert one.shape[0] < rgb.shape[0] < 2 * one.shape[0]
-    # Tumour is filled red in the two right panels, and nothing is red in the two left ones.
+    # Tumour is red in the two right panels; nothing is red in the two left ones.
     red = rgb[..., 0].astype(int) - rgb[..., 1:].max(axis=-1) > 40
     half = rgb.shape[1] // 2
     assert not red[:, :half].any()

@@ -14,7 +14,7 @@ def row(label: str, *seconds: float) -> TimedRow:
 
 
 def columns_of(picture: np.ndarray, colour: str) -> int:
-    """How many columns of the picture have the colour over a bar's height."""
+    """Number of columns of the figure that have the colour over a bar's height."""
     rgb = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
     same = (np.abs(picture.astype(int) - rgb[::-1]) <= 3).all(axis=-1)
     return int((same.sum(axis=0) > 20).sum())
@@ -26,11 +26,11 @@ def test_parts_are_as_long_as_their_seconds(tmp_path: Path) -> None:
     picture = cv2.imread(str(png))
     tissue, waiting, network = (columns_of(picture, colour) for colour in COLOURS[:3])
     assert 1.8 < waiting / tissue < 2.2
-    # The seconds written in it take no column from the network's part: they are lower than it.
+    # The seconds written in the network's part hide no column, because they are lower than it.
     assert 6.3 < network / tissue < 7.7
 
 
-def test_more_rows_are_a_higher_picture(tmp_path: Path) -> None:
+def test_more_rows_make_a_higher_figure(tmp_path: Path) -> None:
     heights = []
     for count in (1, 4):
         draw_runtimes(tmp_path / "chart.png", [row(f"engine {n}", 1, 2, 3) for n in range(count)])
@@ -38,6 +38,6 @@ def test_more_rows_are_a_higher_picture(tmp_path: Path) -> None:
     assert heights[1] > 1.5 * heights[0]
 
 
-def test_no_rows_no_picture(tmp_path: Path) -> None:
+def test_no_rows_write_no_file(tmp_path: Path) -> None:
     draw_runtimes(tmp_path / "chart.png", [])
     assert not (tmp_path / "chart.png").exists()

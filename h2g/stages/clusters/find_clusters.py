@@ -53,18 +53,18 @@ def find_clusters(run: Run, settings: ClusteringSettings) -> None:
     network = feature_network(source, weights=settings.weights, size_px=size_px)
     open_cache(cache, _cache_key(source, settings, slides))
     _extract(run, settings, slides, cache, on_pixels(network))
-    drawn = read_features(cache, settings.batches)
-    fitted = fit_clusters(drawn.features, settings, seed=run.recipe.seed)
-    patches = cluster_table(drawn, fitted, slides)
+    table = read_features(cache, settings.batches)
+    clusters = fit_clusters(table.features, settings, seed=run.recipe.seed)
+    patches = cluster_table(table, clusters, slides)
     with replacing(folder / "patches.parquet") as temporary:
         patches.to_parquet(temporary, index=False)
     document = {
         "settings": settings.model_dump(mode="json"),
-        **describe_clusters(patches, fitted, run.recipe.class_names),
+        **describe_clusters(patches, clusters, run.recipe.class_names),
     }
     write_text(folder / "clusters.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     draw_pictures(folder, patches, document, slides, run.recipe.class_names)
-    save_clusters(cluster_network(network, fitted), folder)
+    save_clusters(cluster_network(network, clusters), folder)
     # Only an interrupted stage needs them.
     shutil.rmtree(cache)
 
@@ -110,8 +110,8 @@ def _extract(
     source = PatchSource(slides, batches, run.recipe.sampler.order)
     read = partial(_read, source)
     try:
-        with ReadAhead(read, numbers, threads=workers, ahead=workers + AHEAD) as drawn:
-            keep_features(cache, drawn, extract, count=len(numbers))
+        with ReadAhead(read, numbers, threads=workers, ahead=workers + AHEAD) as patch_batches:
+            keep_features(cache, patch_batches, extract, count=len(numbers))
     finally:
         source.close()
 

@@ -51,8 +51,8 @@ def check_folds(run: Run) -> None:
                 f"{run.cohort.path}: fold {fold} of {fold_count(run.recipe)} "
                 f"({', '.join(slide.name for slide in members)}) holds all training patches of "
                 f"class '{missing[0]}', but a classifier is trained without that fold. Give "
-                "another refinement.cross_fit or seed, add slides of that class, or leave out "
-                "cross_fit (null)."
+                "another refinement.cross_fit or seed, add slides of that class, or leave "
+                "cross_fit out (null)."
             )
 
 

@@ -65,7 +65,7 @@ def _write(run: Run, row: CohortSlide) -> str | None:
         logger.warning("%s is left out of the refinement stage: %s", row.name, error)
         return str(error)
     write_png(image_file(run, row.name), image)
-    # Last: a slide with a truth is done.
+    # The truth is written last, so a slide with a truth is done.
     write_png(truth_file(run, row.name), truth)
     return None
 

@@ -167,7 +167,7 @@ def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_damaged_index_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="'h2g prepare' makes one"):
+    with pytest.raises(RunError, match="Run 'h2g prepare' to make it"):
         read_patch_index(tmp_path / "a.parquet")
     (tmp_path / "a.parquet").write_text("text")
     with pytest.raises(RunError, match="damaged"):
