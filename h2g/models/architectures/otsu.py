@@ -52,7 +52,7 @@ def otsu(
     if inputs != "image":
         raise ValueError(f"inputs is '{inputs}', must be image: Otsu's method takes no heatmap")
     if num_classes != 2:
-        raise ValueError("Otsu's method has exactly two classes, background and tissue")
+        raise ValueError("Otsu's method has exactly two classes, tissue and background")
     tensors, x = refinement_inputs(image_shape, heatmap_shape, inputs)
     mask = OtsuTissue(name="output_0_segmentation", dtype="float32")(x)
     return keras.Model(tensors, mask, name="otsu")
