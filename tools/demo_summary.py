@@ -82,11 +82,13 @@ def _add_engines(table: Table, keras: Path, openvino: Path) -> None:
     slides = sorted(done[0] & done[1])
     if not slides:
         return
-    found = [compare_files(SlideFiles(openvino, name), SlideFiles(keras, name)) for name in slides]
+    parities = [
+        compare_files(SlideFiles(openvino, name), SlideFiles(keras, name)) for name in slides
+    ]
     table.add_row("[bold]OpenVINO against Keras[/bold]", "", "")
-    difference = max(parity.heatmap_difference for parity in found)
+    difference = max(parity.heatmap_difference for parity in parities)
     table.add_row("  heatmap", f"{difference:.1e}", "largest difference of a probability")
-    equal = min(parity.equal_pixels for parity in found)
+    equal = min(parity.equal_pixels for parity in parities)
     table.add_row("  segmentation", f"{equal:.3%}", "pixels with the same label, worst slide")
     for name, summary in summaries.items():
         seconds = summary.loc[summary["slide"].astype(str).isin(slides), "seconds_total"].mean()

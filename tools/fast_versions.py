@@ -283,8 +283,8 @@ def in_short(reason: str, trial: Trial) -> str:
 def compare(trial: Trial, prefix: Path) -> Comparison:
     """Compares FAST's files with h2g's; SlideError if one of FAST's is missing or broken."""
     name = trial.slide.name
-    wanted = tifffile.imread(trial.expected["segmentation"], key=0)
-    size_px = (wanted.shape[1], wanted.shape[0])
+    labels_of_h2g = tifffile.imread(trial.expected["segmentation"], key=0)
+    size_px = (labels_of_h2g.shape[1], labels_of_h2g.shape[0])
     difference = lone = None
     if trial.bundle.card.takes_patches:
         expected = read_heatmap(trial.expected["heatmap"])
@@ -292,11 +292,11 @@ def compare(trial: Trial, prefix: Path) -> Comparison:
         difference, lone = compare_heatmaps(values, expected.values)
     if not trial.bundle.card.slide_networks:
         rows, cols, _ = expected.values.shape
-        found = on_grid(values, rows, cols)[:rows, :cols]
-        labels = patchwise_labels(dataclasses.replace(expected, values=found), size_px)
+        cells = on_grid(values, rows, cols)[:rows, :cols]
+        labels = patchwise_labels(dataclasses.replace(expected, values=cells), size_px)
     else:
         labels = labels_at(read_tensor(prefix, "probabilities", name), size_px)
-    return Comparison(difference, lone, float((labels == wanted).mean()))
+    return Comparison(difference, lone, float((labels == labels_of_h2g).mean()))
 
 
 def compare_heatmaps(values: np.ndarray, expected: np.ndarray) -> tuple[float | None, int]:

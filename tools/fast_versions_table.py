@@ -114,13 +114,13 @@ def with_section(text: str, section: str) -> str:
 
 def _with_markers(text: str) -> str:
     """Adds the markers at the end of the section ``## Versions``."""
-    found = re.search(rf"^{HEADING}$.*?(?=^## |\Z)", text, flags=re.M | re.S)
-    if found is None:
+    section = re.search(rf"^{HEADING}$.*?(?=^## |\Z)", text, flags=re.M | re.S)
+    if section is None:
         raise H2GError(
             f"The README has no section '{HEADING}' for the table. Add it, or the lines "
             f"{BEGIN} and {END}."
         )
-    end = found.end()
+    end = section.end()
     return f"{text[:end].rstrip()}\n\n{BEGIN}\n{END}\n\n{text[end:]}".rstrip("\n") + "\n"
 
 

@@ -176,7 +176,7 @@ def _scatter(
     pitch = np.float32(pitch_um / frame.mpp)
     width, height = frame.size_px
     cols, rows = int(width / pitch) + 1, int(height / pitch) + 1
-    found = []
+    places = []
     chunk = max(1, CANDIDATES // cols)
     for first in range(0, rows, chunk):
         row = np.arange(first, min(first + chunk, rows), dtype=np.float32)[:, None]
@@ -186,8 +186,8 @@ def _scatter(
         inside = (x < width) & (y < height)
         x, y = x[inside], y[inside]
         keep = mask[(y / frame.cell_px).astype(np.int32), (x / frame.cell_px).astype(np.int32)]
-        found.append(np.stack([x[keep], y[keep]], axis=1))
-    return np.concatenate(found)
+        places.append(np.stack([x[keep], y[keep]], axis=1))
+    return np.concatenate(places)
 
 
 def _ring(
@@ -199,7 +199,7 @@ def _ring(
     """
     lumen, diameter = shapes.gland.lumen, nucleus.diameter_um
     rows = max(1, round(shapes.gland.radius_um * (1 - lumen) / (1.25 * diameter + 2)))
-    found = [np.empty((0, 2), np.float32)]
+    places = [np.empty((0, 2), np.float32)]
     for row in range(rows if len(glands.variant) else 0):
         share = lumen + (1 - lumen) * (row + 0.5) / rows
         around = 2 * np.pi * share * shapes.radius_um[glands.variant]
@@ -209,8 +209,8 @@ def _ring(
         reach = share * shapes.outline_um(glands.variant[:, None], angle)
         reach += rng.normal(0, 0.12 * diameter, angle.shape)
         ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * (reach / mpp)[..., None]
-        found.append((glands.xy_level0[:, None] + ring)[slots < count].astype(np.float32))
-    return np.concatenate(found)
+        places.append((glands.xy_level0[:, None] + ring)[slots < count].astype(np.float32))
+    return np.concatenate(places)
 
 
 def _marks(stamps: Stamps, places: np.ndarray, rng: np.random.Generator) -> Marks:

@@ -74,10 +74,10 @@ def _dust(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> Overlay:
 def _pen(tissue: np.ndarray, frame: Frame, rng: np.random.Generator) -> Overlay:
     """A pen stroke that starts beside the tissue and may cross its edge."""
     amount = np.zeros(frame.shape, np.uint8)
-    beside = cv2.distanceTransform((~tissue).astype(np.uint8), cv2.DIST_L2, 3)
-    near = np.argwhere((beside > 0) & (beside < frame.cells(250)))
-    if len(near):
-        start = near[rng.integers(len(near))][::-1].astype(float)
+    distance = cv2.distanceTransform((~tissue).astype(np.uint8), cv2.DIST_L2, 3)
+    starts = np.argwhere((distance > 0) & (distance < frame.cells(250)))
+    if len(starts):
+        start = starts[rng.integers(len(starts))][::-1].astype(float)
         steps, turn = int(rng.integers(12, 40)), float(rng.normal(0, 0.06))
         path = _curve(start, rng, steps=steps, step=frame.cells(60), turn=turn)
         _stroke(amount, path, width=frame.cells(rng.uniform(150, 320)), value=225)

@@ -71,9 +71,11 @@ def draw_regions(
         draw_blob(field, blob, rng, margin=frame.cells(300))
     for _ in range(round(anatomy.satellites_per_mm2 * tissue_mm2)):
         radius = frame.cells(rng.uniform(*anatomy.nodule_radius_um))
-        found = room.find(rng, radius=radius, apart=frame.cells(150))
-        if found is not None:
-            draw_blob(satellites, Blob(found, radius, rough=0.06), rng, margin=frame.cells(300))
+        free_place = room.find(rng, radius=radius, apart=frame.cells(150))
+        if free_place is not None:
+            draw_blob(
+                satellites, Blob(free_place, radius, rough=0.06), rng, margin=frame.cells(300)
+            )
     tumour = np.maximum(large, satellites)
     # Where the two meet, a narrow band of stroma separates them.
     np.minimum(lookalike, -tumour - np.float32(frame.cells(80)), out=lookalike)

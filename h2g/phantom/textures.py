@@ -95,8 +95,8 @@ def _fat(rng: np.random.Generator, mpp: float) -> np.ndarray:
         empty[y, x] = 0
         owner_at[y, x] = np.arange(len(points))
     reach = min(PERIOD_PX, int(2 * pitch))
-    near = slice(PERIOD_PX - reach, 2 * PERIOD_PX + reach)
-    empty, owner_at = np.ascontiguousarray(empty[near, near]), owner_at[near, near]
+    window = slice(PERIOD_PX - reach, 2 * PERIOD_PX + reach)
+    empty, owner_at = np.ascontiguousarray(empty[window, window]), owner_at[window, window]
     _, labels = cv2.distanceTransformWithLabels(
         empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

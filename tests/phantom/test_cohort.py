@@ -116,7 +116,7 @@ def test_options_that_make_no_slides(options: dict, sentence: str, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_stopped_slide_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_stopped_slide_leaves_no_partial_file(tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
 
