@@ -1,4 +1,4 @@
-"""FAST text pipelines as templates; imported as h2g.fast_pipelines."""
+"""Templates of FAST text pipelines; imported as h2g.fast_pipelines."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Template = Literal[
     "channel.part",
     "extent.part",
 ]
-# {{name}} of a value that is filled in; FAST's own variables are @@name@@.
+# A place {{name}}, which is replaced by a value. FAST's own variables are @@name@@.
 PLACE = re.compile(r"\{\{(\w+)\}\}")
 LINE_OF_ONE = re.compile(rf"^{PLACE.pattern}\n", re.MULTILINE)
 INCLUDE = re.compile(r"^include (.+)$", re.MULTILINE)
 
 
 def fill(template: Template, values: Mapping[str, str]) -> str:
-    """The text of a pipeline.
+    """Fills in the text of a pipeline.
 
     Args:
-        values: for every place of the template and its parts; KeyError when one is missing. A
-            place alone on a line may be several lines, or none.
+        values: one per place of the template and its parts; KeyError if one is missing. The value
+            of a place that is alone on a line may be several lines, or empty.
     """
     text = INCLUDE.sub(lambda match: _read(match[1]).rstrip("\n"), _read(f"{template}.fpl"))
     text = LINE_OF_ONE.sub(lambda match: f"{values[match[1]]}\n" if values[match[1]] else "", text)

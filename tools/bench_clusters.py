@@ -1,16 +1,16 @@
-"""Where the clusters that weigh the loss are computed: what each place costs a training step.
+"""Measures the cost of a training step by the place where the clusters for the loss are computed.
 
     python tools/bench_clusters.py ablation/mob-km-pw
 
-RUN has clusters and labelled slides. Its classifier, from its first weights, is trained for some
+RUN has clusters and labelled slides. Its classifier is trained from its first weights for some
 steps in four ways, one after the other, several times:
 
   none           without clusters
-  pipeline       h2g's way: a data set's thread calls the graph from Python, which may use a GPU
-  data set       the graph is one of the data set's own operations
-  training step  the raw patches go along, and the graph runs before the step
+  pipeline       h2g's way: a thread of the data set calls the graph from Python, also on a GPU
+  data set       the graph is an operation of the data set
+  training step  the batch includes the raw patches, and the graph runs before the step
 
-Printed are medians over the repeats of the seconds a step takes, wall and CPU.
+The output is the median over the repeats of the seconds per step, wall and CPU.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from h2g.stages.patch.cluster_weights import open_weigher
 from h2g.stages.patch.train_patch import patch_network, patch_source
 from h2g.training.fit import compile_network
 
-WARM_UP = 3  # steps: traced, and the waiting batches used up
+WARM_UP = 3  # steps that trace the graph and use up the waiting batches
 
 
 class WeighingModel(keras.Model):
-    """Trains on ((augmented, raw pixels), labels), weighed by ``weights_of`` raw pixels."""
+    """Trains on ((augmented, raw pixels), labels), weighted by ``weights_of`` the raw pixels."""
 
     weights_of: Callable[[tf.Tensor], tf.Tensor]
 
@@ -46,7 +46,7 @@ class WeighingModel(keras.Model):
 
 
 def in_graph(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """(B, S, S, 3) uint8 -> (B,) weights of form cwce, as TensorFlow's own operations."""
+    """Function from (B, S, S, 3) uint8 to (B,) weights of the form cwce, in TensorFlow."""
 
     def weights(pixels: tf.Tensor) -> tf.Tensor:
         clusters = network(scale_image(pixels), training=False)
@@ -90,8 +90,8 @@ def trained_network(way: str, run: Run, graph: Path) -> keras.Model:
     return network
 
 
-def seconds_a_step(way: str, run: Run, graph: Path, steps: int) -> tuple[float, float]:
-    """Wall and CPU."""
+def seconds_per_step(way: str, run: Run, graph: Path, steps: int) -> tuple[float, float]:
+    """Wall and CPU seconds per step."""
     source = patch_source(run, labelled_slides(run, "train"))
     network = trained_network(way, run, graph)
     clock = []
@@ -111,19 +111,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=30, help="timed, each repeat")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=30, help="timed steps per repeat")
+    parser.add_argument("--repeats", type=int, default=3, help="number of repeats")
     arguments = parser.parse_args()
     run = open_run(arguments.run)
     graph = run.stage_folder("clusters") / "model.keras"
     ways = ("none", "pipeline", "data set", "training step")
-    found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(arguments.repeats):
         for way in ways:
-            found[way].append(seconds_a_step(way, run, graph, arguments.steps))
-    for way, pairs in found.items():
+            seconds[way].append(seconds_per_step(way, run, graph, arguments.steps))
+    for way, pairs in seconds.items():
         wall, cpu = (statistics.median(values) for values in zip(*pairs, strict=True))
-        print(f"{way:14} {wall:.3f} s a step, {cpu:.3f} s of CPU")
+        print(f"{way:14} {wall:.3f} s per step, {cpu:.3f} s of CPU")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""How fast the sampler delivers patches, beside bare OpenSlide reads of the same patches.
+"""Measures how fast the sampler delivers patches, and compares it with bare OpenSlide reads.
 
-Four ways take the same draws in the same order, with the same number of reading threads and the
+Four ways read the same draws in the same order, with the same number of reading threads and the
 same size of OpenSlide's cache:
 
   bare            threads that call read_region and convert to RGB, nothing else
-  uint8           the training pipeline as far as pixels and labels, not augmented
+  uint8           the training pipeline up to pixels and labels, not augmented
   augmented       the whole training pipeline: float32, augmented, one-hot
   from_generator  a tf.data.Dataset.from_generator over single patches
 
-Each repeat runs all of them one after the other on batches of its own, in changing order, so that
-a machine that gets slower or busier does so for all. A pipeline is first filled, then timed while
-it stays as full. Printed are medians over the repeats; "of bare" is the median of the ratios of one
-repeat, with the smallest and the largest. Wanted: uint8 at least 0.9 of bare.
+Each repeat runs all of them one after the other on its own batches, in changing order, so that a
+slower or busier machine affects all. A pipeline is first filled, and then timed while it stays
+full. The table shows medians over the repeats. "of bare" is the median of the ratios within a
+repeat, with the smallest and the largest. The target is 0.9 of bare for uint8.
 
-With a run folder (of 'h2g prepare' or 'h2g train') its training slides are drawn from; without,
-slides are generated first, which takes a minute or two.
+A run folder (of 'h2g prepare' or 'h2g train') provides its training slides. Without one, slides are
+generated first, which takes a minute or two.
 
   python tools/bench_sampler.py
   python tools/bench_sampler.py demo/run --workers 4 --json
@@ -52,7 +52,7 @@ from h2g.stages.prepare.prepare_run import prepare_run
 
 @dataclass(frozen=True)
 class Work:
-    """What every way reads: ``filling`` batches from the settings' first on, then ``timed``."""
+    """The batches that every way reads: ``filling`` from the first on, then ``timed``."""
 
     slides: list[SlidePatches]
     order: tuple[str, ...]
@@ -65,7 +65,7 @@ class Work:
         return PatchSource(self.slides, self.settings, self.order)
 
     def patches(self, first: int, count: int) -> Iterator[tuple[int, int]]:
-        """(slide, patch) one by one, of ``count`` batches from the ``first``-th on."""
+        """(slide, patch) pairs of ``count`` batches, starting with batch ``first``."""
         source, start = self.source(), self.settings.first_batch + first
         for number in range(start, start + count):
             yield from ((item.slide, item.patch) for item in source.draws(number))
@@ -89,7 +89,7 @@ class Row:
 
 
 class Clock:
-    """Wall and CPU time of the process, over a number of patches."""
+    """Wall and CPU time of the process, per patch."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
@@ -100,12 +100,12 @@ class Clock:
 
 
 def bare(work: Work) -> Speed:
-    """Threads that take patch after patch, each with a handle of its own for every slide."""
-    own, take = threading.local(), threading.Lock()
+    """Reads patches on threads, each with its own handle of every slide."""
+    thread_data, take = threading.local(), threading.Lock()
     cache = openslide.OpenSlideCache(CACHE_BYTES)
 
     def handle(number: int) -> openslide.OpenSlide:
-        handles = own.__dict__.setdefault("handles", {})
+        handles = thread_data.__dict__.setdefault("handles", {})
         if number not in handles:
             handles[number] = openslide.OpenSlide(work.slides[number].path)
             handles[number].set_cache(cache)
@@ -128,8 +128,8 @@ def bare(work: Work) -> Speed:
         def read_all(first: int, count: int) -> Speed:
             patches = list(work.patches(first, count))
             clock, shared = Clock(), iter(patches)
-            for done in [threads.submit(read, shared) for _ in range(work.settings.workers)]:
-                done.result()
+            for future in [threads.submit(read, shared) for _ in range(work.settings.workers)]:
+                future.result()
             return clock.speed(len(patches))
 
         read_all(0, work.filling)
@@ -168,7 +168,7 @@ def from_generator(work: Work) -> Speed:
 
 
 def iterate(dataset: tf.data.Dataset, work: Work) -> Speed:
-    """The speed once the pipeline is full of batches in the making and empty of finished ones."""
+    """The speed while the pipeline is full of unfinished batches and empty of finished ones."""
     batches = iter(dataset)
     for _ in range(work.filling):
         next(batches)
@@ -187,8 +187,8 @@ WAYS: dict[str, Callable[[Work], Speed]] = {
 
 
 def measure(work: Work, repeats: int) -> list[Row]:
-    """One row a way."""
-    found: dict[str, list[Speed]] = {name: [] for name in WAYS}
+    """Measures every way; one row per way."""
+    speeds: dict[str, list[Speed]] = {name: [] for name in WAYS}
     names = list(WAYS)
     for repeat in range(repeats + 1):
         first = repeat * (work.filling + work.timed)
@@ -196,8 +196,8 @@ def measure(work: Work, repeats: int) -> list[Row]:
         for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
             speed = WAYS[name](part)
             if repeat:  # the first repeat compiles and warms the disk's cache
-                found[name].append(speed)
-    return [row(name, found[name], found["bare"]) for name in WAYS]
+                speeds[name].append(speed)
+    return [row(name, speeds[name], speeds["bare"]) for name in WAYS]
 
 
 def row(name: str, speeds: list[Speed], bare_speeds: list[Speed]) -> Row:
@@ -215,7 +215,7 @@ def row(name: str, speeds: list[Speed], bare_speeds: list[Speed]) -> Row:
 
 
 def generated_run(folder: Path) -> Run:
-    """Paper-like patches, 256 px at 1.0 um/px, of generated slides."""
+    """A run with patches like the paper's, 256 px at 1.0 um/px, of generated slides."""
     jobs = usable_cores()
     table = generate_cohort(folder / "cohort", slides=6, jobs=jobs)
     run = start_run(folder / "run", read_cohort(table), load_recipe("mob-pw"))
@@ -230,7 +230,7 @@ def work_of(run: Run, arguments: argparse.Namespace) -> Work:
         seed=run.recipe.seed,
         workers=arguments.workers,
     )
-    # Workers that started together finish together: whole rounds of them, at both ends.
+    # Workers that start together finish together, so both counts are whole rounds of workers.
     least = settings.workers + 2 * PREFETCHED
     return Work(
         slides=labelled_slides(run, "train"),
@@ -251,10 +251,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default: generated slides")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--batches", type=int, default=16, help="timed ones a repeat, at least")
+    parser.add_argument("--batch-size", type=int, default=64, help="patches per batch")
+    parser.add_argument(
+        "--batches", type=int, default=16, help="smallest number of timed batches per repeat"
+    )
     parser.add_argument("--workers", type=int, default=2, help="reading threads")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="number of repeats")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

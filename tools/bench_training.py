@@ -1,12 +1,12 @@
-"""What a training step of a recipe costs on this machine, as it is and compiled by XLA.
+"""Measures a recipe's training step on this machine, as it is and compiled by XLA.
 
     python tools/bench_training.py demo --stage refinement
     python tools/bench_training.py mob-pw-unet --set patch.weights=none --steps 3
 
-Each way has a process of its own, one after the other. The batches are random numbers: nothing is
-read, so that this is the network, its loss and its optimizer alone. "first" holds building and
-compiling, "peak" is the most memory the process held. Wanted of 'compiled': steps that are enough
-quicker to pay for the first one.
+Each way runs in its own process, one after the other. The batches are random numbers, so only the
+network, its loss and its optimizer are timed. "first" is the first step, with tracing and
+compiling. "peak" is the peak memory of the process. Compiling is worth it if the faster steps make
+up for the first one.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WAYS = {"as it is": "false", "compiled": "true"}
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of the first step, and of each one after it; the process's peak memory."""
+    """Seconds of the first step and of each later one, and the process's peak memory."""
 
     first_s: float
     steps_s: tuple[float, ...]
@@ -95,18 +95,18 @@ def random_values(*shape: int) -> np.ndarray:
 
 
 def one_hot(classes: int, *shape: int) -> np.ndarray:
-    drawn = np.random.default_rng(1).integers(0, classes, shape)
-    return np.eye(classes, dtype=np.float32)[drawn]
+    labels = np.random.default_rng(1).integers(0, classes, shape)
+    return np.eye(classes, dtype=np.float32)[labels]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recipe", help="name or YAML file")
+    parser.add_argument("recipe", help="name or YAML file of the recipe")
     parser.add_argument("--stage", choices=["patch", "refinement"], help="default: both")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--steps", type=int, default=10, help="timed, after the first")
+    parser.add_argument("--steps", type=int, default=10, help="timed steps after the first")
     parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=[*WAYS])
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe, arguments.overrides)
@@ -121,7 +121,7 @@ def main() -> None:
         if len(costs) == len(WAYS):
             plain, compiled = costs.values()
             print(
-                f"{stage:10} compiled steps are {plain.step_s / compiled.step_s:.2f} times as quick"
+                f"{stage:10} compiled steps are {plain.step_s / compiled.step_s:.2f} times faster"
             )
 
 

@@ -1,7 +1,7 @@
-"""How near `h2g predict` comes to what its engine could do here (h2g.benchmarking.bound).
+"""Compares `h2g predict` with the lower bound of its engine here (h2g.benchmarking.bound).
 
-Give a slide with 5,000 patches of tissue or more. With --fast, FAST runs the same slide in the same
-run, for the ratio to it.
+Use a slide with at least 5,000 patches of tissue. With --fast, FAST segments the same slide in the
+same run, for comparison.
 """
 
 import argparse
@@ -23,10 +23,10 @@ def main() -> None:
     parser.add_argument("slide", type=Path)
     parser.add_argument("--engine", default="keras", help="default: keras, for a run folder")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--mpp", type=float, help="um/px of level 0, in place of the slide's own")
+    parser.add_argument("--mpp", type=float, help="um/px of level 0, replaces the slide's own")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--workers", type=int, help="threads that read; default: one a core")
-    parser.add_argument("--fast", type=Path, metavar="BUNDLE", help="a bundle with the format fast")
+    parser.add_argument("--workers", type=int, help="reading threads; default: one per core")
+    parser.add_argument("--fast", type=Path, metavar="BUNDLE", help="bundle with the format fast")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     arguments = parser.parse_args()
     choice = Choice(
@@ -43,8 +43,8 @@ def main() -> None:
         repeats=1,
         warm_ups=0,
     )
-    found = asdict(measure(choice, protocol, fast=arguments.fast))
-    result = {name: round(v, 3) if isinstance(v, float) else v for name, v in found.items()}
+    bound = asdict(measure(choice, protocol, fast=arguments.fast))
+    result = {name: round(v, 3) if isinstance(v, float) else v for name, v in bound.items()}
     if arguments.json:
         print(json.dumps(result, indent=2))
         return

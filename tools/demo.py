@@ -1,8 +1,8 @@
-"""The whole way on generated slides: cohort, training, evaluation, prediction, export, prediction
-from what was exported, a table, a picture.
+"""Runs all steps of h2g on generated slides, and summarises the results.
 
-Every step is an h2g command, printed before it runs; run again after an interruption, finished
-steps are skipped. What `make demo` calls.
+The steps are: cohort, training, evaluation, prediction, export, prediction with the exported
+networks, a table and an image. Each step is an h2g command, which is printed before it runs. A
+rerun skips finished steps. `make demo` calls this script.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def commands(out: Path, seed: int) -> dict[str, list[str]]:
 
 
 def run_step(arguments: list[str]) -> float:
-    """Runs one h2g command; its seconds. Ends the demo with the command's exit code on failure."""
+    """Runs one h2g command and returns its seconds; exits with its code if it fails."""
     print(f"\n$ h2g {shlex.join(arguments)}", flush=True)
     start = time.perf_counter()
     h2g = Path(sys.executable).with_name("h2g")
@@ -46,7 +46,7 @@ def run_step(arguments: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"))
-    parser.add_argument("--seed", type=int, default=0, help="of the cohort and of the training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the cohort and the training")
     arguments = parser.parse_args()
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def main() -> None:
     timings = json.loads(timings_file.read_text()) if timings_file.exists() else {}
     for step, command in commands(out, arguments.seed).items():
         seconds = run_step(command)
-        # A rerun skips what is done: the longest time is the one in which the work was done.
+        # A rerun skips finished work, so the longest time is the one of the work itself.
         timings[step] = max(round(seconds, 1), timings.get(step, 0.0))
         timings_file.write_text(json.dumps(timings, indent=2) + "\n")
     demo_summary.summarise(out, timings)

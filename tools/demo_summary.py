@@ -1,5 +1,4 @@
-"""What the demo came to: scores, agreement of Keras and OpenVINO, seconds, where to look, and a
-picture of the test slides.
+"""Summarises the demo: scores, agreement of Keras and OpenVINO, seconds, files and an image.
 
 python tools/demo_summary.py demo
 """
@@ -28,13 +27,13 @@ from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.tiff_files import read_heatmap
 
 VARIANTS = {"patchwise": "patch-wise", "smoothed": "smoothed", "refined": "refined"}
-# Pictures of more slides get unwieldy.
+# An image of more slides would be too large.
 MOST_SLIDES = 4
 TRUTH_PX = 1024
 
 
 def summarise(out: Path, timings: dict[str, float]) -> None:
-    """The demo's folder: prints the table and draws panels.png.
+    """Prints the table of a demo folder, and draws its panels.png.
 
     Args:
         timings: seconds of each command.
@@ -59,7 +58,7 @@ def summarise(out: Path, timings: dict[str, float]) -> None:
 def _add_scores(table: Table, scores: dict[str, Any]) -> None:
     table.add_row(f"[bold]Dice, {scores['n']} test slides[/bold]", "mean ± SD", "")
     remarks = {
-        "patchwise": "the heatmap above 0.5",
+        "patchwise": "the heatmap thresholded at 0.5",
         "smoothed": "a Gaussian on the heatmap, width chosen on val",
         "refined": "the refinement network",
     }
@@ -74,7 +73,7 @@ def _add_scores(table: Table, scores: dict[str, Any]) -> None:
 
 
 def _add_engines(table: Table, keras: Path, openvino: Path) -> None:
-    """How far two prediction folders agree, and the seconds a slide took in each."""
+    """Adds the agreement of two prediction folders, and the seconds per slide in each."""
     summaries = {
         "Keras": pd.read_csv(keras / "summary.csv"),
         "OpenVINO": pd.read_csv(openvino / "summary.csv"),
@@ -83,15 +82,17 @@ def _add_engines(table: Table, keras: Path, openvino: Path) -> None:
     slides = sorted(done[0] & done[1])
     if not slides:
         return
-    found = [compare_files(SlideFiles(openvino, name), SlideFiles(keras, name)) for name in slides]
+    parities = [
+        compare_files(SlideFiles(openvino, name), SlideFiles(keras, name)) for name in slides
+    ]
     table.add_row("[bold]OpenVINO against Keras[/bold]", "", "")
-    difference = max(parity.heatmap_difference for parity in found)
+    difference = max(parity.heatmap_difference for parity in parities)
     table.add_row("  heatmap", f"{difference:.1e}", "largest difference of a probability")
-    equal = min(parity.equal_pixels for parity in found)
+    equal = min(parity.equal_pixels for parity in parities)
     table.add_row("  segmentation", f"{equal:.3%}", "pixels with the same label, worst slide")
     for name, summary in summaries.items():
         seconds = summary.loc[summary["slide"].astype(str).isin(slides), "seconds_total"].mean()
-        table.add_row(f"  {name}", f"{seconds:.1f}", "seconds a slide")
+        table.add_row(f"  {name}", f"{seconds:.1f}", "seconds per slide")
     table.add_section()
 
 
@@ -102,9 +103,9 @@ def _add_seconds(table: Table, run: Run, timings: dict[str, float]) -> None:
     rows.append(("training", timings.get("train", sum(stages.values())), "all stages:"))
     rows += [(f"  {name}", seconds, "") for name, seconds in stages.items()]
     rows.append(("evaluation", timings.get("evaluate", evaluation), ""))
-    rows.append(("prediction", timings.get("predict"), "Keras, with its start"))
+    rows.append(("prediction", timings.get("predict"), "Keras, including start-up"))
     rows.append(("export", timings.get("export"), "OpenVINO and FAST, checked"))
-    rows.append(("prediction", timings.get("predict_openvino"), "OpenVINO, with its start"))
+    rows.append(("prediction", timings.get("predict_openvino"), "OpenVINO, including start-up"))
     total = sum(timings.values())
     table.add_row("[bold]Seconds[/bold]", f"{total:.0f}" if timings else "", "")
     for name, seconds, remark in rows:
@@ -170,7 +171,7 @@ def _panel_row(
 
 
 def _notes(scores: dict[str, Any]) -> dict[str, str]:
-    """Dice below the panels it belongs to."""
+    """Dice for the notes below the panels."""
     dice = {variant: scores[variant]["dice"] for variant in VARIANTS if scores.get(variant)}
     notes = {}
     if "patchwise" in dice:
@@ -186,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("demo", type=Path, help="the folder that tools/demo.py wrote")
+    parser.add_argument("demo", type=Path, help="folder that tools/demo.py wrote")
     arguments = parser.parse_args()
     summarise(arguments.demo, json.loads((arguments.demo / "timings.json").read_text("utf-8")))
 

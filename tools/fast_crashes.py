@@ -1,4 +1,4 @@
-"""FAST in Python crashes now and then; runPipeline was never seen to. A crash is tried again."""
+"""Repeats calls of FAST in Python, which crashes now and then; runPipeline never did."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import signal
 from collections.abc import Callable
 from typing import TypeVar
 
-Said = TypeVar("Said")
+Output = TypeVar("Output")
 
 TRIES = 5
-# A segmentation fault, of the process itself and through xvfb-run.
+# Exit codes of a segmentation fault, of the process itself and through xvfb-run.
 CRASHED = (-signal.SIGSEGV, 128 + signal.SIGSEGV)
 
 
-def retry_crashes(run: Callable[[], tuple[int | None, Said]]) -> tuple[int | None, Said]:
-    """What ``run`` gives, an exit code and what was said, when it first does not crash, or at the
-    last of ``TRIES``."""
+def retry_crashes(run: Callable[[], tuple[int | None, Output]]) -> tuple[int | None, Output]:
+    """Exit code and output of ``run``, from the first call that does not crash.
+
+    After ``TRIES`` crashes, they are those of the last call.
+    """
     for _ in range(TRIES):
-        code, said = run()
+        code, output = run()
         if code not in CRASHED:
             break
-    return code, said
+    return code, output

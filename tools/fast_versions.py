@@ -1,11 +1,11 @@
-"""What a bundle's pipelines do in many versions of FAST, beside h2g's own prediction of a slide.
+"""Compares a bundle's pipelines in many versions of FAST with h2g's own prediction of a slide.
 
     python tools/fast_versions.py bundle slide.svs --fast 4.9.2 --readme fast_pipelines/README.md
 
-The versions lie in .fast/<version>; one that is missing is installed there. The table is Markdown.
-h2g predicts with the bundle's ONNX or OpenVINO files when it has some, else with those for FAST.
-4.12 and 4.13 start only with libjpeg.so.8, which Ubuntu has and Debian has not: a folder with a
-copy of the one in .fast/4.11.0 and nothing else, named in LD_LIBRARY_PATH, will do.
+Versions are in .fast/<version>; a missing version is installed there. The table is Markdown. h2g
+predicts with the bundle's ONNX or OpenVINO files if it has some, otherwise with those for FAST.
+4.12 and 4.13 need libjpeg.so.8, which Ubuntu has but Debian lacks. A folder that holds only a copy
+of the one in .fast/4.11.0, named in LD_LIBRARY_PATH, is enough.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ from h2g.slides.tiff_files import read_heatmap
 from h2g.stages.chain import NETWORKS
 
 TOOLS = Path(__file__).parent
-# The last of most minor versions.
+# The last release of most minor versions.
 VERSIONS = (
     *("4.9.1", "4.9.2", "4.10.0", "4.11.0", "4.12.0"),
     *("4.13.1", "4.14.1", "4.15.1", "4.17.1", "4.18.0"),
 )
 ENGINE_OF_FORMAT: dict[Format, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 TIMEOUT_S = 300.0
-# An exception's line; what it says may go on below.
+# The first line of an exception; its text may continue on later lines.
 RAISED = re.compile(r"\w*Error: ")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What every version is tried with.
+    """The bundle, the slide and the expected result for all versions.
 
     Attributes:
         expected: the files of h2g's own prediction.
@@ -78,8 +78,8 @@ def main() -> None:
     )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("slide", type=Path)
-    parser.add_argument("--fast", action="append", metavar="VERSION", help="default: ten of them")
-    parser.add_argument("--readme", type=Path, help="also put the table in this file")
+    parser.add_argument("--fast", action="append", metavar="VERSION", help="default: ten versions")
+    parser.add_argument("--readme", type=Path, help="file that also gets the table")
     arguments = parser.parse_args()
     bundle = open_bundle(arguments.bundle)
     if bundle.card.find_export("fast") is None:
@@ -89,7 +89,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         expected = predict(bundle, arguments.slide, Path(temporary))
         trial = Trial(bundle, arguments.slide.resolve(), expected)
-        section = table(heading, [look(each, trial) for each in arguments.fast or VERSIONS])
+        outcomes = [try_version(version, trial) for version in arguments.fast or VERSIONS]
+        section = table(heading, outcomes)
     print(section)
     if arguments.readme:
         text = arguments.readme.read_text("utf-8")
@@ -104,7 +105,7 @@ def tell(text: str) -> None:
 
 
 def predict(bundle: Bundle, slide: Path, out: Path) -> SlideFiles:
-    """h2g's own prediction of the slide; SlideError when it has none."""
+    """h2g's own prediction of the slide; SlideError if there is none."""
     request = SlideRequest(slide)
     model = own_model(bundle)
     tell(f"h2g: predicts {slide.name} with {model.engine}")
@@ -123,7 +124,7 @@ def own_model(bundle: Bundle) -> ModelFiles:
 
 @dataclass(frozen=True)
 class FastFiles(ModelFiles):
-    """The ONNX files in the bundle's folder fast, run by h2g."""
+    """The ONNX files in the bundle's folder ``fast``, run by h2g."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> FastFiles:
@@ -150,32 +151,32 @@ class FastFiles(ModelFiles):
 
 
 class FedAsTrained:
-    """A graph for FAST that takes what the network itself takes."""
+    """A graph for FAST that takes the inputs of the original network."""
 
     def __init__(self, network: Network, inputs: Collection[str]) -> None:
         self.engine, self.device, self.precision = network.engine, network.device, network.precision
-        start_keras()  # before Keras is imported: it is quiet
+        start_keras()  # before the next import, which would import Keras and its messages
         from h2g.exporters.fast_graphs import fast_feed
 
         any_size: Shape = (1, None, None, None)
         self.inputs = {name: network.inputs.get(name, any_size) for name in inputs}
         self._network = network
-        self._fed = partial(fast_feed, network.inputs)
+        self._feed = partial(fast_feed, network.inputs)
 
     def run(self, inputs: Feed) -> np.ndarray:
-        return self._network.run(self._fed(inputs))
+        return self._network.run(self._feed(inputs))
 
     def run_each(
         self, batches: Iterable[tuple[Key, Feed]]
     ) -> Generator[tuple[Key, np.ndarray], None, None]:
-        return self._network.run_each((key, self._fed(feed)) for key, feed in batches)
+        return self._network.run_each((key, self._feed(feed)) for key, feed in batches)
 
 
 # -- FAST
 
 
-def look(version: str, trial: Trial) -> Outcome:
-    """Tries one version of FAST, each step in a process of its own."""
+def try_version(version: str, trial: Trial) -> Outcome:
+    """Tries one version of FAST, with a separate process for each step."""
     fast = find_fast(version)
     if isinstance(fast, str):
         tell(f"{version}: {fast}")
@@ -190,30 +191,30 @@ def look(version: str, trial: Trial) -> Outcome:
 
 
 def find_fast(version: str) -> Fast | str:
-    """The FAST of a version, installed when it is missing, or why there is none."""
-    found = fast_that_is_here(version)
-    if found is None:
-        tell(f"{version}: is installed")
+    """The FAST of a version, installed if it is missing, or the reason why there is none."""
+    fast = find_installed(version)
+    if fast is None:
+        tell(f"{version}: being installed")
         command = ["make", "-C", str(TOOLS.parent), "fast-environment", f"FAST={version}"]
         subprocess.run(command, stdout=sys.stderr, check=False)
-        found = fast_that_is_here(version)
-    return found or "it is not installed"
+        fast = find_installed(version)
+    return fast or "it is not installed"
 
 
-def fast_that_is_here(version: str) -> Fast | str | None:
-    """The FAST of a version, or why it does not start; None where it is not installed."""
+def find_installed(version: str) -> Fast | str | None:
+    """The FAST of a version, or the reason why it does not start; None if it is not installed."""
     for fast in installed_fasts():
         if fast.version == version:
             return fast
-    place = f"{TOOLS.parent / '.fast' / version}/"
-    # Without the path at its beginning, which is of no use to others.
+    prefix = f"{TOOLS.parent / '.fast' / version}/"
+    # Without the path at the beginning, which is of no use on other machines.
     return next(
-        (said.partition(": ")[2] for said in failed_fasts() if said.startswith(place)), None
+        (text.partition(": ")[2] for text in failed_fasts() if text.startswith(prefix)), None
     )
 
 
 def run_headless(fast: Fast, trial: Trial, prefix: Path) -> tuple[str, Comparison | None]:
-    """Why the headless pipeline failed, "" when it did not, and what it wrote."""
+    """Why the headless pipeline failed ("" if it did not), and the comparison of its files."""
     (pipeline,) = (trial.bundle.path / "fast").glob("*-headless.fpl")
     variables = {"slide": str(trial.slide), "out": str(prefix)}
     failure = run_pipeline(fast.runner, pipeline, variables, timeout_s=TIMEOUT_S)
@@ -226,28 +227,28 @@ def run_headless(fast: Fast, trial: Trial, prefix: Path) -> tuple[str, Compariso
 
 
 def draw(fast: Fast, trial: Trial, folder: Path) -> tuple[str, str | None]:
-    """Why the pipeline for FastPathology is not parsed, and not drawn; "" where it is."""
+    """Why the pipeline for FastPathology is not parsed, and not drawn; "" if it is."""
     (pipeline,) = (trial.bundle.path / "fast" / "user" / "pipelines").glob("*.fpl")
     xvfb, python = shutil.which("xvfb-run"), fast.runner.parents[5] / "bin" / "python"
     if xvfb is None or not python.is_file():
-        return "there is no xvfb-run, or no Python beside this FAST", None
+        return "xvfb-run, or the Python of this FAST, is missing", None
     script, png = TOOLS / "fast_gui.py", folder / "drawn.png"
     command = [xvfb, "-a", python, script, pipeline.resolve(), trial.slide, png]
-    code, said = retry_crashes(lambda: run_killable([str(part) for part in command]))
-    failure = in_short(why_ended(code, said), trial)
-    if "PARSED" not in said:
+    code, output = retry_crashes(lambda: run_killable([str(part) for part in command]))
+    failure = in_short(why_ended(code, output), trial)
+    if "PARSED" not in output:
         return failure, None
-    return "", "" if "DRAWN" in said and png.is_file() else failure
+    return "", "" if "DRAWN" in output and png.is_file() else failure
 
 
 def run_killable(command: list[str]) -> tuple[int | None, str]:
-    """The exit code, None of what was killed for its time, and all that was said.
+    """The exit code (None after a timeout) and all output.
 
-    Killed with its children: xvfb-run would leave FAST running.
+    A timeout kills the children too, because xvfb-run would leave FAST running.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
         try:
             code: int | None = process.wait(TIMEOUT_S)
@@ -255,35 +256,35 @@ def run_killable(command: list[str]) -> tuple[int | None, str]:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             code = None
-        said.seek(0)
-        return code, said.read()
+        output.seek(0)
+        return code, output.read()
 
 
-def why_ended(code: int | None, said: str) -> str:
+def why_ended(code: int | None, output: str) -> str:
     if code is None:
         return f"it did not end within {TIMEOUT_S:g} seconds"
     if code in CRASHED:
         return f"it crashed {TRIES} times"
-    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
-    raised = [line for line in lines if RAISED.match(line)]
-    return (raised or lines or [f"it ended with code {code}"])[-1]
+    lines = [line.strip() for line in output.replace("\r", "\n").splitlines() if line.strip()]
+    exceptions = [line for line in lines if RAISED.match(line)]
+    return (exceptions or lines or [f"it ended with code {code}"])[-1]
 
 
 def in_short(reason: str, trial: Trial) -> str:
-    """One line, 300 characters at most, with names in place of this machine's paths."""
+    """The reason in one line of at most 300 characters, with names instead of local paths."""
     for path, name in ((trial.bundle.path.resolve(), "BUNDLE"), (trial.slide.parent, "SLIDES")):
         reason = reason.replace(str(path), name)
     return " ".join(reason.split())[:300]
 
 
-# -- both
+# -- comparison
 
 
 def compare(trial: Trial, prefix: Path) -> Comparison:
-    """FAST's files beside those of h2g; SlideError when one of FAST's is missing or broken."""
+    """Compares FAST's files with h2g's; SlideError if one of FAST's is missing or broken."""
     name = trial.slide.name
-    wanted = tifffile.imread(trial.expected["segmentation"], key=0)
-    size_px = (wanted.shape[1], wanted.shape[0])
+    labels_of_h2g = tifffile.imread(trial.expected["segmentation"], key=0)
+    size_px = (labels_of_h2g.shape[1], labels_of_h2g.shape[0])
     difference = lone = None
     if trial.bundle.card.takes_patches:
         expected = read_heatmap(trial.expected["heatmap"])
@@ -291,29 +292,29 @@ def compare(trial: Trial, prefix: Path) -> Comparison:
         difference, lone = compare_heatmaps(values, expected.values)
     if not trial.bundle.card.slide_networks:
         rows, cols, _ = expected.values.shape
-        found = on_grid(values, rows, cols)[:rows, :cols]
-        labels = patchwise_labels(dataclasses.replace(expected, values=found), size_px)
+        cells = on_grid(values, rows, cols)[:rows, :cols]
+        labels = patchwise_labels(dataclasses.replace(expected, values=cells), size_px)
     else:
         labels = labels_at(read_tensor(prefix, "probabilities", name), size_px)
-    return Comparison(difference, lone, float((labels == wanted).mean()))
+    return Comparison(difference, lone, float((labels == labels_of_h2g).mean()))
 
 
 def compare_heatmaps(values: np.ndarray, expected: np.ndarray) -> tuple[float | None, int]:
-    """The largest difference in cells that both classified, and how many only one did.
+    """Largest difference in cells that both classified, and number of cells that only one did.
 
-    The two may differ in size: FAST 4.9 has empty rows and columns beyond the slide where it
-    resamples patches, and another version may choose another grid.
+    The two may differ in size. FAST 4.9 has empty rows and columns beyond the slide if it resamples
+    patches, and another version may choose another grid.
     """
     rows, cols = (max(values.shape[axis], expected.shape[axis]) for axis in (0, 1))
     values, expected = on_grid(values, rows, cols), on_grid(expected, rows, cols)
-    kept, wanted = values.any(axis=2), expected.any(axis=2)
-    both = kept & wanted
+    fast_cells, h2g_cells = values.any(axis=2), expected.any(axis=2)
+    both = fast_cells & h2g_cells
     difference = float(np.abs(values - expected)[both].max()) if both.any() else None
-    return difference, int((kept ^ wanted).sum())
+    return difference, int((fast_cells ^ h2g_cells).sum())
 
 
 def on_grid(values: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """(rows, cols, C) or larger, with empty cells added behind the others."""
+    """Pads to (rows, cols, C) or larger, with empty cells after the others."""
     missing = [(0, max(0, rows - values.shape[0])), (0, max(0, cols - values.shape[1])), (0, 0)]
     return np.pad(values, missing)
 

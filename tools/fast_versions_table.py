@@ -1,4 +1,4 @@
-"""What tools/fast_versions.py found, as Markdown, and as a section of a README."""
+"""The results of tools/fast_versions.py as Markdown, and as a section of a README."""
 
 import re
 from collections.abc import Sequence
@@ -16,20 +16,19 @@ COLUMNS = (
     "FastPathology's parses",
     "and draws",
     "largest difference of the heatmap",
-    "cells that one alone classified",
+    "cells that only one classified",
     "equal labels",
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """FAST's files beside h2g's own prediction.
+    """Differences between FAST's files and h2g's own prediction.
 
     Attributes:
-        heatmap_difference: the largest of a class's probability in cells that both classified; None
-            without such cells.
-        lone_cells: how many cells one of the two alone classified; None without a patch stage.
-        equal_labels: share of the segmentation's pixels with the same label.
+        heatmap_difference: the largest difference of a probability in cells that both classified;
+            None without such cells.
+        lone_cells: number of cells that only one of the two classified; None without a patch stage.
     """
 
     heatmap_difference: float | None
@@ -39,15 +38,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one version of FAST did, of each step "" when it went well, else why not; None when it
-    was not tried.
+    """Results of one version of FAST.
+
+    A step is "" if it succeeded, the reason if it failed, and None if it was not tried.
 
     Attributes:
-        start: it is installed and starts.
-        headless: the pipeline for runPipeline parses, runs and writes its files.
-        parses: FAST reads the pipeline for FastPathology.
-        draws: its renderers draw the slide, and its outputs are there.
-        comparison: None where headless failed.
+        start: FAST is installed and starts.
+        headless: the pipeline for runPipeline is parsed, runs and writes its files.
+        parses: FAST parses the pipeline for FastPathology.
+        draws: its renderers draw the slide, and its outputs exist.
+        comparison: None if headless failed.
     """
 
     version: str
@@ -59,7 +59,7 @@ class Outcome:
 
     @property
     def failures(self) -> dict[str, str]:
-        """By step, why it failed."""
+        """Reasons of failure, by step."""
         steps = {
             "start": self.start,
             "headless": self.headless,
@@ -80,7 +80,7 @@ def title(group: str, info: SlideInfo) -> str:
 
 
 def table(heading: str, outcomes: Sequence[Outcome]) -> str:
-    """A section of Markdown: the heading, a row a version, and below why steps failed."""
+    """A section of Markdown: the heading, one row per version, and the reasons of failures."""
     rows = [_cells(outcome) for outcome in outcomes]
     lines = [f"### {heading}", "", markdown_table(COLUMNS, rows)]
     reasons = [
@@ -94,32 +94,33 @@ def table(heading: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def with_section(text: str, section: str) -> str:
-    """A README in which a section replaces that of the same heading, or is added behind the others
-    between the markers.
+    """A README with a section between its markers.
+
+    The section replaces one with the same heading, or is added after the others.
 
     Raises:
-        H2GError: there are neither markers nor a place for them.
+        H2GError: the README has neither markers nor a place for them.
     """
     if BEGIN not in text:
         text = _with_markers(text)
     before, _, rest = text.partition(BEGIN)
     inside, _, after = rest.partition(END)
-    sections = [each.strip() for each in re.split(r"^(?=### )", inside, flags=re.M) if each.strip()]
-    by_heading = {each.splitlines()[0]: each for each in sections}
+    parts = [part.strip() for part in re.split(r"^(?=### )", inside, flags=re.M) if part.strip()]
+    by_heading = {part.splitlines()[0]: part for part in parts}
     by_heading[section.splitlines()[0]] = section.strip()
     body = "\n\n".join(by_heading.values())
     return f"{before}{BEGIN}\n\n{body}\n\n{END}{after}"
 
 
 def _with_markers(text: str) -> str:
-    """The markers at the end of the section ``## Versions``."""
-    found = re.search(rf"^{HEADING}$.*?(?=^## |\Z)", text, flags=re.M | re.S)
-    if found is None:
+    """Adds the markers at the end of the section ``## Versions``."""
+    section = re.search(rf"^{HEADING}$.*?(?=^## |\Z)", text, flags=re.M | re.S)
+    if section is None:
         raise H2GError(
             f"The README has no section '{HEADING}' for the table. Add it, or the lines "
             f"{BEGIN} and {END}."
         )
-    end = found.end()
+    end = section.end()
     return f"{text[:end].rstrip()}\n\n{BEGIN}\n{END}\n\n{text[end:]}".rstrip("\n") + "\n"
 
 

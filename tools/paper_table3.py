@@ -1,10 +1,10 @@
-"""Our runtimes beside the H2G-Net paper's Table 3 (Pedersen et al. 2022), as Markdown.
+"""Prints h2g's run times below the H2G-Net paper's Table 3 (Pedersen et al. 2022), as Markdown.
 
     h2g benchmark run bundle --slide slide.svs --out benchmark
     python tools/paper_table3.py benchmark
 
-Machines and slides differ (the paper's slide is not public): only rows of one machine compare
-engines.
+Machines and slides differ, and the paper's slide is not public. Compare engines only within the
+rows of one machine.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 from h2g.benchmarking.row import seconds_text, sum_phases
 from h2g.tables import markdown_table
 
-# Wall seconds that sum up to the heatmap.
+# Phases whose wall seconds add up to the heatmap.
 PATCHWISE = ("tissue", "wait", "patch", "stitch")
 PAPER = (
     ("OpenVINO", "57.32 ± 0.20", "0.75 ± 0.01", "58.07 ± 0.20"),
@@ -36,19 +36,19 @@ def main() -> None:
     arguments = parser.parse_args()
     file = arguments.benchmark / "benchmark.json"
     if not file.is_file():
-        sys.exit(f"{file}: no such file. 'h2g benchmark' writes it.")
+        sys.exit(f"{file}: no such file. Run 'h2g benchmark' to write it.")
     document = json.loads(file.read_text("utf-8"))
     print("\n".join(table3(document)))
 
 
 def table3(document: dict[str, Any]) -> Iterator[str]:
-    """The paper's rows, then ours; writing files is in neither."""
+    """The paper's rows, then h2g's, both without the time for writing files."""
     rows = [row for row in document["rows"] if row["status"] == "ok"]
     cells = [["paper", *row] for row in PAPER]
     for row in rows:
         parts = [PATCHWISE, ("refinement",), (*PATCHWISE, "refinement")]
         sums = [sum_phases(row["each_s"], *phases) for phases in parts]
-        # An engine that tells only its total has writing in it.
+        # An engine that reports only its total includes writing.
         sums[2] = sums[2] or sum_phases(row["each_s"], "total")
         name = f"{row['engine']}, {row['device']}, {row['precision']}"
         cells.append(["h2g", name, *(seconds_text(each) for each in sums)])

@@ -1,14 +1,13 @@
-"""What the refinement stage's options are worth: each against the same baseline, over seeds.
+"""Measures each option of the refinement stage against the same baseline, over several seeds.
 
     h2g phantom cohort
     python tools/refinement_study.py cohort/cohort.csv --out study --seeds 0 1 2
 
-For every seed a run folder DIR/seed_S/VARIANT: the baseline is the recipe as it is, the others
-change the refinement stage alone. The classifier, its folds and the heatmaps are made once a seed
-and reused, so that the variants of a seed differ in nothing but what their name says. Each is
-scored on the test slides. Stopped, the same command goes on; what is done is skipped. After every
-run the tables are written: DIR/study.csv and study.md. One COHORT.csv serves all seeds, or there is
-one a seed.
+Every seed has one run folder per variant, DIR/seed_S/VARIANT. The baseline is the unchanged recipe,
+and the other variants change only the refinement stage. The classifier, its folds and the heatmaps
+are made once per seed and reused. Each run is scored on the test slides. Rerun the command after an
+interruption; finished runs are skipped. The tables DIR/study.csv and study.md are written after
+every run. Give one COHORT.csv for all seeds, or one per seed.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ class StudyRun:
     """One variant at one seed.
 
     Attributes:
-        overrides: of the recipe, ``key=value``.
-        reused: folders of stages of other runs, in the order in which they are taken over.
+        overrides: changes of the recipe, ``key=value``.
+        reused: stage folders of other runs, in the order in which they are reused.
     """
 
     seed: int
@@ -67,14 +66,16 @@ def plan(
     variants: Sequence[str] = tuple(VARIANTS),
     overrides: Sequence[str] = (),
 ) -> list[StudyRun]:
-    """The runs in the order in which they are made; the baseline is always among them.
+    """The runs in order; the baseline is always one of them.
 
     Args:
-        cohorts: one for all seeds, or as many as there are seeds.
-        overrides: of all runs' recipe.
+        cohorts: one for all seeds, or one per seed.
+        overrides: changes of the recipe of all runs.
     """
     if len(cohorts) not in {1, len(seeds)}:
-        raise ValueError(f"{len(cohorts)} cohorts for {len(seeds)} seeds: give one, or one a seed")
+        raise ValueError(
+            f"{len(cohorts)} cohorts for {len(seeds)} seeds. Give one cohort, or one per seed"
+        )
     chosen = [name for name in VARIANTS if name == BASELINE or name in variants]
     runs = []
     for place, seed in enumerate(seeds):
@@ -94,14 +95,17 @@ def plan(
 
 
 def _reused(name: str, chosen: Sequence[str], folders: dict[str, Path]) -> tuple[Path, ...]:
-    """The classifier is the baseline's; folds and heatmaps are those of the first variant that is
-    cross-fitted as this one is."""
+    """The stage folders that a variant reuses.
+
+    The classifier is the baseline's. Folds and heatmaps are those of the first variant with the
+    same cross-fitting.
+    """
     if name == BASELINE:
         return ()
-    crosses = CROSS_FIT in VARIANTS[name]
-    first = next(other for other in chosen if (CROSS_FIT in VARIANTS[other]) == crosses)
+    is_cross_fit = CROSS_FIT in VARIANTS[name]
+    first = next(other for other in chosen if (CROSS_FIT in VARIANTS[other]) == is_cross_fit)
     reused = [folders[BASELINE] / "patch"]
-    if first != name and crosses:
+    if first != name and is_cross_fit:
         reused.append(folders[first] / "patch" / "folds")
     if first != name:
         reused.append(folders[first] / "heatmaps")
@@ -109,7 +113,7 @@ def _reused(name: str, chosen: Sequence[str], folders: dict[str, Path]) -> tuple
 
 
 def commands(run: StudyRun, base: str, jobs: int) -> list[list[str]]:
-    """Arguments of the h2g commands that make and score a run."""
+    """Arguments of the h2g commands that train and score a run."""
     train = ["train", str(run.cohort), "--recipe", base, "--out", str(run.folder)]
     train += [word for override in run.overrides for word in ("--set", override)]
     train += [word for folder in run.reused for word in ("--reuse-stage", str(folder))]
@@ -118,7 +122,7 @@ def commands(run: StudyRun, base: str, jobs: int) -> list[list[str]]:
 
 
 def make(run: StudyRun, base: str, jobs: int) -> bool:
-    """Trains and scores one run, each in a process of its own; whether that went well."""
+    """Trains and scores one run, each in its own process; False if one of them fails."""
     h2g = Path(sys.executable).with_name("h2g")
     for arguments in commands(run, base, jobs):
         print(f"$ h2g {shlex.join(arguments)}", flush=True)
@@ -128,7 +132,7 @@ def make(run: StudyRun, base: str, jobs: int) -> bool:
 
 
 def is_done(run: StudyRun) -> bool:
-    """Scored with the network that is there."""
+    """Whether the run is scored with its current network."""
     model, scores = run.folder / "refinement" / "model.keras", scores_file(run.folder)
     if not (model.is_file() and scores.is_file()):
         return False
@@ -136,17 +140,17 @@ def is_done(run: StudyRun) -> bool:
 
 
 def study(runs: Sequence[StudyRun], out: Path, base: str, jobs: int) -> list[StudyRun]:
-    """Makes what is not done, writes the tables after each run; the runs that failed."""
+    """Makes the unfinished runs and writes the tables after each; returns the runs that failed."""
     for number, run in enumerate(runs, start=1):
         head = f"[{number}/{len(runs)}] seed {run.seed}, {run.variant}"
         if is_done(run):
-            print(f"{head}: done before", flush=True)
+            print(f"{head}: already finished", flush=True)
             continue
-        print(f"{head}: begins at {time.strftime('%H:%M:%S')}", flush=True)
+        print(f"{head}: starts at {time.strftime('%H:%M:%S')}", flush=True)
         start = time.perf_counter()
-        well = make(run, base, jobs)
-        took = time.perf_counter() - start
-        print(f"{head}: {'done' if well else 'FAILED'} in {took:.0f} s", flush=True)
+        succeeded = make(run, base, jobs)
+        seconds = time.perf_counter() - start
+        print(f"{head}: {'done' if succeeded else 'FAILED'} in {seconds:.0f} s", flush=True)
         write_tables(runs, out, base)
     write_tables(runs, out, base)
     return [run for run in runs if not is_done(run)]
@@ -170,25 +174,25 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=[*VARIANTS], default=[*VARIANTS])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
         runs = plan(
-            given.cohorts,
-            given.seeds,
-            given.out,
-            variants=given.variants,
-            overrides=given.overrides,
+            arguments.cohorts,
+            arguments.seeds,
+            arguments.out,
+            variants=arguments.variants,
+            overrides=arguments.overrides,
         )
     except ValueError as error:
         parser.error(str(error))
     for run in runs:
-        reused = ", ".join(str(folder.relative_to(given.out)) for folder in run.reused)
+        reused = ", ".join(str(folder.relative_to(arguments.out)) for folder in run.reused)
         print(f"seed {run.seed}, {run.variant}: reuses {reused or 'nothing'}")
-    failed = study(runs, given.out, given.base, given.jobs)
-    print((given.out / "study.md").read_text("utf-8"))
+    failed = study(runs, arguments.out, arguments.base, arguments.jobs)
+    print((arguments.out / "study.md").read_text("utf-8"))
     if failed:
         names = ", ".join(f"seed {run.seed} {run.variant}" for run in failed)
-        sys.exit(f"refinement_study: not done: {names}. What they said stands above.")
+        sys.exit(f"refinement_study: {names} failed. See the messages above.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of tools/refinement_study.py: study.csv, a row a slide, and study.md."""
+"""The tables of tools/refinement_study.py: study.csv, one row per slide, and study.md."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from h2g.files import replacing, write_text
 from h2g.folders.run import open_run
 from h2g.tables import markdown_table
 
-# How the segmentations of a run are called in the tables that are not the refined ones.
+# Names in the tables of segmentations that are not refined.
 UNREFINED = {"patchwise": "patch-wise", "smoothed": "smoothed"}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A run folder that is trained and scored on its test slides."""
+    """The folder of a run that is trained, and scored on its test slides."""
 
     seed: int
     variant: str
@@ -32,9 +32,12 @@ def scores_file(folder: Path) -> Path:
 
 
 def study_table(scored: Sequence[Scored], *, baseline: str) -> pd.DataFrame:
-    """A row per seed, variant and slide: seed, variant, cohort, slide, patient, grade, and recall,
-    precision and dice, means over the tumour classes. The baseline also has the segmentations that
-    are not refined, which are the same for all variants of a seed."""
+    """The scores, one row per seed, variant and slide.
+
+    Columns: seed, variant, cohort, slide, patient, grade, and recall, precision and dice as means
+    over the tumour classes. The baseline also has the segmentations that are not refined, which are
+    the same for all variants of a seed.
+    """
     tables = []
     for run in scored:
         opened = open_run(run.folder, slides_must_exist=False)
@@ -45,7 +48,7 @@ def study_table(scored: Sequence[Scored], *, baseline: str) -> pd.DataFrame:
         table = scores.groupby(keys, as_index=False)[["recall", "precision", "dice"]].mean()
         rows = {row.name: row for row in opened.cohort.slides}
         slides = [rows[name] for name in table["slide"]]
-        # Slides of two cohorts may share a name, and patients, too.
+        # Names of slides and of patients may occur in several cohorts.
         cohorts = [str(row.slide.parent) for row in slides]
         patients = [row.patient or row.name for row in slides]
         table = table.assign(
@@ -61,8 +64,10 @@ def study_table(scored: Sequence[Scored], *, baseline: str) -> pd.DataFrame:
 
 
 def differences(table: pd.DataFrame, variant: str, *, baseline: str) -> pd.DataFrame:
-    """Dice of a variant minus the baseline's, a row per seed and slide that both have: columns
-    seed, patient, difference."""
+    """Dice of a variant minus the baseline's, one row per seed and slide that both have.
+
+    Columns: seed, patient, difference.
+    """
     keys = ["seed", "patient", "slide"]
     one, other = (table[table["variant"] == name] for name in (variant, baseline))
     both = one.merge(other, on=keys, suffixes=("", "_baseline"))
@@ -72,24 +77,27 @@ def differences(table: pd.DataFrame, variant: str, *, baseline: str) -> pd.DataF
 
 
 def summary_rows(table: pd.DataFrame, variants: Sequence[str], *, baseline: str) -> list[list[str]]:
-    """Cells of study.md, a row a variant: name, mean Dice, difference with its interval, share of
-    slides that are better, and mean Dice for each seed."""
+    """Cells of study.md, one row per variant.
+
+    They are the name, mean Dice, difference with its interval, share of slides that are better, and
+    mean Dice per seed.
+    """
     seeds = sorted(table["seed"].unique())
     rows = []
     for variant in variants:
-        own = table[table["variant"] == variant]
-        if own.empty:
+        scores = table[table["variant"] == variant]
+        if scores.empty:
             continue
-        by_seed = own.groupby("seed")["dice"].mean()
+        by_seed = scores.groupby("seed")["dice"].mean()
         cells = [f"{by_seed[seed]:.4f}" if seed in by_seed else "" for seed in seeds]
-        found = differences(table, variant, baseline=baseline)
+        paired = differences(table, variant, baseline=baseline)
         difference, better = "", ""
-        if variant != baseline and len(found):
-            interval = bootstrap_interval(found["difference"], found["patient"])
-            mean = found["difference"].mean()
+        if variant != baseline and len(paired):
+            interval = bootstrap_interval(paired["difference"], paired["patient"])
+            mean = paired["difference"].mean()
             difference = f"{mean:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
-            better = f"{np.mean(found['difference'] > 0):.0%}"
-        rows.append([variant, f"{own['dice'].mean():.4f}", difference, better, *cells])
+            better = f"{np.mean(paired['difference'] > 0):.0%}"
+        rows.append([variant, f"{scores['dice'].mean():.4f}", difference, better, *cells])
     return rows
 
 
@@ -102,11 +110,11 @@ def write_study(
     base: str,
     command: str,
 ) -> None:
-    """study.csv and study.md in ``out``.
+    """Writes study.csv and study.md to ``out``.
 
     Args:
-        scored: the runs that are done.
-        changes: of the recipe ``base`` by variant, in the order of the rows.
+        scored: the finished runs.
+        changes: changes of the recipe ``base`` by variant, in the order of the rows.
     """
     table = study_table(scored, baseline=baseline)
     with replacing(out / "study.csv") as temporary:
@@ -115,21 +123,21 @@ def write_study(
     header = ["variant", "Dice", "difference [95 %]", "better", *(f"seed {s}" for s in seeds)]
     rows = summary_rows(table, [*UNREFINED.values(), *changes], baseline=baseline)
     lines = [
-        "# What options of the refinement stage are worth",
+        "# Effect of the refinement stage's options",
         "",
         f"    {command}",
         "",
         f"Dice on the test slides of recipe `{base}`: the mean over all slides and seeds "
-        f"({table[['seed', 'slide']].drop_duplicates().shape[0]} pairs), and of each seed. "
-        f"difference: to `{baseline}`, slide by slide at the same seed, with the 95 % interval of "
-        "10 000 bootstrap samples of patients (a patient's slides and seeds stay together); "
-        "better: the share of slides on which it is above 0.",
+        f"({table[['seed', 'slide']].drop_duplicates().shape[0]} pairs), and per seed. "
+        f"difference: to `{baseline}`, by slide at the same seed, with the 95 % interval of "
+        "10 000 bootstrap samples of patients (a patient's slides and seeds stay together). "
+        "better: share of slides with a difference above 0.",
         "",
         markdown_table(header, rows),
         "",
         *(f"- {name}: {_described(changes[name])}" for name in changes),
         "",
-        "Seconds of training, without what is reused:",
+        "Seconds of training, without reused stages:",
         "",
         *_seconds(scored),
     ]
@@ -137,7 +145,7 @@ def write_study(
 
 
 def _described(changes: Sequence[str]) -> str:
-    return ", ".join(f"`{change}`" for change in changes) or "the recipe as it is"
+    return ", ".join(f"`{change}`" for change in changes) or "the unchanged recipe"
 
 
 def _seconds(scored: Sequence[Scored]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The networks by name: ``h2g.models.unet(...)`` builds one.
+"""Builders of the networks, by name: ``h2g.models.unet(...)`` builds one.
 
 Example:
     >>> import h2g
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Callable[..., keras.Model]:
     from h2g.models.registry import MODELS
 
     if name not in MODELS:
-        raise AttributeError(f"no model '{name}'; there are {', '.join(MODELS)}")
+        raise AttributeError(f"no model '{name}'; models: {', '.join(MODELS)}")
     return MODELS[name].builder
 
 

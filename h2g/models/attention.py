@@ -1,4 +1,4 @@
-"""Attention: which places, positions or channels of features count."""
+"""Attention blocks, which weight pixels, positions or channels of features."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from keras import layers, ops
 
 
 def attention_gate(skip: Any, gate: Any, *, momentum: float, name: str) -> Any:
-    """The skip connection, weighted in every pixel by what decoder and skip say of it together.
+    """The skip connection, with each pixel weighted by features of the decoder and the skip.
 
     Args:
         skip: (N, h, w, F), features of the encoder.
         gate: (N, h, w, G), features of the decoder at the same size.
     Returns:
         (N, h, w, F).
-    Source: Oktay et al. 2018 as in Pedersen et al. 2022 (H2G-Net): the two are concatenated where
-        the original adds them.
+    Source: Oktay et al. 2018 as in Pedersen et al. 2022 (H2G-Net), which concatenates the two
+        instead of adding them.
     """
     width = max(1, skip.shape[-1] // 2)
     projected = []
@@ -33,14 +33,14 @@ def attention_gate(skip: Any, gate: Any, *, momentum: float, name: str) -> Any:
 
 
 def squeeze_excite(x: Any, *, ratio: int = 8, name: str) -> Any:
-    """Every channel weighted by what the means of all channels say of it.
+    """Weights every channel by a function of the means of all channels.
 
     Args:
         x: (N, h, w, F).
-        ratio: how much narrower the layer between is.
+        ratio: factor by which the inner layer is narrower.
     Returns:
         (N, h, w, F).
-    Source: Hu et al. 2018; no biases, as in Pedersen et al. 2022 (H2G-Net).
+    Source: Hu et al. 2018, without biases as in Pedersen et al. 2022 (H2G-Net).
     """
     channels = x.shape[-1]
     weight = layers.GlobalAveragePooling2D(name=f"{name}_pool")(x)
@@ -56,12 +56,12 @@ def squeeze_excite(x: Any, *, ratio: int = 8, name: str) -> Any:
 
 @keras.saving.register_keras_serializable(package="h2g")
 class PositionAttention(layers.Layer):
-    """Adds to every position what the positions most like it hold.
+    """Adds to each position the features of the positions most similar to it.
 
     ``x + gamma * softmax(query key^T) value`` over the h * w positions; gamma starts at 0.
 
     Args:
-        reduction: how much narrower query and key are than the features.
+        reduction: factor by which query and key are narrower than the features.
 
     Shapes: (N, h, w, F) in and out; h and w are fixed.
     Source: Fu et al. 2019 (DANet).
@@ -84,8 +84,8 @@ class PositionAttention(layers.Layer):
             _by_position(projection(features)) for projection in (self.query, self.key, self.value)
         )
         weights = ops.softmax(ops.matmul(query, ops.transpose(key, (0, 2, 1))), axis=-1)
-        seen = ops.reshape(ops.matmul(weights, value), (-1, *features.shape[1:]))
-        return features + self.gamma * seen
+        attended = ops.reshape(ops.matmul(weights, value), (-1, *features.shape[1:]))
+        return features + self.gamma * attended
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "reduction": self.reduction}
@@ -98,13 +98,13 @@ class PositionAttention(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="h2g")
 class ChannelAttention(layers.Layer):
-    """Adds to every channel what the channels most like it hold.
+    """Adds to each channel the features of the channels most similar to it.
 
-    ``x + gamma * softmax(x^T x) x^T`` over the channels, each output channel's weights summing to
+    ``x + gamma * softmax(x^T x) x^T`` over the channels. The weights of each output channel sum to
     one; gamma starts at 0.
 
     Shapes: (N, h, w, F) in and out; h and w are fixed.
-    Source: Fu et al. 2019 (DANet), without its turning of the likeness into max - likeness.
+    Source: Fu et al. 2019 (DANet), but without replacing the similarity by max - similarity.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -114,11 +114,11 @@ class ChannelAttention(layers.Layer):
         positions = _by_position(features)
         channels = ops.transpose(positions, (0, 2, 1))
         weights = ops.softmax(ops.matmul(channels, positions), axis=-1)
-        seen = ops.transpose(ops.matmul(weights, channels), (0, 2, 1))
-        return features + self.gamma * ops.reshape(seen, (-1, *features.shape[1:]))
+        attended = ops.transpose(ops.matmul(weights, channels), (0, 2, 1))
+        return features + self.gamma * ops.reshape(attended, (-1, *features.shape[1:]))
 
 
 def _by_position(x: Any) -> Any:
-    """(N, h, w, F) as (N, h * w, F)."""
+    """Reshapes (N, h, w, F) to (N, h * w, F)."""
     _, height, width, channels = x.shape
     return ops.reshape(x, (-1, height * width, channels))

@@ -1,6 +1,6 @@
-"""The networks that others stand on, as one table over ``keras.applications``.
+"""Backbones of the networks, in one table over ``keras.applications``.
 
-A new backbone: one row of BACKBONES.
+To add a backbone, add one row to BACKBONES.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from h2g.models.architectures.resnext import resnext101
 
 Shape = tuple[int, int, int]
 
-# Layers that Keras's code gives no name: it numbers them over all models of the process.
+# Layers without a name in Keras's code. Keras numbers them over all models of the process.
 UNNAMED = re.compile(
     r"(conv2d|batch_normalization|activation|concatenate|(?:average|max)_pooling2d|zero_padding2d"
     r"|rescaling|normalization)(_\d+)?"
@@ -30,7 +30,7 @@ LARGEST_STRIDE = 32
 
 @keras.saving.register_keras_serializable(package="h2g")
 class ReverseChannels(layers.Layer):
-    """RGB to BGR."""
+    """Reverses the order of channels, from RGB to BGR."""
 
     def call(self, image: Any) -> Any:
         return keras.ops.take(image, [2, 1, 0], axis=-1)
@@ -38,12 +38,12 @@ class ReverseChannels(layers.Layer):
 
 @dataclass(frozen=True)
 class Scaling:
-    """What ImageNet weights were trained on: scale * RGB in [0, 1] + offset.
+    """The scaling that ImageNet weights were trained with: scale * RGB in [0, 1] + offset.
 
     Attributes:
-        name: of the layer.
+        name: name of the layer.
         scale, offset: one number, or one each for red, green and blue.
-        is_bgr: blue comes first.
+        is_bgr: whether channels are in the order blue, green, red.
     """
 
     name: str
@@ -52,25 +52,25 @@ class Scaling:
     is_bgr: bool = False
 
     def __call__(self, patch: Any) -> Any:
-        """(N, h, w, 3), RGB in [0, 1] -> (N, h, w, 3)."""
+        """Scales (N, h, w, 3) RGB in [0, 1]; (N, h, w, 3)."""
         x = layers.Rescaling(self.scale, offset=self.offset, name=self.name)(patch)
         return ReverseChannels(name="bgr")(x) if self.is_bgr else x
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network without its classes, from RGB in [0, 1] to maps of features.
+    """A network without its classifier, from RGB in [0, 1] to feature maps.
 
     Attributes:
-        builder: of keras.applications, or one that takes the same arguments.
-        scaling: the first layer, which stands for Keras's own preprocessing.
+        builder: a function of keras.applications, or one with the same arguments.
+        scaling: the first layer, which replaces Keras's preprocessing.
         pyramid: names of the last layers at strides 2, 4, 8, 16 and 32.
-        parameters: without classes; a test builds and counts it.
+        parameters: number of parameters without a classifier; a test builds and counts it.
         least_px: the smallest side of its input.
-        options: the builder's own arguments that recipes may set.
-        is_copied: Keras leaves layers unnamed: ours is a copy in which they have names.
-        drops: layers of Keras's own scaling, which the copy leaves out.
-        loses_borders: some convolutions have no padding. A pyramid gives them some.
+        options: arguments of the builder that recipes may set.
+        is_copied: Keras leaves layers unnamed, so h2g copies the network and names them.
+        drops: layers of Keras's own scaling, which the copy omits.
+        loses_borders: some convolutions have no padding. A pyramid adds it.
     """
 
     builder: Callable[..., keras.Model]
@@ -86,7 +86,7 @@ class Backbone:
 
     @property
     def features(self) -> str:
-        """Name of the last layer; what comes after it is a head."""
+        """Name of the last layer; the layers after it are a head."""
         return self.pyramid[-1]
 
 
@@ -99,7 +99,7 @@ STANDARDISED = Scaling(
     scale=(1 / SPREAD[0], 1 / SPREAD[1], 1 / SPREAD[2]),
     offset=(-MEAN[0] / SPREAD[0], -MEAN[1] / SPREAD[1], -MEAN[2] / SPREAD[2]),
 )
-# EfficientNetV2-S divides 0..255 by 128. A number each: tf2onnx stops at a lone offset here.
+# EfficientNetV2-S divides 0..255 by 128. One number per channel, because tf2onnx fails on a scalar.
 TO_ALMOST_ONE = Scaling("to_almost_one", (255 / 128,) * 3, (-1.0,) * 3)
 
 
@@ -226,10 +226,10 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone of that name.
+    """The backbone with a name.
 
     Raises:
-        WrongUseError: there is none; the sentence lists the names.
+        WrongUseError: the name is unknown; the message lists the names.
     """
     if name not in BACKBONES:
         raise WrongUseError(
@@ -244,12 +244,12 @@ def build_backbone(name: str, input_shape: Shape = (256, 256, 3), **options: Any
 
     Args:
         input_shape: (S, S, 3).
-        options: the backbone's own, such as ``alpha`` of mobilenet_v2.
+        options: options of the backbone, such as ``alpha`` of mobilenet_v2.
     Returns:
         A model from (N, S, S, 3) float32, RGB in [0, 1], to (N, s, s, F); s is about S / 32.
     Raises:
-        WrongUseError: unknown name.
-        ValueError: a side below the backbone's least, or options that it cannot have.
+        WrongUseError: the name is unknown.
+        ValueError: the side is below the backbone's minimum, or an option is invalid.
     """
     return _build(name, input_shape, options, padded=False)
 
@@ -257,17 +257,17 @@ def build_backbone(name: str, input_shape: Shape = (256, 256, 3), **options: Any
 def feature_pyramid(name: str, input_shape: Shape = (256, 256, 3)) -> keras.Model:
     """A backbone with an output at each of the strides 2, 4, 8, 16 and 32.
 
-    Output i has sides of exactly S / 2 ** (i + 1). InceptionV3 alone is not the network of
-    build_backbone, though it has the same layers and weights: its unpadded convolutions and
-    poolings are padded with zeros, so that its features differ near the borders.
+    Output i has sides of exactly S / 2 ** (i + 1). For InceptionV3 the network differs from that of
+    build_backbone, although its layers and weights are the same. Its unpadded convolutions and
+    poolings are padded with zeros, so its features differ near the borders.
 
     Args:
         input_shape: (S, S, 3), S a multiple of 32.
     Returns:
         A model from (N, S, S, 3) float32, RGB in [0, 1], to five maps, the finest first.
     Raises:
-        WrongUseError: unknown name.
-        ValueError: a side that is no multiple of 32, or below the backbone's least.
+        WrongUseError: the name is unknown.
+        ValueError: the side is not a multiple of 32, or is below the backbone's minimum.
     """
     backbone = find_backbone(name)
     for side in input_shape[:2]:
@@ -279,24 +279,24 @@ def feature_pyramid(name: str, input_shape: Shape = (256, 256, 3)) -> keras.Mode
 
 
 def named_layers(backbone: Backbone, network: keras.Model) -> dict[str, keras.Layer]:
-    """Layers of Keras's own network by the names that they have in ours."""
+    """Layers of Keras's network, by their names in h2g's network."""
     if not backbone.is_copied:
         return {layer.name: layer for layer in network.layers}
-    own_name, found = _own_names(), {}
+    new_name, named = _layer_names(), {}
 
     def note(layer: keras.Layer) -> keras.Layer:
-        found[own_name(layer)] = layer
+        named[new_name(layer)] = layer
         return layer
 
     # The names depend on the order in which Keras visits the layers.
     keras.models.clone_model(network, clone_function=note)
-    return found
+    return named
 
 
 def nearest_name(name: str, names: Collection[str]) -> str:
-    """' Did you mean ...?', or nothing where no name is near."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    """' Did you mean ...?', or an empty string if no name is similar."""
+    matches = difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
 
 
 def _build(name: str, input_shape: Shape, options: dict[str, Any], *, padded: bool) -> keras.Model:
@@ -316,11 +316,11 @@ def _build(name: str, input_shape: Shape, options: dict[str, Any], *, padded: bo
 
 
 def _copy(network: keras.Model, *, without: tuple[str, ...], padded: bool) -> keras.Model:
-    """The same layers, with new weights and names of their own."""
-    own_name = _own_names()
+    """Copies a network with new weights and h2g's layer names."""
+    new_name = _layer_names()
 
     def copy(layer: keras.Layer) -> keras.Layer:
-        config = {**layer.get_config(), "name": own_name(layer)}
+        config = {**layer.get_config(), "name": new_name(layer)}
         if padded and "padding" in config:
             config["padding"] = "same"
         return layer.__class__.from_config(config)
@@ -331,8 +331,8 @@ def _copy(network: keras.Model, *, without: tuple[str, ...], padded: bool) -> ke
     return keras.models.clone_model(network, clone_function=copy, call_function=call)
 
 
-def _own_names() -> Callable[[keras.Layer], str]:
-    """Names layers; those that Keras numbers over the process are numbered from 0 as they come."""
+def _layer_names() -> Callable[[keras.Layer], str]:
+    """A function that names layers, and counts the ones without a name from 0 in this network."""
     counts: Counter[str] = Counter()
 
     def name(layer: keras.Layer) -> str:

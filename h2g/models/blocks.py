@@ -1,4 +1,4 @@
-"""Pieces that several networks share."""
+"""Blocks of layers that several networks share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 REFINEMENT_INPUTS = ("both", "heatmap", "image")
-# Of batch norms, where no recipe sets it.
+# Momentum of batch norms if no recipe sets it.
 MOMENTUM = 0.99
 
 
@@ -28,7 +28,7 @@ def classifier_head(features: Any, num_classes: int, *, dropout: float) -> Any:
     x = layers.Dropout(dropout, name="head_dropout")(x)
     x = layers.ReLU(name="head_relu")(x)
     x = layers.BatchNormalization(name="head_bn")(x)
-    # float32 also under mixed precision: half-precision probabilities would reach the loss.
+    # float32 also under mixed precision, so that the loss gets no half-precision probabilities.
     return layers.Dense(
         num_classes, activation="softmax", dtype="float32", name="output_0_probabilities"
     )(x)
@@ -37,13 +37,13 @@ def classifier_head(features: Any, num_classes: int, *, dropout: float) -> Any:
 def refinement_inputs(
     image_shape: tuple[int, int, int], heatmap_shape: tuple[int, int, int], inputs: str = "both"
 ) -> tuple[Any, Any]:
-    """The two inputs of a refinement network, and what it sees of them.
+    """The inputs of a refinement network, and the tensor that its first layer gets.
 
     Args:
         inputs: ``both`` concatenated, or ``image`` or ``heatmap`` alone.
     Returns:
-        The inputs ``image``, (P, P, 3), and ``heatmap``, (P, P, C - 1), as a list, or the one that
-        is in use; and what the network starts from: (P, P, C + 2), or that one.
+        The inputs, ``image`` (P, P, 3) and ``heatmap`` (P, P, C - 1), as a list; or the single one.
+        Then the tensor: (P, P, C + 2), or the single input.
     """
     if inputs not in REFINEMENT_INPUTS:
         raise ValueError(f"inputs is '{inputs}', must be one of {', '.join(REFINEMENT_INPUTS)}")
@@ -58,10 +58,10 @@ def refinement_inputs(
 
 
 def check_sides(*shapes: tuple[int, int, int], poolings: int, setting: str = "input_px") -> None:
-    """ValueError when a side of an input cannot be halved ``poolings`` times.
+    """Raises a ValueError if a side of an input cannot be halved ``poolings`` times.
 
     Args:
-        setting: that the sides come from.
+        setting: name of the setting that gives the sides.
     """
     if poolings < 1:
         raise ValueError("filters needs at least two widths")
@@ -85,7 +85,7 @@ def conv_bn_relu(
     spatial_dropout: float = 0.0,
     name: str,
 ) -> Any:
-    """Convolution (same padding) - batch norm - ReLU, then spatial dropout if wanted."""
+    """Convolution (same padding), batch norm and ReLU, then spatial dropout if wanted."""
     x = layers.Conv2D(
         filters,
         size,
@@ -104,7 +104,7 @@ def conv_bn_relu(
 def conv_block(
     x: Any, filters: int, *, momentum: float, spatial_dropout: float = 0.0, name: str
 ) -> Any:
-    """conv_bn_relu with a 3x3 kernel, twice."""
+    """Two conv_bn_relu with 3x3 kernels."""
     for number in range(2):
         x = conv_bn_relu(
             x,
@@ -117,13 +117,13 @@ def conv_block(
 
 
 def unet_encoder(x: Any, filters: Sequence[int], *, momentum: float) -> tuple[list[Any], Any]:
-    """Encoder of a U-Net: at every level conv_block, between two of them max pooling.
+    """Encoder of a U-Net: conv_block at every level, and max pooling between levels.
 
     Args:
         x: (N, P, P, channels).
-        filters: width of every level, the finest first; the last is the bottleneck.
+        filters: width of each level, the finest first; the last is the bottleneck.
     Returns:
-        Features of every level but the last, (N, P / 2^i, P / 2^i, filters[i]), and the last's.
+        Features of each level but the last, (N, P / 2^i, P / 2^i, filters[i]), and of the last.
     """
     *levels, bottleneck = filters
     skips = []
@@ -142,15 +142,15 @@ def unet_decoder(
     momentum: float,
     spatial_dropout: float = 0.0,
 ) -> Any:
-    """Decoder of a U-Net: at every level nearest neighbours x2, the skip connection, conv_block.
+    """Decoder of a U-Net. Each level has upsampling x2 (nearest), the skip connection, conv_block.
 
     Args:
         x: (N, h, w, F), the deepest features.
-        skips: of every level, the finest first; the last is of twice the sides of x. None where a
-            level has none.
-        filters: width of every level, the finest first.
+        skips: skip connection of each level, the finest first, or None for a level without one.
+            The last has twice the sides of x.
+        filters: width of each level, the finest first.
     Returns:
-        (N, h * 2^i, w * 2^i, filters[0]) behind i levels.
+        (N, h * 2^i, w * 2^i, filters[0]) after i levels.
     """
     for depth, (skip, width) in reversed(list(enumerate(zip(skips, filters, strict=True)))):
         name = f"decoder_{depth}"
@@ -164,13 +164,13 @@ def unet_decoder(
 def multi_scale_encoder(
     x: Any, filters: Sequence[int], *, momentum: float
 ) -> tuple[list[Any], Any]:
-    """Encoder whose levels between the first and the last also see the input at their own size.
+    """Encoder whose inner levels also get the input, scaled to their size.
 
     Args:
         x: (N, P, P, channels), the network's input.
-        filters: width of every level, the finest first; the last is the bottleneck.
+        filters: width of each level, the finest first; the last is the bottleneck.
     Returns:
-        Features of every level but the last, (N, P / 2^i, P / 2^i, filters[i]), and the last's.
+        Features of each level but the last, (N, P / 2^i, P / 2^i, filters[i]), and of the last.
     Source: the encoder of AGU-Net and DAGU-Net in Pedersen et al. 2022 (H2G-Net).
     """
     *levels, bottleneck = filters
@@ -179,10 +179,10 @@ def multi_scale_encoder(
         name = f"encoder_{depth}"
         if depth:
             scaled_input = layers.AveragePooling2D(2, name=f"{name}_scale_pool")(scaled_input)
-            seen = layers.Conv2D(
+            projected = layers.Conv2D(
                 width, 3, padding="same", activation="relu", name=f"{name}_scale_conv"
             )(scaled_input)
-            x = layers.Concatenate(name=f"{name}_concat")([seen, x])
+            x = layers.Concatenate(name=f"{name}_concat")([projected, x])
         x = conv_block(x, width, momentum=momentum, name=name)
         skips.append(x)
         x = layers.MaxPooling2D(name=f"{name}_pool")(x)
@@ -190,18 +190,18 @@ def multi_scale_encoder(
 
 
 def upsample_bilinear(x: Any, factor: tuple[int, int] = (2, 2), *, name: str) -> Any:
-    """(N, h, w, F) -> (N, h * factor[0], w * factor[1], F)."""
-    # float32 also under mixed precision: XLA cannot compile the gradient in half precision.
+    """Bilinear upsampling, (N, h, w, F) -> (N, h * factor[0], w * factor[1], F)."""
+    # float32 also under mixed precision, because XLA lacks the gradient in half precision.
     return layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name=name)(x)
 
 
 def spatial_pyramid(
     x: Any, filters: int, *, momentum: float, spatial_dropout: float = 0.0, name: str
 ) -> Any:
-    """ASPP: 3x3 convolutions of rates 6, 12 and 18 beside a 1x1 one and the mean over the image.
+    """ASPP: 3x3 convolutions of rates 6, 12 and 18, a 1x1 convolution, and the mean over the image.
 
-    Where the features are 4x4, as in a network of 1024 px with eight poolings, all taps of those
-    rates but the centre see only padding, so that the three act as 1x1 convolutions.
+    On features of 4x4, as in a network of 1024 px with eight poolings, the taps of the three rates
+    see only padding except at their centre. The three then act as 1x1 convolutions.
 
     Args:
         x: (N, h, w, F); h and w are fixed.
@@ -221,32 +221,34 @@ def spatial_pyramid(
 
 
 def segmentation_head(x: Any, num_classes: int, *, number: int = 0) -> Any:
-    """(N, h, w, num_classes) float32, softmax in every pixel; output 0 is the one that is kept."""
+    """Softmax of each pixel, (N, h, w, num_classes) float32; output 0 is the one that is kept."""
     return layers.Conv2D(
         num_classes, 1, activation="softmax", dtype="float32", name=f"output_{number}_segmentation"
     )(x)
 
 
 def main_output(model: keras.Model) -> keras.Model:
-    """The network of a model's first output alone, sharing its weights: what is kept and deployed
-    of one that is trained on several outputs."""
+    """A model with only the first output of ``model``, and the same weights.
+
+    This is the network that is kept and deployed after training on several outputs.
+    """
     if len(model.outputs) == 1:
         return model
     return keras.Model(model.input, model.outputs[0], name=model.name)
 
 
 def batch_norms(model: keras.Model) -> list[layers.BatchNormalization]:
-    """The batch-norm layers of a model, those of models inside it too."""
-    found: list[layers.BatchNormalization] = []
+    """The batch-norm layers of a model, including those of nested models."""
+    norms: list[layers.BatchNormalization] = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found += batch_norms(layer)
+            norms += batch_norms(layer)
         elif isinstance(layer, layers.BatchNormalization):
-            found.append(layer)
-    return found
+            norms.append(layer)
+    return norms
 
 
 def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
-    """Sets how slowly the running mean and variance of every batch norm follow the batches."""
+    """Sets the momentum of the running mean and variance of every batch norm."""
     for layer in batch_norms(model):
         layer.momentum = momentum

@@ -1,4 +1,4 @@
-"""From a mask of pixels to the cells of a heatmap: margins cut off, probabilities averaged."""
+"""Conversion of a mask of pixels to the cells of a heatmap."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ OUTPUT = "output_0_cells"
 
 @keras.saving.register_keras_serializable(package="h2g")
 class Cells(keras.layers.Layer):
-    """(N, S, S, C) probabilities of pixels to (N, s, s, C) means of cells.
+    """Averages (N, S, S, C) probabilities of pixels to (N, s, s, C) probabilities of cells.
 
     Args:
-        cells: s; it divides the side without margins.
-        margin_px: pixels on each side that are cut off first.
+        cells: s, which divides the side without margins.
+        margin_px: pixels on each side that are cropped first.
     """
 
     def __init__(self, cells: int, margin_px: int = 0, **kwargs: Any) -> None:
@@ -35,7 +35,7 @@ class Cells(keras.layers.Layer):
 
 
 def with_cells(network: keras.Model, *, cells: int, margin_px: int) -> keras.Model:
-    """The network that answers a patch with its cells: as it is kept and deployed.
+    """Adds the averaging to cells to a network, for saving and deployment.
 
     Args:
         network: (N, S, S, 3) to (N, S, S, C), softmax.

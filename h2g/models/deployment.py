@@ -1,7 +1,7 @@
-"""From a trained network to the graph that every engine runs: raw pixels in, softmax out.
+"""The graph of a trained network that every engine runs, from raw pixels to softmax.
 
-Whatever runs a model, Keras included, runs one of these graphs; scaling and resizing are inside,
-so no engine and no host program can do them in another way. Training calls the same functions.
+Every runtime, including Keras, runs one of these graphs. Scaling and resizing are part of the
+graph, so engines and host programs cannot do them differently. Training calls the same functions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-# Modules with layers of their own: Keras loads only those that it has met.
+# Modules with custom layers. Keras loads only layers of imported modules.
 import h2g.models.architectures.otsu
 import h2g.models.architectures.resnext
 import h2g.models.attention
@@ -20,9 +20,9 @@ import h2g.models.backbones
 import h2g.models.cells  # noqa: F401
 from h2g.errors import ModelError
 
-# Small enough to change no float32 pixel, yet no engine can see that the input is not needed.
+# Too small to change a float32 pixel, but engines cannot tell that the input is unused.
 FRAME_WEIGHT = 1e-20
-# What a network's inputs are called once deployed; in this order by name, too.
+# Names of a network's inputs in the deployed graph; sorting the names keeps this order.
 INPUT_NAMES = {
     "patch": "input_0_patch",
     "image": "input_0_image",
@@ -32,12 +32,12 @@ FRAME_INPUT = "input_2_frame"
 
 
 def scale_image(image: Any) -> Any:
-    """RGB of 0..255, any number type, to float32 in [0, 1]."""
+    """Scales RGB in 0..255, of any number type, to float32 in [0, 1]."""
     return keras.ops.cast(image, "float32") / 255.0
 
 
 def resize_bilinear(image: Any, size_px: tuple[int, int]) -> Any:
-    """Bilinear with half-pixel centres, edges clamped, no antialiasing (cv2's INTER_LINEAR).
+    """Bilinear resizing with half-pixel centres, clamped edges, no antialiasing (INTER_LINEAR).
 
     Args:
         image: ([N,] h, w, C), any number type.
@@ -57,7 +57,7 @@ def resize_bilinear(image: Any, size_px: tuple[int, int]) -> Any:
 
 @keras.saving.register_keras_serializable(package="h2g")
 class ScaleImage(keras.layers.Layer):
-    """scale_image as a layer."""
+    """Layer for scale_image."""
 
     def call(self, image: Any) -> Any:
         return scale_image(image)
@@ -65,7 +65,7 @@ class ScaleImage(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="h2g")
 class ResizeBilinear(keras.layers.Layer):
-    """resize_bilinear as a layer; ``size_px`` is (width, height)."""
+    """Layer for resize_bilinear; ``size_px`` is (width, height)."""
 
     def __init__(self, size_px: tuple[int, int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -80,10 +80,10 @@ class ResizeBilinear(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="h2g")
 class SpacingFrame(keras.layers.Layer):
-    """Ties an unused third input to the image so that no engine drops it.
+    """Ties an unused third input to the image, so that no engine drops it.
 
-    FAST gives a result the spacing of the last input of fixed size: that must be the slide's
-    picture, not the heatmap.
+    FAST gives a result the spacing of the last input with a fixed size. That must be the slide's
+    image, not the heatmap.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -94,27 +94,27 @@ class SpacingFrame(keras.layers.Layer):
 def deployed(
     network: keras.Model, *, batch_size: int | None = None, spacing_frame: bool = False
 ) -> keras.Model:
-    """The graph that engines run, made by the names of the network's inputs.
+    """The graph that engines run, built from the names of the network's inputs.
 
-    - ``patch``: ``input_0_patch`` (N, S, S, 3) float32, RGB of 0..255. N is ``batch_size``, any
-      when that is None.
-    - ``image``: ``input_0_image`` (1, H, W, 3) float32, RGB of 0..255, of any size, stretched to
-      the network's.
-    - ``heatmap``: ``input_1_heatmap`` (1, h, w, C - 1) float32, the whole grid, stretched likewise
-      where the network's size is fixed.
+    - ``patch``: ``input_0_patch`` (N, S, S, 3) float32, RGB in 0..255. N is ``batch_size``, or any
+      number if that is None.
+    - ``image``: ``input_0_image`` (1, H, W, 3) float32, RGB in 0..255, of any size. It is resized
+      to the network's size.
+    - ``heatmap``: ``input_1_heatmap`` (1, h, w, C - 1) float32, the whole grid. It is resized if
+      the network's size is fixed.
 
     Args:
-        spacing_frame: add ``input_2_frame`` (1, P, P, 3), which changes nothing (SpacingFrame).
+        spacing_frame: adds ``input_2_frame`` (1, P, P, 3), which changes nothing (SpacingFrame).
     Returns:
-        A model whose output is the network's, float32, named ``output_0_...``.
+        A model with the network's output, float32, named ``output_0_...``.
     Raises:
-        ModelError: inputs of other names.
+        ModelError: an input has another name.
     """
     unknown = [tensor.name for tensor in network.inputs if tensor.name not in INPUT_NAMES]
     if unknown:
         raise ModelError(
-            f"This network's inputs are named {', '.join(unknown)}, and h2g goes by the names "
-            f'{", ".join(INPUT_NAMES)}. Build it with keras.Input(..., name="patch") or so.'
+            f"This network's inputs are named {', '.join(unknown)}, but h2g needs the names "
+            f'{", ".join(INPUT_NAMES)}. Build it with keras.Input(..., name="patch") or similar.'
         )
     inputs, prepared = [], []
     for tensor in network.inputs:
@@ -125,23 +125,23 @@ def deployed(
         frame = keras.Input(batch_shape=(1, *network.inputs[0].shape[1:3], 3), name=FRAME_INPUT)
         inputs.append(frame)
         prepared[0] = SpacingFrame(name="spacing_frame", dtype="float32")([prepared[0], frame])
-    # Exporters name the output tensor after the last layer, which would be the network itself.
+    # Exporters name the output tensor after the last layer, so that layer gets the output's name.
     name = network.output_names[0]
     output = keras.layers.Identity(name=name, dtype="float32")(network(_one_or_all(prepared)))
     return keras.Model(_one_or_all(inputs), output, name="deployed")
 
 
 def _raw_input(tensor: Any, batch_size: int | None) -> tuple[Any, Any]:
-    """The deployed graph's input for one of the network's, and what the network gets of it."""
+    """An input of the deployed graph, and the tensor that it gives to the network."""
     *_, rows, cols, channels = tensor.shape
     if tensor.name == "patch":
         shape = (batch_size, rows, cols, channels)
         raw = keras.Input(batch_shape=shape, dtype="float32", name=INPUT_NAMES["patch"])
         return raw, ScaleImage(name="scale_patch", dtype="float32")(raw)
-    free = (1, None, None, channels)
-    raw = ready = keras.Input(batch_shape=free, dtype="float32", name=INPUT_NAMES[tensor.name])
+    any_size = (1, None, None, channels)
+    raw = ready = keras.Input(batch_shape=any_size, dtype="float32", name=INPUT_NAMES[tensor.name])
     if rows is not None:
-        # Resized first: dividing a whole slide level would hold it in memory once more.
+        # Resized before scaling, which would otherwise copy a whole slide level.
         name = f"resize_{tensor.name}"
         ready = ResizeBilinear((cols, rows), name=name, dtype="float32")(raw)
     if tensor.name == "image":
@@ -150,25 +150,25 @@ def _raw_input(tensor: Any, batch_size: int | None) -> tuple[Any, Any]:
 
 
 def load_network(path: Path) -> keras.Model:
-    """A bare network from a .keras file, for use: not compiled, computing in float32.
+    """Loads a bare network from a .keras file, uncompiled and in float32.
 
     Raises:
-        ModelError: the file is not there or not a model.
+        ModelError: the file is missing or not a model.
     """
     if not path.is_file():
         raise ModelError(f"{path}: there is no such model file.")
     if not zipfile.is_zipfile(path):
         raise ModelError(
-            f"{path}: not a Keras model that can be loaded (no ZIP archive, or cut off)."
+            f"{path}: not a Keras model that can be loaded (not a ZIP archive, or truncated)."
         )
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         if "`Lambda`" in str(error):
             raise ModelError(
-                f"{path}: holds a Lambda layer, that is Python code which loading would run; such "
-                "files are not loaded. Save the model with layers that Keras knows, or registered "
-                "ones."
+                f"{path}: contains a Lambda layer, and loading it would run its Python code. h2g "
+                "does not load such files. Save the model with Keras's own or registered layers "
+                "instead."
             ) from error
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"{path}: not a Keras model that can be loaded ({reason}).") from error
@@ -176,8 +176,10 @@ def load_network(path: Path) -> keras.Model:
 
 
 def _in_float32(network: keras.Model) -> keras.Model:
-    """The same network computing in float32: half precision is for training on a GPU, exporters
-    and CPUs want float32."""
+    """The same network in float32.
+
+    Half precision is for training on a GPU. Exporters and CPUs need float32.
+    """
     if all(layer.compute_dtype == "float32" for layer in network.layers):
         return network
 
@@ -190,5 +192,5 @@ def _in_float32(network: keras.Model) -> keras.Model:
 
 
 def _one_or_all(tensors: list[Any]) -> Any:
-    """A network of one input takes a tensor, not a list of one."""
+    """The list of tensors, or a single one itself, since a network of one input takes no list."""
     return tensors if len(tensors) > 1 else tensors[0]

@@ -1,6 +1,6 @@
 """The networks that a recipe can name.
 
-A new network: one file with a builder function, and one entry here.
+To add a network, add a file with a builder function, and one entry here.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ Answer = Literal["class", "mask"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network, how to build it, and what its paper says about it.
+    """A network: its builder, and the facts of its paper.
 
     Attributes:
         builder: patch: (input_shape, num_classes, **options); refinement: (image_shape,
-            heatmap_shape, num_classes, batch_norm_momentum=, inputs=, **options), the output that
-            is kept first, those for training alone after it.
-        answer: one class of the whole input, (N, C), or a mask: one in every pixel, (N, S, S, C).
-        parameters: of the network with its defaults and two classes; a test builds and counts it.
-        paper_parameters: as the paper prints it, rounded to 10,000; None where it prints none.
-        published_parameters: as the authors' public code counts them; None where that is the same.
-        least_px: the smallest side of its input that tests may use.
-        batch_renormalised: the published network has batch renormalisation, which keeps 2 C + 2
-            more values in every norm of C channels than batch norm does; the paper counts them.
-        backbone: name of the backbone that a patch network stands on, if it does; an option
-            ``encoder`` names another one.
-        inputs: what a refinement network takes when nothing else is said.
+            heatmap_shape, num_classes, batch_norm_momentum=, inputs=, **options). The first output
+            of a refinement network is kept; the others are for training alone.
+        answer: one class for the whole input, (N, C), or a mask with one class per pixel,
+            (N, S, S, C).
+        parameters: number of parameters with defaults and two classes; a test builds and counts it.
+        paper_parameters: number in the paper, rounded to 10,000; None if the paper has none.
+        published_parameters: number in the authors' public code; None if it is the same.
+        least_px: the smallest side of the input that tests may use.
+        batch_renormalised: the published network has batch renormalisation. A norm of C channels
+            then has 2 C + 2 more values than batch norm has, and the paper counts them.
+        backbone: name of the backbone of a patch network, if it has one; an option ``encoder``
+            replaces it.
+        inputs: inputs of a refinement network by default.
         is_trained: off for a rule without weights.
     """
 
@@ -168,10 +169,10 @@ MODELS: dict[str, Architecture] = {**PATCH_MODELS, **TILE_MODELS, **REFINEMENT_M
 
 
 def find_architecture(name: str, models: Mapping[str, Architecture] = MODELS) -> Architecture:
-    """The architecture of that name.
+    """The architecture with a name.
 
     Raises:
-        WrongUseError: there is none; the sentence lists the names.
+        WrongUseError: the name is unknown; the message lists the names.
     """
     if name in models:
         return models[name]
@@ -192,10 +193,10 @@ def build_patch_model(
 
     Args:
         weights: ``imagenet``, ``none``, or a file (h2g.models.weights.initialise).
-        options: the builder's own arguments, e.g. ``{"alpha": 0.35}``.
+        options: arguments of the builder, e.g. ``{"alpha": 0.35}``.
     Raises:
-        WrongUseError: unknown name or option, or values that the network cannot have.
-        ModelError: weights that cannot be loaded.
+        WrongUseError: an unknown name or option, or an invalid value.
+        ModelError: the weights cannot be loaded.
     """
     return _build_patch_network(name, PATCH_MODELS, size_px, num_classes, weights, options)
 
@@ -208,14 +209,15 @@ def build_tile_model(
     weights: str = "none",
     options: Mapping[str, Any] | None = None,
 ) -> keras.Model:
-    """A network that segments tiles: (N, size_px, size_px, 3) float32 RGB in [0, 1]
-    -> (N, size_px, size_px, num_classes).
+    """A network that segments tiles.
+
+    It maps (N, size_px, size_px, 3) float32 RGB in [0, 1] to (N, size_px, size_px, num_classes).
 
     Args:
-        weights, options: as of build_patch_model; ``imagenet`` is for the encoder.
+        weights, options: see build_patch_model; ``imagenet`` is for the encoder.
     Raises:
-        WrongUseError: unknown name or option, or values that the network cannot have.
-        ModelError: weights that cannot be loaded.
+        WrongUseError: an unknown name or option, or an invalid value.
+        ModelError: the weights cannot be loaded.
     """
     return _build_patch_network(name, TILE_MODELS, size_px, num_classes, weights, options)
 
@@ -230,28 +232,30 @@ def build_refinement_model(
     inputs: str | None = None,
     all_outputs: bool = False,
 ) -> keras.Model:
-    """A refinement network: image (N, P, P, 3) in [0, 1] and heatmap (N, P, P, num_classes - 1)
-    -> (N, P, P, num_classes), P = ``input_px``.
+    """A refinement network.
+
+    It maps an image (N, P, P, 3) in [0, 1] and a heatmap (N, P, P, num_classes - 1) to
+    (N, P, P, num_classes), where P is ``input_px``.
 
     Args:
-        inputs: ``both``, or ``heatmap`` or ``image`` for the network of that one alone; None takes
-            what the architecture is made for.
-        all_outputs: also those that only training needs (deep supervision), after the first.
+        inputs: ``both``, or ``heatmap`` or ``image`` for a network with that input alone; None
+            takes the architecture's default.
+        all_outputs: adds the outputs that only training needs (deep supervision), after the first.
     Raises:
-        WrongUseError: unknown name or option, or values that the network cannot have.
+        WrongUseError: an unknown name or option, or an invalid value.
     """
     architecture = find_architecture(name, REFINEMENT_MODELS)
     shapes = (input_px, input_px, 3), (input_px, input_px, num_classes - 1)
-    given = {
+    fixed = {
         "batch_norm_momentum": batch_norm_momentum,
         "inputs": inputs or architecture.inputs,
     }
-    network = _build(name, architecture, (*shapes, num_classes), given, dict(options or {}))
+    network = _build(name, architecture, (*shapes, num_classes), fixed, dict(options or {}))
     return network if all_outputs else main_output(network)
 
 
 def build_default(name: str) -> keras.Model:
-    """The network as its paper counts it: two classes, full size, all outputs, random weights."""
+    """The untrained network as its paper counts it: two classes, full size, all outputs."""
     if name in PATCH_MODELS:
         return build_patch_model(name)
     if name in TILE_MODELS:
@@ -283,21 +287,21 @@ def _build(
     name: str,
     architecture: Architecture,
     arguments: tuple[Any, ...],
-    given: dict[str, Any],
+    fixed: dict[str, Any],
     options: dict[str, Any],
 ) -> keras.Model:
-    _check_options(name, architecture, given, options)
+    _check_options(name, architecture, fixed, options)
     try:
-        return architecture.builder(*arguments, **given, **options)
+        return architecture.builder(*arguments, **fixed, **options)
     except (ValueError, TypeError) as error:
         raise WrongUseError(f"Model '{name}' with options {options}: {error}.") from error
 
 
 def _check_options(
-    name: str, architecture: Architecture, given: dict[str, Any], options: dict[str, Any]
+    name: str, architecture: Architecture, fixed: dict[str, Any], options: dict[str, Any]
 ) -> None:
     parameters = inspect.signature(architecture.builder).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in fixed]
     if architecture.backbone and architecture.answer == "class":
         known += BACKBONES[architecture.backbone].options
     for option in options:

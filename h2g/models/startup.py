@@ -1,4 +1,4 @@
-"""Keras without the page of notes that its backend writes on stderr."""
+"""Start of Keras without the page of notes that its backend writes to stderr."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from h2g.quiet import without_chatter
 
 
 def start_keras() -> None:
-    """Imports Keras and its backend and finds the devices; call it before anything that does.
+    """Imports Keras and its backend and finds the devices; call it before any other import of them.
 
     Raises:
         ModuleNotFoundError: Keras or its backend is not installed.

@@ -1,4 +1,4 @@
-"""What a network's weights start from: random, ImageNet, or a file."""
+"""Initial weights of a network: random, from ImageNet, or from a file."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from h2g.models.deployment import load_network
 
 logger = logging.getLogger(__name__)
 
-# Keras's backbones come with 0.999: after a few hundred steps from random weights the running
-# means are still those of the start, and the network is perfect in training and blind in use.
+# Keras's backbones have 0.999. After a few hundred steps from random weights, the running means are
+# still close to their start. The network is then accurate in training but useless in inference.
 MOMENTUM_FROM_RANDOM = 0.9
-# What Keras says when it cannot fetch a file.
+# Keras's message when it cannot fetch a file.
 FAILED_DOWNLOAD = re.compile(r"URL fetch failure on (\S+?):? ")
 
 
 class DownloadError(ModelError):
-    """ImageNet weights that cannot be downloaded; ``url`` is where they are."""
+    """ImageNet weights could not be downloaded from ``url``."""
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"The ImageNet weights {url} cannot be downloaded. Download that file where there is "
-            "a network and give its path as weights (--set patch.weights=FILE), or train from "
-            "random weights (--set patch.weights=none)."
+            f"The ImageNet weights {url} cannot be downloaded. Download the file on a machine with "
+            "network access and pass its path (--set patch.weights=FILE), or train from random "
+            "weights (--set patch.weights=none)."
         )
         self.url = url
 
@@ -46,18 +46,18 @@ def initialise(
     backbone: Backbone | None,
     options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Gives a freshly built network its first weights.
+    """Gives a newly built network its initial weights.
 
     Args:
-        weights: ``none``: random, with a batch-norm momentum for short training. ``imagenet``:
-            published weights of the backbone, from Keras's cache or the network. Else a file:
-            ``.h5`` or ``.weights.h5`` of the backbone, or a ``.keras`` model (a run's
-            patch/model.keras). Of a model, every layer of the backbone is taken, and of what
-            stands on it, such as a head, those layers that have a twin of that name and shape.
-        backbone: that the network stands on.
-        options: what the model was built with.
+        weights: ``none``, ``imagenet`` or a file. ``none`` keeps the random weights and sets a
+            batch-norm momentum for short training. ``imagenet`` takes the backbone's published
+            weights, from Keras's cache or a download. A file is ``.h5`` or ``.weights.h5`` of the
+            backbone, or a ``.keras`` model (a run's patch/model.keras). A model must have every
+            layer of the backbone. Other layers, such as a head, are taken if name and shape match.
+        backbone: the network's backbone.
+        options: options that the model was built with.
     Raises:
-        ModelError: weights that cannot be had, read, or do not fit.
+        ModelError: the weights cannot be downloaded or read, or do not fit.
     """
     if weights == "none":
         set_batch_norm_momentum(model, MOMENTUM_FROM_RANDOM)
@@ -77,18 +77,18 @@ def _load_imagenet(
     if backbone is None:
         raise ModelError(f"There are no ImageNet weights for '{model.name}'. Use weights: none.")
     try:
-        # Keras announces its download on stdout, which is for results.
+        # Keras announces its download on stdout, which is reserved for results.
         with contextlib.redirect_stdout(sys.stderr):
             source = _keras_own(model, "imagenet", backbone, options)
     except ValueError as error:
         raise ModelError(
             f"'{model.name}': {_first_line(error)}. Use weights: none, or a file."
         ) from error
-    except Exception as error:  # Keras raises a bare Exception when a download fails.
-        failed = FAILED_DOWNLOAD.search(str(error))
-        if failed is None:
+    except Exception as error:  # Keras raises a bare Exception if a download fails.
+        failure = FAILED_DOWNLOAD.search(str(error))
+        if failure is None:
             raise
-        raise DownloadError(failed[1]) from error
+        raise DownloadError(failure[1]) from error
     _copy_backbone(source, model, backbone)
 
 
@@ -111,7 +111,7 @@ def _load_file(
         raise ModelError(
             f"{path}: not weights of the backbone of '{model.name}' without top "
             f"({_first_line(error)}). "
-            "Check that it is of this network and width (alpha), or download it again."
+            "Check that the file is of this network and width (alpha), or download it again."
         ) from error
     _copy_backbone(source, model, backbone)
 
@@ -119,9 +119,8 @@ def _load_file(
 def _keras_own(
     model: keras.Model, weights: str, backbone: Backbone, options: Mapping[str, Any]
 ) -> keras.Model:
-    """The backbone as Keras builds it and names its files, with those weights."""
-    # Keras warns of patch sizes that the weights were not trained on, and at length about what an
-    # error says.
+    """The backbone as Keras builds and names it, with the given weights."""
+    # Keras warns about patch sizes that differ from the training's, and repeats errors at length.
     with warnings.catch_warnings(action="ignore"):
         return backbone.builder(
             input_shape=model.input_shape[1:],
@@ -132,39 +131,41 @@ def _keras_own(
 
 
 def _copy_backbone(source: keras.Model, model: keras.Model, backbone: Backbone) -> None:
-    given = named_layers(backbone, source)
+    source_layers = named_layers(backbone, source)
     for name in _backbone_layers(model, backbone):
         layer = model.get_layer(name)
         if layer.weights:
-            layer.set_weights(given[name].get_weights())
+            layer.set_weights(source_layers[name].get_weights())
 
 
 def _copy_layers(
     source: keras.Model, model: keras.Model, path: Path, backbone: Backbone | None
 ) -> None:
-    """Copies weights layer by layer, by name; only layers behind the backbone may be missing or
-    differ, without a backbone the last one."""
+    """Copies weights by layer name.
+
+    Only layers after the backbone may be missing or differ, or the last one without a backbone.
+    """
     needed = (
         _backbone_layers(model, backbone)
         if backbone
         else {layer.name for layer in model.layers[:-1]}
     )
-    given = {layer.name: layer for layer in source.layers}
-    fresh = []
+    source_layers = {layer.name: layer for layer in source.layers}
+    random_layers = []
     for layer in model.layers:
         shapes = [tuple(weight.shape) for weight in layer.weights]
-        twin = given.get(layer.name)
+        twin = source_layers.get(layer.name)
         if twin is not None and [tuple(weight.shape) for weight in twin.weights] == shapes:
             layer.set_weights(twin.get_weights())
         elif shapes and layer.name in needed:
             raise ModelError(
-                f"{path}: not a '{model.name}' of these options: layer '{layer.name}' is missing "
+                f"{path}: not a '{model.name}' with these options: layer '{layer.name}' is missing "
                 "or has other shapes. Give the options (alpha, ...) that it was trained with."
             )
         elif shapes:
-            fresh.append(layer.name)
-    if fresh:
-        logger.info("%s: %s start from random weights.", path.name, ", ".join(fresh))
+            random_layers.append(layer.name)
+    if random_layers:
+        logger.info("%s: %s start from random weights.", path.name, ", ".join(random_layers))
 
 
 def _backbone_layers(model: keras.Model, backbone: Backbone) -> set[str]:

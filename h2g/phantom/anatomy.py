@@ -1,11 +1,11 @@
-"""What the generated slides are made of: every strength, size and colour of the generator.
+"""The composition of the generated slides: all strengths, sizes and colours of the generator.
 
-The task is meant to need both stages. High resolution alone tells tumour from look-alike fields,
-which share its architecture and its mean colour and differ in their nuclei. Only the surroundings
-tell that fat, stroma and necrosis inside the outline belong to the tumour, and that a capsuled
-nodule drawn exactly as tumour does not.
+The task needs both stages. Tumour and look-alike fields share their architecture and mean colour
+and differ in their nuclei, so only high resolution separates them. Fat, stroma and necrosis inside
+the outline belong to the tumour, and a capsuled nodule that is drawn exactly like tumour does not.
+Only the surroundings show that.
 
-Lengths are in um, areas in mm2, optical densities are amounts of stain (1.0 is a strong one).
+Lengths are in um, areas in mm2. Optical densities are amounts of stain; 1.0 is a strong stain.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ LOOKALIKE = (Tissue.LOOKALIKE_SOLID, Tissue.LOOKALIKE_GLANDS)
 
 @dataclass(frozen=True)
 class Nucleus:
-    """One kind of nuclei: its size and shape, how dark, how irregular and how far apart.
+    """One kind of nuclei: size, shape, stain, irregularity and distance.
 
     Attributes:
-        diameter_um: mean diameter; ``spread`` is the standard deviation as a share of it.
+        diameter_um: mean diameter; ``spread`` is its standard deviation as a share.
         elongation: mean ratio of the axes.
         density: haematoxylin in the middle of the nucleus.
-        chromatin: how uneven the haematoxylin is, 0 to 1.
+        chromatin: unevenness of the haematoxylin, 0 to 1.
         pitch_um: mean distance of neighbours in solid growth, and along a gland's ring.
     """
 
@@ -61,9 +61,9 @@ class Gland:
     """Rings of nuclei around a lumen.
 
     Attributes:
-        radius_um: mean outer radius; ``spread`` is the standard deviation as a share of it.
+        radius_um: mean outer radius; ``spread`` is its standard deviation as a share.
         lumen: share of the radius.
-        pitch_um: mean distance of neighbours; ``jitter`` is how irregular, as a share of it.
+        pitch_um: mean distance of neighbours; ``jitter`` is its irregularity as a share.
     """
 
     radius_um: float
@@ -75,7 +75,7 @@ class Gland:
 
 @dataclass(frozen=True)
 class Grade:
-    """A histological grade: its nuclei and how much of it forms glands."""
+    """A histological grade: its nuclei, and the share of the growth that forms glands."""
 
     nucleus: Nucleus
     gland_share: float
@@ -104,9 +104,9 @@ ACINUS = Gland(radius_um=21.0, spread=0.12, lumen=0.22, pitch_um=46.0, jitter=0.
 
 @dataclass(frozen=True)
 class Ground:
-    """What lies between the nuclei of a tissue: amounts of stain, and how much texture shows.
+    """Ground between the nuclei of a tissue: amounts of stain, and weights of textures.
 
-    ``mottle`` is how uneven the stains are over 16 um, as a share of them.
+    ``mottle`` is the unevenness of the stains over 16 um, as a share of them.
     """
 
     haematoxylin: float
@@ -120,7 +120,7 @@ class Ground:
 GROUNDS: dict[Tissue, Ground] = {
     Tissue.GLASS: Ground(0.0, 0.0, grain=0),
     Tissue.STROMA: Ground(0.03, 0.27, fibres=0.8),
-    # Within the range of stroma on slides of other gains: a patch alone does not tell them apart.
+    # Within the range of stroma across slides, so that a patch alone does not separate the two.
     Tissue.REACTION: Ground(0.045, 0.225, fibres=0.8),
     Tissue.FAT: Ground(0.0, 0.025, grain=0.1, fat=1.0),
     Tissue.NECROSIS: Ground(0.09, 0.36, grain=1.0),
@@ -129,19 +129,19 @@ GROUNDS: dict[Tissue, Ground] = {
     Tissue.LOBULE: Ground(0.05, 0.20, fibres=0.3),
     Tissue.TUMOUR_SOLID: Ground(0.13, 0.27, grain=0.6),
     Tissue.TUMOUR_GLANDS: Ground(0.05, 0.25, fibres=0.4),
-    # Where matching to the tumour's colour starts from.
+    # Starting values; the look-alikes are then matched to the tumour's colour.
     Tissue.LOOKALIKE_SOLID: Ground(0.13, 0.27, grain=0.6),
     Tissue.LOOKALIKE_GLANDS: Ground(0.05, 0.25, fibres=0.4),
 }
-# What a gland's epithelium adds to the ground that it grows in: haematoxylin, eosin.
+# Stain that a gland's epithelium adds to its ground: haematoxylin, eosin.
 EPITHELIUM = (0.11, 0.05)
 
 
 @dataclass(frozen=True)
 class Stain:
-    """A laboratory and a scanner: colour vectors of the stains and what the optics do to them.
+    """A laboratory and a scanner: colour vectors of the stains, blur and noise.
 
-    ``glass`` is the colour of the empty slide, one that JPEG keeps.
+    ``glass`` is the colour of the empty slide, chosen so that JPEG keeps it.
     """
 
     name: str
@@ -161,32 +161,32 @@ STAINS: tuple[Stain, ...] = (
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The generator's strengths. Shares of area unless said otherwise."""
+    """Parameters of the generator. Shares are of area unless stated otherwise."""
 
     tissue_share: float = 0.56  # of the slide
     tumour_share: float = 0.28  # of the tissue
     lookalike_share: float = 0.22  # of the tissue
     region_mm2: float = 5.0  # mean area of a tumour or look-alike region
-    satellites_per_mm2: float = 0.10  # small annotated nodules, without capsule, per tissue area
+    satellites_per_mm2: float = 0.10  # small annotated nodules without capsule, per tissue area
     nodules_per_mm2: float = 0.28  # benign capsuled nodules, per tissue area
-    twin_share: float = 0.4  # of the nodules: drawn exactly as tumour
+    twin_share: float = 0.4  # share of the nodules that are drawn exactly like tumour
     nodule_radius_um: tuple[float, float] = (190.0, 400.0)
     capsule_um: float = 80.0
     hole_share: float = 0.18  # of a region: fat, stroma and necrosis
     hole_um: float = 900.0
-    hole_fat_share: float = 0.4  # of the holes; the grade says how much necrosis
-    nest_share: float = 0.88  # of what is no hole
+    hole_fat_share: float = 0.4  # of the holes; the grade sets the share of necrosis
+    nest_share: float = 0.88  # of a region without its holes
     nest_um: float = 120.0
-    stray_um: float = 45.0  # how far growth strays from the pathologist's outline
+    stray_um: float = 45.0  # distance of the growth's edge from the pathologist's outline
     bays_um: float = 60.0  # depth of the outline's bays
     fat_share: float = 0.16  # of the tissue outside
     fat_um: float = 900.0
     necrosis_per_mm2: float = 0.16  # patches of necrosis outside, per tissue area
     aggregates_per_mm2: float = 0.5  # small lymphoid aggregates, per tissue area
-    tears_per_mm2: float = 0.06  # holes in the section; a pathologist leaves them out
-    stain_gain: float = 0.10  # gains of the two stains differ by up to this from slide to slide
+    tears_per_mm2: float = 0.06  # holes in the section, which the outline excludes
+    stain_gain: float = 0.10  # largest deviation of the stains' gains from 1, per slide
     dust_per_mm2: float = 0.6  # specks and fibres on the glass
-    pen_probability: float = 0.4  # of a slide
-    folds: tuple[int, int] = (1, 3)  # per slide, least and most
+    pen_probability: float = 0.4  # per slide
+    folds: tuple[int, int] = (1, 3)  # smallest and largest number per slide
     grades: dict[int, Grade] = field(default_factory=lambda: dict(GRADES))
     stains: tuple[Stain, ...] = STAINS

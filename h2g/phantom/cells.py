@@ -1,4 +1,4 @@
-"""Where the nuclei and glands of a slide lie."""
+"""Positions of the nuclei and glands of a slide."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from h2g.phantom.anatomy import (
 from h2g.phantom.plan import Plan
 from h2g.phantom.stamps import STAMPS, GlandShapes, Stamps, nucleus_stamps
 
-CANDIDATES = 2_000_000  # at once: memory does not grow with the slide
+CANDIDATES = 2_000_000  # positions per batch, so that memory does not grow with the slide
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Nuclei of one kind, the tissues that they lie in, and how far apart."""
+    """Nuclei of one kind, the tissues that contain them, and their mean distance."""
 
     stamps: Stamps
     tissues: tuple[Tissue, ...]
@@ -46,7 +46,7 @@ class Lining:
 
 @dataclass(frozen=True)
 class GlandKind:
-    """Glands of one kind, and what lines them in each tissue that has them."""
+    """Glands of one kind, and their lining in each tissue that has them."""
 
     shapes: GlandShapes
     stamps: Stamps
@@ -55,7 +55,7 @@ class GlandKind:
 
 @dataclass(frozen=True)
 class StampBook:
-    """All that is stamped on slides of one grade at one resolution."""
+    """All stamps for slides of one grade at one resolution."""
 
     mpp: float
     nuclei: tuple[Kind, ...]
@@ -98,11 +98,11 @@ def draw_stamps(grade: Grade, *, mpp: float, rng: np.random.Generator) -> StampB
 
 @dataclass(frozen=True)
 class Marks:
-    """Things of one kind on a slide, from top to bottom.
+    """Objects of one kind on a slide, from top to bottom.
 
     Attributes:
-        xy_level0: (n, 2) int32, the middle of each.
-        variant: (n,) uint8, which stamp.
+        xy_level0: (n, 2) int32, centres.
+        variant: (n,) uint8, numbers of the stamps.
     """
 
     stamps: Stamps
@@ -110,7 +110,7 @@ class Marks:
     variant: np.ndarray
 
     def between(self, top: int, bottom: int) -> Marks:
-        """Those whose stamps may reach rows [top, bottom)."""
+        """The objects whose stamps may reach rows [top, bottom)."""
         rows = (top - self.stamps.side, bottom + self.stamps.side)
         first, last = np.searchsorted(self.xy_level0[:, 1], rows)
         return Marks(self.stamps, self.xy_level0[first:last], self.variant[first:last])
@@ -118,10 +118,10 @@ class Marks:
 
 @dataclass(frozen=True)
 class Cells:
-    """Everything of a slide that is stamped: glands give architecture, nuclei haematoxylin.
+    """All stamped objects of a slide: glands give architecture, nuclei haematoxylin.
 
     Attributes:
-        loose: nuclei between the glands; what of them would lie in one is not drawn.
+        loose: nuclei between the glands; their parts inside glands are not drawn.
         lining: nuclei of the glands.
     """
 
@@ -138,25 +138,25 @@ class Cells:
 
 
 def scatter_cells(plan: Plan, book: StampBook, rng: np.random.Generator) -> Cells:
-    """All nuclei and glands of a slide."""
-    # Each kind draws for itself: what lies in one place does not hang on what lies elsewhere.
+    """Positions of all nuclei and glands of a slide."""
+    # Each kind has its own generator, so that no kind affects the positions of another.
     seeds = iter(rng.integers(2**63, size=len(book.nuclei) + len(book.glands)).tolist())
     loose, glands, lining = [], [], []
     for kind in book.nuclei:
-        own = np.random.default_rng(next(seeds))
-        places = _scatter(plan, kind.tissues, own, pitch_um=kind.pitch_um, jitter=0.36)
-        loose.append(_marks(kind.stamps, places, own))
+        kind_rng = np.random.default_rng(next(seeds))
+        places = _scatter(plan, kind.tissues, kind_rng, pitch_um=kind.pitch_um, jitter=0.36)
+        loose.append(_marks(kind.stamps, places, kind_rng))
     for kind_of_gland in book.glands:
         gland, seed = kind_of_gland.shapes.gland, next(seeds)
         for inner in kind_of_gland.linings:
-            # The same glands in every tissue, which then differ in their nuclei alone.
-            own = np.random.default_rng(seed)
+            # The same glands in every tissue, so that tissues differ only in their nuclei.
+            gland_rng = np.random.default_rng(seed)
             places = _scatter(
-                plan, (inner.tissue,), own, pitch_um=gland.pitch_um, jitter=gland.jitter
+                plan, (inner.tissue,), gland_rng, pitch_um=gland.pitch_um, jitter=gland.jitter
             )
-            glands.append(_marks(kind_of_gland.stamps, places, own))
-            ring = _ring(kind_of_gland.shapes, inner.nucleus, glands[-1], book.mpp, own)
-            lining.append(_marks(inner.stamps, ring, own))
+            glands.append(_marks(kind_of_gland.stamps, places, gland_rng))
+            ring = _ring(kind_of_gland.shapes, inner.nucleus, glands[-1], book.mpp, gland_rng)
+            lining.append(_marks(inner.stamps, ring, gland_rng))
     return Cells(tuple(glands), tuple(loose), tuple(lining))
 
 
@@ -168,7 +168,7 @@ def _scatter(
     pitch_um: float,
     jitter: float,
 ) -> np.ndarray:
-    """(n, 2) float32 places in level-0 pixels on a jittered grid, where the plan has a tissue."""
+    """Positions on a jittered grid where the plan has a tissue, (n, 2) float32 level-0 pixels."""
     frame = plan.frame
     wanted = np.zeros(len(Tissue), bool)
     wanted[list(tissues)] = True
@@ -176,7 +176,7 @@ def _scatter(
     pitch = np.float32(pitch_um / frame.mpp)
     width, height = frame.size_px
     cols, rows = int(width / pitch) + 1, int(height / pitch) + 1
-    found = []
+    places = []
     chunk = max(1, CANDIDATES // cols)
     for first in range(0, rows, chunk):
         row = np.arange(first, min(first + chunk, rows), dtype=np.float32)[:, None]
@@ -186,18 +186,20 @@ def _scatter(
         inside = (x < width) & (y < height)
         x, y = x[inside], y[inside]
         keep = mask[(y / frame.cell_px).astype(np.int32), (x / frame.cell_px).astype(np.int32)]
-        found.append(np.stack([x[keep], y[keep]], axis=1))
-    return np.concatenate(found)
+        places.append(np.stack([x[keep], y[keep]], axis=1))
+    return np.concatenate(places)
 
 
 def _ring(
     shapes: GlandShapes, nucleus: Nucleus, glands: Marks, mpp: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(n, 2) float32 places in level-0 pixels of the nuclei in the epithelium of ``glands``, in
-    as many rows as it is thick."""
+    """Positions of the nuclei in the epithelium of ``glands``, (n, 2) float32 level-0 pixels.
+
+    The nuclei form as many rows as the epithelium's thickness allows.
+    """
     lumen, diameter = shapes.gland.lumen, nucleus.diameter_um
     rows = max(1, round(shapes.gland.radius_um * (1 - lumen) / (1.25 * diameter + 2)))
-    found = [np.empty((0, 2), np.float32)]
+    places = [np.empty((0, 2), np.float32)]
     for row in range(rows if len(glands.variant) else 0):
         share = lumen + (1 - lumen) * (row + 0.5) / rows
         around = 2 * np.pi * share * shapes.radius_um[glands.variant]
@@ -207,8 +209,8 @@ def _ring(
         reach = share * shapes.outline_um(glands.variant[:, None], angle)
         reach += rng.normal(0, 0.12 * diameter, angle.shape)
         ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * (reach / mpp)[..., None]
-        found.append((glands.xy_level0[:, None] + ring)[slots < count].astype(np.float32))
-    return np.concatenate(found)
+        places.append((glands.xy_level0[:, None] + ring)[slots < count].astype(np.float32))
+    return np.concatenate(places)
 
 
 def _marks(stamps: Stamps, places: np.ndarray, rng: np.random.Generator) -> Marks:

@@ -1,4 +1,4 @@
-"""A whole generated cohort: slides, annotations and table; a rerun does what is missing."""
+"""Generates a whole cohort of slides, annotations and a table; a rerun makes what is missing."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from h2g.progress import progress
 
 logger = logging.getLogger(__name__)
 
-# Raised with every change that makes other pixels: slides of two versions never share a folder.
+# Raised with every change of pixels, so that slides of two versions never share a folder.
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A line of the cohort table."""
+    """A row of the cohort table."""
 
     options: SlideOptions
     split: Split
@@ -54,18 +54,19 @@ def generate_cohort(
     suffix: Suffix = "svs",
     anatomy: Anatomy | None = None,
 ) -> Path:
-    """Makes what is not there yet of a cohort and returns its table, ``out/cohort.csv``.
+    """Generates the missing parts of a cohort and returns its table, ``out/cohort.csv``.
 
-    The bytes depend on everything but ``jobs``.
+    The bytes depend on every argument but ``jobs``.
 
     Args:
-        size_mm: shorter side of a slide, rounded up to whole LEAST_SIDE_PX pixels so that every
-            level is half of the one before; two slides of three are an eighth longer one way.
+        size_mm: shorter side of a slide, rounded up to a multiple of LEAST_SIDE_PX pixels so that
+            every level has half the size of the previous one. Two of three slides are an eighth
+            longer in one direction.
         mpp: um/px of level 0.
-        jobs: processes, or threads where there are fewer slides.
+        jobs: number of processes, or of threads if there are fewer slides.
         suffix: ``svs`` for Aperio's format, ``tiff`` for a plain tiled pyramid.
     Raises:
-        WrongUseError: options that make no slides, or a folder that holds something else.
+        WrongUseError: invalid options, or a folder with other contents.
     """
     _check(slides=slides, size_mm=size_mm, mpp=mpp, seed=seed, suffix=suffix)
     anatomy = anatomy or Anatomy()
@@ -82,9 +83,9 @@ def generate_cohort(
     rows = _rows(slides, size_mm=size_mm, mpp=mpp, seed=seed, suffix=suffix, anatomy=anatomy)
     missing = [row for row in rows if not _is_whole(out, row, done)]
     if len(missing) < len(rows):
-        logger.info("%d of %d slides are there already.", len(rows) - len(missing), len(rows))
+        logger.info("%d of %d slides already exist.", len(rows) - len(missing), len(rows))
     for row in missing:
-        # What a killed run left half written.
+        # Files that a killed run left unfinished.
         for stale in (out / "slides").glob(f".{row.options.name}.*"):
             stale.unlink()
     work = [
@@ -97,14 +98,17 @@ def generate_cohort(
             done[job.options.name] = [job.slide.stat().st_size, job.annotation.stat().st_size]
             _write_record(out, options, done)
             advance(note=job.options.name)
-    # Last: a folder with a table is a whole cohort.
+    # Written last, because a folder with a table counts as a whole cohort.
     write_text(out / "cohort.csv", _table(rows))
     return out / "cohort.csv"
 
 
 def splits(count: int) -> list[Split]:
-    """The split of every slide: a sixth for validation, a quarter for test, at least one of each
-    from three slides on, and the others for training; of 12 these are 7, 2 and 3."""
+    """The split of every slide.
+
+    A sixth is for validation and a quarter for test, with at least one slide each from three slides
+    on. The others are for training. 12 slides give 7, 2 and 3.
+    """
     val = max(1, round(count / 6)) if count > 1 else 0
     test = max(1, round(count / 4)) if count > 2 else 0
     counts: dict[Split, int] = {"train": count - val - test, "val": val, "test": test}
@@ -113,23 +117,28 @@ def splits(count: int) -> list[Split]:
 
 def _check(*, slides: int, size_mm: float, mpp: float, seed: int, suffix: str) -> None:
     if slides < 1:
-        raise WrongUseError(f"{slides} slides make no cohort. Pass --slides 1 or more.")
+        raise WrongUseError(f"A cohort of {slides} slides is too small. Pass --slides 1 or more.")
     if not 0.1 <= mpp <= 4:
-        raise WrongUseError(f"{mpp:g} um/px is no scanner's resolution. Pass --mpp 0.1 to 4.")
+        raise WrongUseError(f"No scanner has {mpp:g} um/px. Pass --mpp 0.1 to 4.")
     if not 1 <= size_mm <= 100:
         raise WrongUseError(f"A slide of {size_mm:g} mm cannot be made. Pass --size-mm 1 to 100.")
     if seed < 0:
-        raise WrongUseError(f"A seed is 0 or a positive whole number, not {seed}.")
+        raise WrongUseError(f"A seed is 0 or a positive integer, not {seed}.")
     if suffix not in get_args(Suffix):
-        raise WrongUseError(f"'{suffix}' is no format of slides: {', '.join(get_args(Suffix))}.")
+        raise WrongUseError(
+            f"'{suffix}' is not a format of generated slides: {', '.join(get_args(Suffix))}."
+        )
 
 
 def _rows(
     count: int, *, size_mm: float, mpp: float, seed: int, suffix: Suffix, anatomy: Anatomy
 ) -> list[_Row]:
-    """Grades go round, so that every split has each as evenly as it can; two slides in a row of
-    one grade in one split are of one patient."""
-    # Less a little, for 2.048 mm at 0.2 um/px are ten times 1024 and not a pixel more.
+    """The rows of the cohort.
+
+    Grades alternate, so that every split has them as evenly as possible. Two consecutive slides of
+    one grade in one split belong to one patient.
+    """
+    # The tolerance makes 2.048 mm at 0.2 um/px exactly ten times 1024.
     side = math.ceil(size_mm * 1000 / (mpp * LEAST_SIDE_PX) - 1e-6) * LEAST_SIDE_PX
     shapes = ((1, 1), (1.125, 1), (1, 1.125))
     rows: list[_Row] = []
@@ -167,7 +176,7 @@ def _table(rows: list[_Row]) -> str:
 
 
 def _open_record(out: Path, options: dict[str, Any]) -> dict[str, list[int]]:
-    """The bytes of every slide and annotation that is done, from ``phantom.json``."""
+    """Sizes in bytes of every finished slide and annotation, from ``phantom.json``."""
     file = out / "phantom.json"
     if not file.exists():
         if (out / "cohort.csv").exists():
@@ -178,19 +187,21 @@ def _open_record(out: Path, options: dict[str, Any]) -> dict[str, list[int]]:
         return {}
     try:
         record = json.loads(file.read_text("utf-8"))
-        there, done = record["options"], dict(record["done"])
+        recorded, done = record["options"], dict(record["done"])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise WrongUseError(
-            f"{file}: this is not the record of a generated cohort. Give another folder."
+            f"{file}: not the record of a generated cohort. Give another folder."
         ) from error
     wanted = json.loads(json.dumps(options))
-    differing = [key for key in wanted if there.get(key) != wanted[key]]
+    differing = [key for key in wanted if recorded.get(key) != wanted[key]]
     if differing:
-        what = ", ".join(
-            key if key == "anatomy" else f"{key} {there.get(key)} there and {wanted[key]} now"
+        differences = ", ".join(
+            key if key == "anatomy" else f"{key} was {recorded.get(key)} and is now {wanted[key]}"
             for key in differing
         )
-        raise WrongUseError(f"{out} holds another generated cohort ({what}). Give another folder.")
+        raise WrongUseError(
+            f"{out} holds another generated cohort ({differences}). Give another folder."
+        )
     return done
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with sections and their glass: tears, folds, dust, ink."""
+"""Flaws of sections and their glass: tears, folds, dust and ink."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIRT = (120, 110, 95)
 
 @dataclass(frozen=True)
 class Overlay:
-    """Ink or dirt on the glass: (rows, cols) uint8, how much of it, and its colour."""
+    """Ink or dirt on the glass: its amount, (rows, cols) uint8, and its colour."""
 
     amount: np.ndarray
     rgb: tuple[int, int, int]
@@ -26,7 +26,7 @@ class Overlay:
 def draw_tears(
     tissue: np.ndarray, frame: Frame, anatomy: Anatomy, rng: np.random.Generator
 ) -> np.ndarray:
-    """(rows, cols) bool, holes in the sections."""
+    """Holes in the sections, (rows, cols) bool."""
     room, field = Room.of(tissue), no_blobs(frame.shape)
     for _ in range(round(anatomy.tears_per_mm2 * float(tissue.sum()) * frame.cell_mm2)):
         radius = frame.cells(rng.uniform(120, 260))
@@ -40,7 +40,7 @@ def draw_tears(
 def draw_folds(
     tissue: np.ndarray, frame: Frame, anatomy: Anatomy, rng: np.random.Generator
 ) -> np.ndarray:
-    """(rows, cols) uint8, 255 in the curved bands in which a section lies double."""
+    """Folds, (rows, cols) uint8 with 255 in the curved bands where a section lies double."""
     rows, cols = frame.shape
     fold = np.zeros(frame.shape, np.uint8)
     for _ in range(int(rng.integers(anatomy.folds[0], anatomy.folds[1] + 1))):
@@ -54,7 +54,7 @@ def draw_folds(
 def draw_overlays(
     tissue: np.ndarray, frame: Frame, anatomy: Anatomy, rng: np.random.Generator
 ) -> tuple[Overlay, ...]:
-    """Dust on every slide and a pen's stroke on some."""
+    """Dust on every slide, and a pen stroke on some."""
     dust = _dust(frame, anatomy, rng)
     if rng.random() >= anatomy.pen_probability:
         return (dust,)
@@ -72,12 +72,12 @@ def _dust(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> Overlay:
 
 
 def _pen(tissue: np.ndarray, frame: Frame, rng: np.random.Generator) -> Overlay:
-    """A stroke that starts beside the tissue and may run across its edge."""
+    """A pen stroke that starts beside the tissue and may cross its edge."""
     amount = np.zeros(frame.shape, np.uint8)
-    beside = cv2.distanceTransform((~tissue).astype(np.uint8), cv2.DIST_L2, 3)
-    near = np.argwhere((beside > 0) & (beside < frame.cells(250)))
-    if len(near):
-        start = near[rng.integers(len(near))][::-1].astype(float)
+    distance = cv2.distanceTransform((~tissue).astype(np.uint8), cv2.DIST_L2, 3)
+    starts = np.argwhere((distance > 0) & (distance < frame.cells(250)))
+    if len(starts):
+        start = starts[rng.integers(len(starts))][::-1].astype(float)
         steps, turn = int(rng.integers(12, 40)), float(rng.normal(0, 0.06))
         path = _curve(start, rng, steps=steps, step=frame.cells(60), turn=turn)
         _stroke(amount, path, width=frame.cells(rng.uniform(150, 320)), value=225)
@@ -88,7 +88,7 @@ def _pen(tissue: np.ndarray, frame: Frame, rng: np.random.Generator) -> Overlay:
 def _curve(
     start: np.ndarray, rng: np.random.Generator, *, steps: int, step: float, turn: float
 ) -> np.ndarray:
-    """(steps, 2) points (x, y), each ``step`` cells on, the direction turning by about ``turn``."""
+    """Points (x, y) of a curve, (steps, 2), ``step`` cells apart, turning by about ``turn``."""
     angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(turn, 0.05, steps))
     return start + np.cumsum(step * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
 

@@ -1,4 +1,4 @@
-"""The pixels of a slide and the cells of the plan over them."""
+"""The frame of a slide: its pixels, and the cells of the plan over them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Frame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, cols) of the plan; its last row and column may stick out."""
+        """(rows, cols) of the plan; the last row and column may extend beyond the slide."""
         width, height = self.size_px
         return -(-height // self.cell_px), -(-width // self.cell_px)
 
@@ -38,5 +38,5 @@ class Frame:
         return (self.cell_um / 1000) ** 2
 
     def cells(self, um: float) -> float:
-        """A length in cells."""
+        """Converts a length in um to cells."""
         return um / self.cell_um

@@ -1,4 +1,4 @@
-"""What grows where: fat, nodules, nests and holes, written into the plan's classes."""
+"""Draws fat, nodules, nests and holes into the plan's classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from h2g.phantom.shapes import Blob, Room, draw_blob, no_blobs
 
 @dataclass(frozen=True)
 class Bed:
-    """What all growth needs to know: the slide, its tissue and where chance comes from."""
+    """Common arguments of all growth: the slide, its tissue and the random generator."""
 
     frame: Frame
     grade: Grade
@@ -32,14 +32,14 @@ class Bed:
 
 
 def draw_classes(bed: Bed, regions: Regions) -> np.ndarray:
-    """(rows, cols) uint8, values of ``Tissue``."""
+    """The plan's classes, (rows, cols) uint8 with values of ``Tissue``."""
     classes = np.where(bed.tissue, Tissue.STROMA, Tissue.GLASS).astype(np.uint8)
     _add_fat(classes, bed)
     _add_patches(classes, bed, Tissue.NECROSIS, bed.anatomy.necrosis_per_mm2, (130, 330))
     _add_patches(classes, bed, Tissue.LYMPHOID, bed.anatomy.aggregates_per_mm2, (40, 110))
     nests = _Nests.draw(bed)
     _add_nodules(classes, bed, regions, nests)
-    # Holes of their size would leave nothing of a satellite.
+    # Holes would be as large as a satellite, so satellites have none.
     solid = regions.satellites > -bed.frame.cells(bed.anatomy.stray_um)
     for field, kinds in ((regions.lookalike, LOOKALIKE), (regions.tumour, TUMOUR_LIKE)):
         growth = _growth(bed, field)
@@ -70,7 +70,7 @@ def _add_patches(
 
 @dataclass(frozen=True)
 class _Nests:
-    """The architecture that tumour, twins and look-alikes share: nests in stroma, some glands."""
+    """Nests in stroma, some of them glands: the architecture of tumour, twins and look-alikes."""
 
     nests: np.ndarray
     glands: np.ndarray
@@ -83,7 +83,7 @@ class _Nests:
         return cls(nests, glands, bed.anatomy.nest_share, bed.grade.gland_share)
 
     def fill(self, classes: np.ndarray, where: np.ndarray, kinds: tuple[Tissue, Tissue]) -> None:
-        """``kinds`` are solid growth and glands."""
+        """Draws solid growth and glands, the two ``kinds``, into a region."""
         classes[where] = Tissue.REACTION
         inside = where & (self.nests > share_threshold(self.nests[where], self.nest_share))
         glands = self.glands > share_threshold(self.glands[inside], self.gland_share)
@@ -92,7 +92,7 @@ class _Nests:
 
 
 def _add_nodules(classes: np.ndarray, bed: Bed, regions: Regions, nests: _Nests) -> None:
-    """Capsuled nodules: benign acini, and twins of the tumour that only the capsule gives away."""
+    """Draws capsuled nodules: benign acini, and twins that differ from tumour only in capsule."""
     frame, anatomy = bed.frame, bed.anatomy
     apart = -frame.cells(100)
     room = Room.of(bed.tissue & (regions.tumour < apart) & (regions.lookalike < apart))
@@ -102,7 +102,7 @@ def _add_nodules(classes: np.ndarray, bed: Bed, regions: Regions, nests: _Nests)
         radius = frame.cells(bed.rng.uniform(*anatomy.nodule_radius_um))
         place = room.find(bed.rng, radius=radius + capsule, apart=frame.cells(60), tries=400)
         if place is not None:
-            # Evenly over the nodules: 2 of 5 at a share of 0.4.
+            # Twins are spread evenly over the nodules: 2 of 5 at a share of 0.4.
             is_twin = number * anatomy.twin_share % 1 < anatomy.twin_share
             field = twins if is_twin else lobules
             draw_blob(field, Blob(place, radius, rough=0.06), bed.rng, margin=2 * capsule)
@@ -113,13 +113,16 @@ def _add_nodules(classes: np.ndarray, bed: Bed, regions: Regions, nests: _Nests)
 
 
 def _growth(bed: Bed, field: np.ndarray) -> np.ndarray:
-    """(rows, cols) bool: cells stray from the outline, where ``field`` is 0, to both sides."""
+    """Growth of a region, (rows, cols) bool; its edge strays to both sides of the outline.
+
+    ``field`` is 0 on the outline.
+    """
     stray = np.float32(bed.frame.cells(bed.anatomy.stray_um))
     return (field + stray * bed.noise(2 * bed.anatomy.stray_um) > 0) & bed.tissue
 
 
 def _add_holes(classes: np.ndarray, bed: Bed, growth: np.ndarray) -> None:
-    """Stroma, fat and necrosis within a region."""
+    """Draws holes of stroma, fat and necrosis into a region."""
     field = bed.noise(bed.anatomy.hole_um / 2)
     holes = growth & (field > share_threshold(field[growth], bed.anatomy.hole_share))
     kind = bed.noise(bed.anatomy.hole_um)

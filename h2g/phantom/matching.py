@@ -1,4 +1,4 @@
-"""Look-alikes: the ground between benign nuclei that gives them the tumour's look from afar."""
+"""Matches the ground of look-alikes, so that they look like tumour at low resolution."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from h2g.phantom.optics import Scan
 from h2g.phantom.plan import uniform_plan
 from h2g.phantom.render import Renderer
 
-FIELD_UM = 640.0  # large enough that chance moves its mean by less than a grey level
-GRAIN_UM = 16.0  # what a low-resolution picture still shows of the texture
-WORTH_MATCHING = 0.1  # a smaller share of missing variance is chance: lumens lie anywhere
-STEP = 0.03  # of stain, for the derivative
+FIELD_UM = 640.0  # large enough that chance changes its mean by less than one grey level
+GRAIN_UM = 16.0  # finest scale at which a low-resolution image still shows the texture
+WORTH_MATCHING = 0.1  # smaller shares of missing variance are chance, e.g. positions of lumens
+STEP = 0.03  # step of the stain for the derivative
 
 
 def matched_grounds(grade: Grade, book: StampBook, scan: Scan) -> dict[Tissue, Ground]:
-    """``GROUNDS`` with the look-alikes' amounts of stain such that a field of them has the mean
-    colour, and over GRAIN_UM the contrast, of the grade's tumour under this stain and scanner."""
+    """``GROUNDS`` with stain amounts that match look-alikes to the grade's tumour.
+
+    A field of look-alikes then has the tumour's mean colour under this stain and scanner, and its
+    contrast over GRAIN_UM.
+    """
     grounds = dict(GROUNDS)
     for lookalike, tumour in zip(LOOKALIKE, TUMOUR_LIKE, strict=True):
         wanted = _field(tumour, grade, book, scan)(GROUNDS[tumour])
@@ -35,16 +38,16 @@ def matched_grounds(grade: Grade, book: StampBook, scan: Scan) -> dict[Tissue, G
 
 @dataclass(frozen=True)
 class _Look:
-    """How a field of tissue looks from afar."""
+    """Appearance of a field of tissue at low resolution."""
 
     mean: np.ndarray  # (3,) RGB
     variance: float  # of green, over GRAIN_UM
 
 
 def _field(tissue: Tissue, grade: Grade, book: StampBook, scan: Scan) -> Callable[[Ground], _Look]:
-    """The look of a field of one tissue, as a function of its ground."""
+    """The appearance of a field of one tissue, as a function of its ground."""
     side = round(FIELD_UM / book.mpp)
-    # The same places in every field: what differs is the tissue.
+    # All fields have the same positions and differ only in tissue.
     plan = uniform_plan(Frame.of((side, side), book.mpp), grade, tissue, np.random.default_rng(1))
     cells = scatter_cells(plan, book, np.random.default_rng(2))
 
@@ -59,8 +62,10 @@ def _field(tissue: Tissue, grade: Grade, book: StampBook, scan: Scan) -> Callabl
 
 
 def _matched(look_at: Callable[[Ground], _Look], wanted: _Look, *, start: Ground) -> Ground:
-    """The ground with which a field looks as ``wanted``; Gauss-Newton, for there are two amounts
-    of stain and three channels."""
+    """The ground for which a field has the look ``wanted``.
+
+    Gauss-Newton, because there are two amounts of stain but three channels.
+    """
     ground, look = start, look_at(start)
     derivative = np.stack(
         [
@@ -73,14 +78,14 @@ def _matched(look_at: Callable[[Ground], _Look], wanted: _Look, *, start: Ground
         ground = _moved(ground, np.linalg.lstsq(derivative, wanted.mean - look.mean)[0])
         look = look_at(ground)
     ground = _mottled(look_at, wanted, ground, look)
-    off = wanted.mean - look_at(ground).mean
-    return _moved(ground, np.linalg.lstsq(derivative, off)[0])
+    difference = wanted.mean - look_at(ground).mean
+    return _moved(ground, np.linalg.lstsq(derivative, difference)[0])
 
 
 def _mottled(
     look_at: Callable[[Ground], _Look], wanted: _Look, ground: Ground, look: _Look
 ) -> Ground:
-    """Adds the contrast that is missing: variance grows with the square of the mottle."""
+    """Adds the missing contrast; variance grows with the square of the mottle."""
     if wanted.variance < (1 + WORTH_MATCHING) * look.variance:
         return ground
     trial = 0.15

@@ -1,4 +1,4 @@
-"""Smooth random fields, the material of every outline of a phantom."""
+"""Smooth random fields, from which all outlines of a phantom are made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], *, cells: float) -> np.ndarray:
-    """Noise of mean 0 and deviation 1 whose features are ``cells`` cells wide.
+    """Noise with mean 0, deviation 1 and features ``cells`` cells wide.
 
     Args:
         shape: (rows, cols).
@@ -19,15 +19,15 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], *, cells: flo
     grid = rng.standard_normal(coarse, dtype=np.float32)
     size = (round(coarse[1] * cells), round(coarse[0] * cells))
     field = cv2.resize(grid, size, interpolation=cv2.INTER_CUBIC)
-    # Away from the border, and not in step with other fields of the same width.
+    # A random offset from the border, so that fields of the same width are not aligned.
     top, left = (rng.uniform(1.5, 2.5, 2) * cells).astype(int)
     field = field[top : top + shape[0], left : left + shape[1]]
-    # Interpolating white noise lowers its deviation, by a factor that depends on the kernel alone.
+    # Interpolating white noise lowers its deviation by a factor that depends only on the kernel.
     return field * np.float32(1.35)
 
 
 def share_threshold(values: np.ndarray, share: float) -> float:
-    """The value that ``share`` of the values exceed; infinity when there are none."""
+    """The value that a share of the values exceeds; infinity if there are none."""
     if values.size == 0 or share <= 0:
         return float("inf")
     step = max(1, values.size // 200_000)

@@ -1,4 +1,4 @@
-"""From amounts of stain to light: look-up tables, for nothing is computed per pixel in floats."""
+"""Tables that convert amounts of stain to light, so that no pixel is computed in floats."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from h2g.phantom.anatomy import EPITHELIUM, Stain
 from h2g.phantom.stamps import LUMEN_LEVEL, NUCLEUS_LEVEL
 
-EOSIN_LEVEL = 255 / 1.2  # 8-bit units of one unit of eosin
+EOSIN_LEVEL = 255 / 1.2  # 8-bit units per unit of eosin
 
 
 @dataclass(frozen=True)
 class Scan:
-    """How a slide was stained and scanned.
+    """Stain and scanner of a slide.
 
     Attributes:
-        gains: of haematoxylin and eosin, around 1.
+        gains: factors of haematoxylin and eosin, around 1.
     """
 
     stain: Stain
@@ -25,27 +25,29 @@ class Scan:
 
 
 def transmission_tables(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
-    """(256, 1, 3) uint8 each: light through an amount of haematoxylin, and through an amount of
-    eosin with the colour of empty glass in it."""
+    """Transmitted light by amount of haematoxylin and of eosin, (256, 1, 3) uint8 each.
+
+    The table of eosin includes the colour of empty glass.
+    """
     amounts = np.arange(256)[:, None, None]
     tables = []
-    for vector, gain, level, lamp in (
+    for vector, gain, level, lamp_rgb in (
         (scan.stain.haematoxylin, scan.gains[0], NUCLEUS_LEVEL, (255, 255, 255)),
         (scan.stain.eosin, scan.gains[1], EOSIN_LEVEL, scan.stain.glass),
     ):
         direction = np.array(vector) / np.linalg.norm(vector)
-        light = 10 ** (-amounts * (gain / level) * direction) * lamp
+        light = 10 ** (-amounts * (gain / level) * direction) * lamp_rgb
         tables.append(np.round(light).astype(np.uint8))
     return tables[0], tables[1]
 
 
 @dataclass(frozen=True)
 class GlandTables:
-    """By the value of a gland's stamp, (256,) uint8 each.
+    """Tables by the value of a gland's stamp, (256,) uint8 each.
 
     Attributes:
-        haematoxylin, eosin: what the epithelium adds to the ground.
-        is_open: 255 but in the lumen, where nothing is left of the tissue.
+        haematoxylin, eosin: stain that the epithelium adds to the ground.
+        is_open: 255 except in the lumen, where no tissue is left.
         between: 255 outside glands, 0 inside.
     """
 

@@ -1,4 +1,4 @@
-"""The pathologist's outlines as polygons, and the annotation file that QuPath would export."""
+"""The pathologist's outlines as polygons, and their annotation file as QuPath exports it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def outline_polygons(outline: np.ndarray, frame: Frame) -> MultiPolygon:
     Args:
         outline: (rows, cols) bool on the plan's cells.
     """
-    # Twice as fine and smoothed: a hand does not draw the steps of the cells.
+    # Twice as fine and smoothed, because a hand does not draw the steps of the cells.
     fine = cv2.resize(outline.astype(np.uint8) * 255, None, fx=2, fy=2)
     fine = (cv2.GaussianBlur(fine, (0, 0), 2.0) > 127).astype(np.uint8)
     contours, tree = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -35,7 +35,7 @@ def outline_polygons(outline: np.ndarray, frame: Frame) -> MultiPolygon:
             polygons.append(Polygon(ring, [hole for hole in holes if len(hole) >= 4]))
     half_cell = frame.cell_px / 2
     whole = shapely.union_all([polygon.buffer(0) for polygon in polygons])
-    # Contours run through the middles of pixels: half a pixel further is their edge.
+    # Contours run through the centres of pixels; the pixels' edge is half a pixel further out.
     whole = whole.buffer(0.5, join_style="mitre")
     whole = shapely.transform(whole, lambda xy: (xy + 0.5) * half_cell)
     whole = whole.simplify(0.35 * frame.cell_px).buffer(0)
@@ -45,7 +45,7 @@ def outline_polygons(outline: np.ndarray, frame: Frame) -> MultiPolygon:
 
 
 def annotation_document(polygons: MultiPolygon, *, name: str, merged: bool) -> str:
-    """GeoJSON as QuPath exports it: one MultiPolygon when ``merged``, else a Polygon each."""
+    """GeoJSON as QuPath exports it: one MultiPolygon if ``merged``, else one Polygon each."""
     shapes = [polygons] if merged and len(polygons.geoms) > 1 else list(polygons.geoms)
     features = [_feature(shape, f"{name}/{number}") for number, shape in enumerate(shapes)]
     document = {"type": "FeatureCollection", "features": features}

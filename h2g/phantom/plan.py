@@ -1,4 +1,4 @@
-"""The plan of a slide on a grid of about 8 um: which tissue is where, and what is tumour."""
+"""The plan of a slide on a grid of about 8 um: its tissues and its tumour."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from h2g.phantom.regions import draw_outline, draw_regions, draw_sections
 
 @dataclass(frozen=True)
 class Plan:
-    """What is where on a slide; arrays are (rows, cols) of ``frame``.
+    """Tissues, outline, stain and flaws of a slide; arrays are (rows, cols) of ``frame``.
 
     Attributes:
         classes: uint8, values of ``Tissue``.
-        outline: bool, what the pathologist calls tumour: nests, and the stroma, fat and necrosis
-            among them.
-        shade: float32, how much stain a place took up, around 1.
-        mottle: float32, mean 0 and deviation 1, what some tissues add to ``shade``.
+        outline: bool, the pathologist's tumour: nests, and the stroma, fat and necrosis between
+            them.
+        shade: float32, relative amount of stain, around 1.
+        mottle: float32, mean 0 and deviation 1, which some tissues add to ``shade``.
         fold: uint8, 255 where the section lies double.
-        overlays: what lies on the glass.
+        overlays: ink and dirt on the glass.
     """
 
     frame: Frame
@@ -39,7 +39,7 @@ class Plan:
 
 
 def plan_slide(frame: Frame, grade: Grade, anatomy: Anatomy, rng: np.random.Generator) -> Plan:
-    """The plan of one slide; every choice in it comes from ``rng``."""
+    """Plans one slide; every random choice comes from ``rng``."""
     tissue = draw_sections(frame, anatomy, rng)
     regions = draw_regions(tissue, frame, anatomy, rng)
     classes = draw_classes(Bed(frame, grade, anatomy, tissue, rng), regions)
@@ -54,7 +54,7 @@ def plan_slide(frame: Frame, grade: Grade, anatomy: Anatomy, rng: np.random.Gene
 
 
 def uniform_plan(frame: Frame, grade: Grade, tissue: Tissue, rng: np.random.Generator) -> Plan:
-    """Nothing but one tissue: to measure how it looks."""
+    """A plan with a single tissue, to measure its appearance."""
     classes = np.full(frame.shape, tissue, np.uint8)
     nothing = np.zeros(frame.shape, np.uint8)
     return Plan(frame, grade, classes, nothing > 0, *_staining(frame, rng), nothing)

@@ -1,4 +1,4 @@
-"""The sections on the glass, and in them the regions of tumour and of look-alikes."""
+"""The sections on the glass, and their regions of tumour and of look-alikes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from h2g.phantom.frame import Frame
 from h2g.phantom.noise import share_threshold, smooth_noise
 from h2g.phantom.shapes import Blob, Place, Room, draw_blob, no_blobs, without_specks
 
-EDGE_SHARE = 0.05  # of the slide's shorter side: glass all around the sections
+EDGE_SHARE = 0.05  # width of the glass around the sections, as a share of the shorter side
 
 
 def draw_sections(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """(rows, cols) bool, tissue: one section, or two that touch."""
+    """Tissue, (rows, cols) bool: one section, or two that touch."""
     rows, cols = frame.shape
     side = min(rows, cols)
     field = no_blobs(frame.shape)
@@ -38,12 +38,12 @@ def draw_sections(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> n
 
 @dataclass(frozen=True)
 class Regions:
-    """Cells to the outlines of the regions, positive inside, (rows, cols) float32 each.
+    """Distances in cells to the regions' outlines, positive inside, (rows, cols) float32 each.
 
     Attributes:
-        tumour: all tumour, satellites too.
+        tumour: all tumour, including satellites.
         satellites: the small nodules of tumour.
-        lookalike: regions of look-alike.
+        lookalike: regions of look-alikes.
     """
 
     tumour: np.ndarray
@@ -54,8 +54,7 @@ class Regions:
 def draw_regions(
     tissue: np.ndarray, frame: Frame, anatomy: Anatomy, rng: np.random.Generator
 ) -> Regions:
-    """Tumour and look-alike come from one law: neither size nor outline nor place tells them
-    apart."""
+    """Draws tumour and look-alikes from one distribution of size, outline and place."""
     room = Room.of(tissue)
     tissue_mm2 = float(tissue.sum()) * frame.cell_mm2
     large, lookalike, satellites = (no_blobs(frame.shape) for _ in range(3))
@@ -72,11 +71,13 @@ def draw_regions(
         draw_blob(field, blob, rng, margin=frame.cells(300))
     for _ in range(round(anatomy.satellites_per_mm2 * tissue_mm2)):
         radius = frame.cells(rng.uniform(*anatomy.nodule_radius_um))
-        found = room.find(rng, radius=radius, apart=frame.cells(150))
-        if found is not None:
-            draw_blob(satellites, Blob(found, radius, rough=0.06), rng, margin=frame.cells(300))
+        free_place = room.find(rng, radius=radius, apart=frame.cells(150))
+        if free_place is not None:
+            draw_blob(
+                satellites, Blob(free_place, radius, rough=0.06), rng, margin=frame.cells(300)
+            )
     tumour = np.maximum(large, satellites)
-    # Where the two meet a narrow band of stroma lies between them.
+    # Where the two meet, a narrow band of stroma separates them.
     np.minimum(lookalike, -tumour - np.float32(frame.cells(80)), out=lookalike)
     return Regions(tumour, satellites, lookalike)
 
@@ -87,7 +88,7 @@ def _areas_mm2(total: float, mean: float, rng: np.random.Generator) -> np.ndarra
 
 
 def draw_outline(regions: Regions, tissue: np.ndarray, frame: Frame) -> np.ndarray:
-    """(rows, cols) bool, the pathologist's line: the regions', smoothed, within the tissue."""
-    field = np.clip(regions.tumour, -20, None)  # a far outside would weigh on the edge
+    """The pathologist's outline, (rows, cols) bool: the regions', smoothed, within the tissue."""
+    field = np.clip(regions.tumour, -20, None)  # far negative values would shift the edge
     smooth = cv2.GaussianBlur(field, (0, 0), frame.cells(30))
     return without_specks((smooth > 0) & tissue, least_cells=frame.cells(130))

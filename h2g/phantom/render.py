@@ -1,4 +1,4 @@
-"""From plan and cells to pixels, block by block: every block is a function of its place alone."""
+"""Renders plan and cells to pixels in blocks, each of which depends only on its position."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from h2g.phantom.stamps import NUCLEUS_LEVEL
 from h2g.phantom.textures import MIDDLE, PERIOD_PX, Textures, textures
 
 BLOCK_PX = 512  # divides PERIOD_PX; small enough for a processor's cache
-HALO_PX = 2  # the scanner's blur sees this far
+HALO_PX = 2  # reach of the scanner's blur
 SIDE_PX = BLOCK_PX + 2 * HALO_PX
-FOLD = 0.8  # of the stain comes again where a section lies double
+FOLD = 0.8  # share of the stain that the second layer of a fold adds
 
 
 class Renderer:
-    """Renders one slide; all stain in 8-bit units."""
+    """Renders one slide; all stains are in 8-bit units."""
 
     def __init__(
         self, plan: Plan, cells: Cells, scan: Scan, grounds: Mapping[Tissue, Ground] = GROUNDS
@@ -42,19 +42,19 @@ class Renderer:
         width, height = self._plan.frame.size_px
         with ThreadPoolExecutor(threads) as pool:
             for top in range(0, height, BLOCK_PX):
-                near = self._cells.between(top - HALO_PX, top + BLOCK_PX + HALO_PX)
-                block = functools.partial(self._block, near, top)
+                cells = self._cells.between(top - HALO_PX, top + BLOCK_PX + HALO_PX)
+                block = functools.partial(self._block, cells, top)
                 band = np.concatenate(list(pool.map(block, range(0, width, BLOCK_PX))), axis=1)
                 yield band[: height - top, :width]
 
-    def _block(self, near: Cells, top: int, left: int) -> np.ndarray:
-        """(BLOCK_PX, BLOCK_PX, 3) uint8; beyond the slide it is glass."""
+    def _block(self, cells: Cells, top: int, left: int) -> np.ndarray:
+        """One block, (BLOCK_PX, BLOCK_PX, 3) uint8; glass beyond the slide."""
         if not self._crop(self._busy, top, left).any():
             glass = np.array(self._scan.stain.glass, np.uint8)
             return np.broadcast_to(glass, (BLOCK_PX, BLOCK_PX, 3))
         haematoxylin, eosin = self._ground(top, left)
         glands, loose, lining = (
-            _stamped(marks, top, left) for marks in (near.glands, near.loose, near.lining)
+            _stamped(marks, top, left) for marks in (cells.glands, cells.loose, cells.lining)
         )
         if glands is not None:
             is_open = cv2.LUT(glands, self._gland.is_open)
@@ -80,17 +80,17 @@ class Renderer:
     def _ground(self, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
         """Haematoxylin and eosin between the nuclei, (SIDE_PX, SIDE_PX) uint8 each."""
         haematoxylin, eosin, fibres, grain, fat = cv2.split(self._enlarged(self._maps, top, left))
-        texture, here = self._textures, _texture_window(top, left)
-        eosin = _textured(eosin, texture.fibres[here], fibres, strength=1.0)
-        eosin = _textured(eosin, texture.grain[here], grain, strength=0.8)
-        eosin = cv2.add(eosin, cv2.multiply(texture.fat[here], fat, scale=0.3 / 255))
-        haematoxylin = _textured(haematoxylin, texture.grain[here], grain, strength=0.35)
+        texture, window = self._textures, _texture_window(top, left)
+        eosin = _textured(eosin, texture.fibres[window], fibres, strength=1.0)
+        eosin = _textured(eosin, texture.grain[window], grain, strength=0.8)
+        eosin = cv2.add(eosin, cv2.multiply(texture.fat[window], fat, scale=0.3 / 255))
+        haematoxylin = _textured(haematoxylin, texture.grain[window], grain, strength=0.35)
         return haematoxylin, eosin
 
     def _scanned(
         self, haematoxylin: np.ndarray, eosin: np.ndarray, top: int, left: int
     ) -> np.ndarray:
-        """Light through the stains, ink on the glass, and the scanner's optics and noise."""
+        """RGB after stains, ink on the glass, and the scanner's optics and noise."""
         rgb = cv2.multiply(
             cv2.LUT(cv2.merge([haematoxylin] * 3), self._through_haematoxylin),
             cv2.LUT(cv2.merge([eosin] * 3), self._through_eosin),
@@ -113,8 +113,10 @@ class Renderer:
         return rgb[HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
 
     def _cell_window(self, top: int, left: int) -> tuple[int, int, int, int]:
-        """First and last row, first and last column of the cells under a block and its halo, and
-        one more on each side; they may lie outside the plan."""
+        """First and last row, first and last column of the cells around a block.
+
+        They cover the block, its halo and one more cell on each side, and may lie outside the plan.
+        """
         size = self._plan.frame.cell_px
         ends = (
             (first // size - 1, (first + SIDE_PX) // size + 2)
@@ -128,7 +130,7 @@ class Renderer:
         return raster[max(0, first_row) : last_row, max(0, first_col) : last_col]
 
     def _enlarged(self, raster: np.ndarray, top: int, left: int) -> np.ndarray:
-        """The plan's raster at the pixels of a block and its halo, bilinear."""
+        """The plan's raster at the pixels of a block and its halo, bilinearly interpolated."""
         first_row, last_row, first_col, last_col = self._cell_window(top, left)
         rows, cols = raster.shape[:2]
         cells = cv2.copyMakeBorder(
@@ -146,7 +148,10 @@ class Renderer:
 
 
 def _ground_maps(plan: Plan, grounds: Mapping[Tissue, Ground]) -> np.ndarray:
-    """(rows, cols, 5) uint8 on the plan's cells: both stains, weights of fibres, grain and fat."""
+    """Stains and weights of textures on the plan's cells, (rows, cols, 5) uint8.
+
+    The channels are haematoxylin, eosin, and the weights of fibres, grain and fat.
+    """
     values = [grounds[tissue] for tissue in Tissue]
     mottle = np.array([ground.mottle for ground in values], np.float32)
     shade = plan.shade + mottle[plan.classes] * plan.mottle
@@ -167,14 +172,16 @@ def _ground_maps(plan: Plan, grounds: Mapping[Tissue, Ground]) -> np.ndarray:
 def _textured(
     stain: np.ndarray, texture: np.ndarray, weight: np.ndarray, *, strength: float
 ) -> np.ndarray:
-    """Adds a texture around MIDDLE in proportion to a weight, and takes MIDDLE off again."""
+    """Adds a texture around MIDDLE in proportion to a weight, and subtracts MIDDLE again."""
     stain = cv2.add(stain, cv2.multiply(texture, weight, scale=strength / 255))
     return cv2.subtract(stain, cv2.convertScaleAbs(weight, alpha=MIDDLE * strength / 255))
 
 
 def _stamped(kinds: tuple[Marks, ...], top: int, left: int) -> np.ndarray | None:
-    """(SIDE_PX, SIDE_PX) uint8, the stamps of a block and its halo, the larger value where they
-    overlap; None without any."""
+    """The stamps of a block and its halo, (SIDE_PX, SIDE_PX) uint8; None without stamps.
+
+    Where stamps overlap, the larger value counts.
+    """
     margin = max(marks.stamps.side for marks in kinds)
     side = SIDE_PX + 2 * margin
     field: np.ndarray | None = None
@@ -196,11 +203,11 @@ def _stamped(kinds: tuple[Marks, ...], top: int, left: int) -> np.ndarray | None
     return np.ascontiguousarray(field[margin : margin + SIDE_PX, margin : margin + SIDE_PX])
 
 
-def _with_halo(plain: Textures) -> Textures:
+def _with_halo(original: Textures) -> Textures:
     def pad(image: np.ndarray) -> np.ndarray:
         return cv2.copyMakeBorder(image, HALO_PX, HALO_PX, HALO_PX, HALO_PX, cv2.BORDER_WRAP)
 
-    return Textures(pad(plain.fibres), pad(plain.fat), pad(plain.grain), pad(plain.noise))
+    return Textures(*map(pad, (original.fibres, original.fat, original.grain, original.noise)))
 
 
 def _texture_window(top: int, left: int) -> tuple[slice, slice]:

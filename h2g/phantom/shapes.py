@@ -1,4 +1,4 @@
-"""Blobs of irregular outline, and room for them."""
+"""Blobs with irregular outlines, and free places for them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from h2g.phantom.noise import smooth_noise
 
-FAR = -1e3  # distance in cells to a blob where there is none
+FAR = -1e3  # distance in cells to a blob if there is none
 
 
 @dataclass(frozen=True)
 class Place:
-    """Cells of the plan."""
+    """A position in cells of the plan."""
 
     row: float
     col: float
@@ -22,11 +22,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Blob:
-    """An ellipse in cells of the plan, disturbed.
+    """An irregular ellipse in cells of the plan.
 
     Attributes:
-        rough: how irregular at large, as a share of the radius.
-        bays: depth in cells of the small bays of the outline.
+        rough: irregularity at a large scale, as a share of the radius.
+        bays: depth in cells of the outline's small bays.
     """
 
     place: Place
@@ -44,7 +44,7 @@ def draw_blob(distance: np.ndarray, blob: Blob, rng: np.random.Generator, *, mar
 
     Args:
         distance: (rows, cols) float32, changed in place within the blob's window.
-        margin: cells beyond the outline that are of interest.
+        margin: number of cells beyond the outline that are drawn.
     """
     flattening, angle = rng.uniform(0.78, 1.0), rng.uniform(0, np.pi)
     reach = int(blob.radius * (1.3 + 2 * blob.rough) / flattening + margin) + 2
@@ -67,9 +67,9 @@ def draw_blob(distance: np.ndarray, blob: Blob, rng: np.random.Generator, *, mar
 
 @dataclass
 class Room:
-    """Free tissue, and the discs that were taken from it."""
+    """Free tissue, and the discs that are already taken."""
 
-    distance: np.ndarray  # (rows, cols) float32, cells to what is not free
+    distance: np.ndarray  # (rows, cols) float32, distance in cells to tissue that is not free
     taken: list[tuple[Place, float]] = field(default_factory=list)
 
     @classmethod
@@ -80,9 +80,9 @@ class Room:
     def find(
         self, rng: np.random.Generator, *, radius: float, apart: float, tries: int = 60
     ) -> Place | None:
-        """A random place with ``radius`` cells of room, taken from then on; None without luck.
+        """Takes a random place with ``radius`` free cells around it; None if no try succeeds.
 
-        ``apart`` cells stay free around it.
+        Later places stay ``apart`` cells away from it.
         """
         for _ in range(tries):
             place = self._random(rng)
@@ -94,7 +94,7 @@ class Room:
     def roomiest(
         self, rng: np.random.Generator, *, radius: float, apart: float, tries: int = 160
     ) -> Place:
-        """Of some random places one with room for ``radius``, or else with the most room."""
+        """Takes the best of some random places: with ``radius`` free cells, or with the most."""
         places = [self._random(rng) for _ in range(tries)]
         best = max(places, key=lambda place: min(self._around(place), radius))
         self.taken.append((best, radius + apart))
@@ -113,13 +113,13 @@ class Room:
 
 
 def without_specks(mask: np.ndarray, *, least_cells: float) -> np.ndarray:
-    """``mask`` without components and holes smaller than a square of ``least_cells``."""
+    """``mask`` without components and holes smaller than a square of side ``least_cells``."""
     result = mask.astype(np.uint8)
     for value in (1, 0):
         _, labels, stats, _ = cv2.connectedComponentsWithStats(
             (result == value).astype(np.uint8), connectivity=4
         )
         small = stats[:, cv2.CC_STAT_AREA] < least_cells**2
-        small[0] = False  # what is not ``value``
+        small[0] = False  # label 0 is the rest of the mask
         result[small[labels]] = 1 - value
     return result.astype(bool)

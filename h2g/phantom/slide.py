@@ -1,4 +1,4 @@
-"""One slide of a cohort: planned, rendered and written, with its annotation."""
+"""Plans, renders and writes one slide of a cohort, with its annotation."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from h2g.phantom.writing import Suffix, write_slide
 
 @dataclass(frozen=True)
 class SlideOptions:
-    """Everything that a slide's bytes depend on."""
+    """All values that a slide's bytes depend on."""
 
     name: str
-    number: int  # in the cohort, from 0; with the seed it decides everything random
+    number: int  # in the cohort, from 0; with the seed it determines all random choices
     seed: int
     grade: int
     size_px: tuple[int, int]
@@ -37,7 +37,7 @@ class SlideOptions:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is decided about a slide before a pixel is drawn; ``rng`` decides the rest."""
+    """A slide's plan and scan; ``rng`` determines everything that is drawn later."""
 
     plan: Plan
     scan: Scan
@@ -45,10 +45,10 @@ class Drawn:
 
 
 def draw_plan(options: SlideOptions) -> Drawn:
-    """The truth about a slide, without its pixels."""
+    """Draws the plan of a slide, which holds its truth, without pixels."""
     rng = np.random.default_rng([options.seed, options.number])
     anatomy = options.anatomy
-    # Each grade meets each stain in turn.
+    # Grades and stains are combined in turn.
     turn = options.number + options.number // len(anatomy.grades)
     stain = anatomy.stains[turn % len(anatomy.stains)]
     gains = rng.uniform(1 - anatomy.stain_gain, 1 + anatomy.stain_gain, 2)
@@ -65,16 +65,16 @@ def make_slide(
     threads: int = 1,
     on_band: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Writes a slide and its annotation, each whole or not at all.
+    """Writes a slide and its annotation, each as a whole or not at all.
 
     Args:
-        on_band: told the share that is done from time to time; what it raises stops the work.
+        on_band: called repeatedly with the finished share; an exception from it stops the work.
     """
-    cv2.setNumThreads(1)  # the blocks and slides are what runs side by side
+    cv2.setNumThreads(1)  # blocks and slides already run in parallel
     drawn = draw_plan(options)
     plan = drawn.plan
     polygons = outline_polygons(plan.outline, plan.frame)
-    # Annotations come in both shapes that QuPath exports.
+    # Annotations alternate between the two forms that QuPath exports.
     merged = options.number % 3 == 1
     write_text(annotation, annotation_document(polygons, name=options.name, merged=merged))
     book = draw_stamps(plan.grade, mpp=options.mpp, rng=drawn.rng)

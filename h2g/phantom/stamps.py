@@ -1,4 +1,4 @@
-"""Nuclei and glands as small pictures, drawn once for a slide and stamped wherever they lie."""
+"""Nuclei and glands as small images, drawn once per slide and stamped at their positions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from h2g.phantom.anatomy import Gland, Nucleus
 
-STAMPS = 64  # variants of a kind; more are not told apart
-NUCLEUS_LEVEL = 255 / 2.0  # 8-bit units of one unit of haematoxylin
-# A gland's picture: up to 127 epithelium with a soft rim, from 128 lumen with a soft rim.
+STAMPS = 64  # variants per kind; more would look the same
+NUCLEUS_LEVEL = 255 / 2.0  # 8-bit units per unit of haematoxylin
+# Values of a gland's image: epithelium up to 127, lumen from 128, each with a soft rim.
 LUMEN_LEVEL = 128
 RIM_UM = 3.0
 
 
 @dataclass(frozen=True)
 class Stamps:
-    """Variants of one kind: (STAMPS, side, side) uint8, the thing in the middle of each."""
+    """Variants of one kind, (STAMPS, side, side) uint8, with the object in the middle."""
 
     images: np.ndarray
 
@@ -31,7 +31,7 @@ def nucleus_stamps(nucleus: Nucleus, *, mpp: float, rng: np.random.Generator) ->
     """Nuclei of a kind in all orientations, haematoxylin in units of NUCLEUS_LEVEL."""
     largest = nucleus.diameter_um * (1 + 2.5 * nucleus.spread) * np.sqrt(nucleus.elongation * 1.3)
     side = 2 * (int(largest / mpp / 2) + 2) + 1
-    # Drawn finer and averaged, so that a nucleus of few pixels has soft edges.
+    # Drawn at a finer scale and averaged, so that a nucleus of few pixels has soft edges.
     fine = int(np.clip(round(4 * mpp), 1, 8))
     images = [
         cv2.resize(
@@ -47,7 +47,7 @@ def nucleus_stamps(nucleus: Nucleus, *, mpp: float, rng: np.random.Generator) ->
 def _draw_nucleus(
     nucleus: Nucleus, side: int, um_per_px: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(side, side) float64 in 8-bit units."""
+    """A nucleus, (side, side) float64 in 8-bit units."""
     x, y = _axes(side, um_per_px)
     spread = nucleus.spread
     diameter = nucleus.diameter_um * np.clip(
@@ -74,7 +74,7 @@ def _draw_nucleus(
 
 @dataclass(frozen=True)
 class GlandShapes:
-    """Outlines of the variants of a gland: ``radius_um`` disturbed by waves along the angle."""
+    """Outlines of the variants of a gland: circles with waves along the angle."""
 
     gland: Gland
     radius_um: np.ndarray  # (STAMPS,) float32
@@ -88,7 +88,7 @@ class GlandShapes:
         return cls(gland, radius.astype(np.float32), phases.astype(np.float32))
 
     def outline_um(self, variant: np.ndarray, angle: np.ndarray) -> np.ndarray:
-        """Distance of the outline from the middle, for arrays of one shape."""
+        """Distance of the outline from the middle, for arrays of equal shape."""
         phases = self.phases[variant]
         wave = 1 + 0.1 * np.sin(2 * angle + phases[..., 0])
         wave += 0.4 * self.gland.spread * np.sin(3 * angle + phases[..., 1])
@@ -109,7 +109,7 @@ class GlandShapes:
 
 
 def _axes(side: int, um_per_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """(side, side) float32 each: x and y in um from the middle."""
+    """x and y in um from the middle, (side, side) float32 each."""
     axis = ((np.arange(side) - (side - 1) / 2) * um_per_px).astype(np.float32)
     x, y = np.meshgrid(axis, axis)
     return x, y

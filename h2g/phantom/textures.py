@@ -1,4 +1,4 @@
-"""Periodic textures of the ground: collagen fibres, fat cells, grain; built once per resolution."""
+"""Periodic textures of collagen fibres, fat cells and grain, built once per resolution."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-PERIOD_PX = 1024  # a block of the renderer divides it, so that no texture shows a seam
+PERIOD_PX = 1024  # a multiple of the renderer's block, so that textures have no seams
 MIDDLE = 128  # the value of "no change" in fibres, grain and noise
 
 
 @dataclass(frozen=True)
 class Textures:
-    """All (PERIOD_PX, PERIOD_PX) uint8, periodic; noise has a fourth axis of three channels."""
+    """Textures, (PERIOD_PX, PERIOD_PX) uint8 and periodic; noise has three channels."""
 
     fibres: np.ndarray  # around MIDDLE
     fat: np.ndarray  # 0 inside fat cells, 255 on their membranes
@@ -24,7 +24,7 @@ class Textures:
 
 @functools.lru_cache(maxsize=2)
 def textures(mpp: float) -> Textures:
-    """The textures of a resolution; the same for every slide."""
+    """The textures at a resolution, the same for every slide."""
     rng = np.random.default_rng(20220517)
     return Textures(
         fibres=_fibres(rng, mpp),
@@ -41,8 +41,10 @@ def _to_level(values: np.ndarray, deviation: float) -> np.ndarray:
 def _filtered(
     rng: np.random.Generator, *, sigma: tuple[float, float], angle: float = 0.0
 ) -> np.ndarray:
-    """Periodic Gaussian noise, mean 0 and deviation 1, smooth over ``sigma`` px along and across
-    ``angle``."""
+    """Periodic Gaussian noise with mean 0 and deviation 1.
+
+    It is smooth over ``sigma`` px along and across ``angle``.
+    """
     shape = (PERIOD_PX, PERIOD_PX)
     x = (2 * np.pi * np.fft.rfftfreq(PERIOD_PX)).astype(np.float32)[None]
     y = (2 * np.pi * np.fft.fftfreq(PERIOD_PX)).astype(np.float32)[:, None]
@@ -56,16 +58,16 @@ def _filtered(
 
 
 def _fibres(rng: np.random.Generator, mpp: float) -> np.ndarray:
-    """Wavy bundles: noise drawn out along directions that change from place to place."""
+    """Wavy bundles: noise stretched along directions that vary over the image."""
     total = np.zeros((PERIOD_PX, PERIOD_PX))
     weight = np.zeros_like(total)
     for angle in np.arange(4) * np.pi / 4 + 0.3:
         strands = _filtered(rng, sigma=(20 / mpp, 1.4 / mpp), angle=angle)
         strands += 0.6 * _filtered(rng, sigma=(36 / mpp, 4 / mpp), angle=angle)
-        here = np.exp(1.6 * _filtered(rng, sigma=(45 / mpp, 45 / mpp)))
-        total += here * strands
-        weight += here**2
-    # Bundles wave: every point is taken from some 10 um away.
+        amplitude = np.exp(1.6 * _filtered(rng, sigma=(45 / mpp, 45 / mpp)))
+        total += amplitude * strands
+        weight += amplitude**2
+    # Every point is taken from some 10 um away, which makes the bundles wavy.
     shift = [(10 / mpp * _filtered(rng, sigma=(30 / mpp, 30 / mpp))) for _ in range(2)]
     y, x = np.indices(total.shape)
     wavy = cv2.remap(
@@ -79,12 +81,12 @@ def _fibres(rng: np.random.Generator, mpp: float) -> np.ndarray:
 
 
 def _fat(rng: np.random.Generator, mpp: float) -> np.ndarray:
-    """Membranes between cells of about 60 um: where the nearest of jittered points changes."""
+    """Membranes between cells of about 60 um, the borders of jittered points' Voronoi cells."""
     count = max(2, round(PERIOD_PX * mpp / 60))
     pitch = PERIOD_PX / count
     grid = (np.stack(np.meshgrid(np.arange(count), np.arange(count)), -1) + 0.5).reshape(-1, 2)
     points = ((grid + rng.uniform(-0.36, 0.36, grid.shape)) * pitch).astype(int) % PERIOD_PX
-    # Points beyond the borders too, so that cells go on across them.
+    # Points are repeated beyond the borders, so that cells continue across them.
     side = 3 * PERIOD_PX
     owner_at = np.zeros((side, side), np.int32)
     empty = np.full((side, side), 255, np.uint8)
@@ -93,8 +95,8 @@ def _fat(rng: np.random.Generator, mpp: float) -> np.ndarray:
         empty[y, x] = 0
         owner_at[y, x] = np.arange(len(points))
     reach = min(PERIOD_PX, int(2 * pitch))
-    near = slice(PERIOD_PX - reach, 2 * PERIOD_PX + reach)
-    empty, owner_at = np.ascontiguousarray(empty[near, near]), owner_at[near, near]
+    window = slice(PERIOD_PX - reach, 2 * PERIOD_PX + reach)
+    empty, owner_at = np.ascontiguousarray(empty[window, window]), owner_at[window, window]
     _, labels = cv2.distanceTransformWithLabels(
         empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -1,4 +1,4 @@
-"""Slides made side by side in processes, stopped together and without traces."""
+"""Generates slides in parallel processes, which stop together and leave no partial files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from h2g.phantom.slide import SlideOptions, make_slide
 
 @dataclass(frozen=True)
 class SlideJob:
-    """A slide to make, and where."""
+    """A slide to generate, and its files."""
 
     options: SlideOptions
     slide: Path
@@ -27,26 +27,26 @@ class SlideJob:
 def make_slides(
     work: Sequence[SlideJob], *, jobs: int, note: Callable[[str], None]
 ) -> Iterator[SlideJob]:
-    """Yields each job when its slide is there, in no order.
+    """Yields each job when its slide is finished, in any order.
 
-    With fewer slides than ``jobs`` several threads render each. ``note`` hears how far a slide is
-    when there is one at a time.
+    With fewer slides than ``jobs``, several threads render each slide. ``note`` gets the progress
+    of the current slide if slides are made one at a time.
     """
     threads = max(1, jobs // max(1, len(work)))
     if min(jobs, len(work)) < 2:
         for job in work:
-            _make(job, threads, _noted(job.options.name, note))
+            _make(job, threads, _progress_note(job.options.name, note))
             yield job
     else:
         yield from _make_in_processes(work, jobs, threads)
 
 
-def _noted(name: str, note: Callable[[str], None]) -> Callable[[float], None]:
+def _progress_note(name: str, note: Callable[[str], None]) -> Callable[[float], None]:
     return lambda share: note(f"{name} {share:.0%}")
 
 
 def _make_in_processes(work: Sequence[SlideJob], jobs: int, threads: int) -> Iterator[SlideJob]:
-    # Spawned, so that no lock or thread of the caller (TensorFlow's) is inherited.
+    # Spawned, so that no lock or thread of the caller (such as TensorFlow's) is inherited.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(
@@ -59,7 +59,7 @@ def _make_in_processes(work: Sequence[SlideJob], jobs: int, threads: int) -> Ite
             yield futures[future]
     except BrokenProcessPool as error:
         raise H2GError(
-            "A process that made slides was killed, most likely for want of memory. Run the same "
+            "A process that made slides was killed, most likely for lack of memory. Run the same "
             "command again with fewer --jobs."
         ) from error
     finally:
@@ -67,12 +67,14 @@ def _make_in_processes(work: Sequence[SlideJob], jobs: int, threads: int) -> Ite
         pool.shutdown(cancel_futures=True)
 
 
-_stop: Any = None  # in a worker: the event that stops all of them
+_stop: Any = None  # in a worker, the event that stops all workers
 
 
 def _start_worker(stop: Any) -> None:
-    """Ctrl-C reaches all processes: the parent answers it; workers hear of it by the event and
-    delete what is half written."""
+    """Makes a worker ignore Ctrl-C, which reaches all processes.
+
+    The parent handles it and sets the event. Workers then delete their partial files.
+    """
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)

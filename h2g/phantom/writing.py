@@ -1,4 +1,4 @@
-"""JPEG pyramids written from bands of rows: no level is ever whole in memory."""
+"""Writes JPEG pyramids from bands of rows, without holding a whole level in memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import tifffile
 TILE_PX = 256
 QUALITY = 80
 LEAST_SIDE_PX = 1024  # levels are halved until the shorter side is at most this
-BIG_PX = 2**31  # more pixels than this might not fit the 4 GB of a classic TIFF
+BIG_PX = 2**31  # larger slides may not fit into the 4 GB of a classic TIFF
 
 Suffix = Literal["svs", "tiff"]
 
 
 def level_sizes(size_px: tuple[int, int]) -> list[tuple[int, int]]:
-    """(width, height) of every level, each half of the one before."""
+    """(width, height) of every level, each with half the size of the previous one."""
     sizes = [size_px]
     while min(sizes[-1]) > LEAST_SIDE_PX:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
@@ -38,16 +38,16 @@ def write_slide(
     suffix: Suffix,
     threads: int = 1,
 ) -> None:
-    """A slide that OpenSlide opens, with its mpp and, in ``svs``, its objective power.
+    """Writes a slide for OpenSlide, with its mpp and, in ``svs``, its objective power.
 
     Args:
         bands: the rows of level 0 from top to bottom, each (rows, width, 3) uint8 RGB.
-        threads: for encoding; the file does not depend on it.
+        threads: number of threads for encoding, which does not affect the file.
     """
     big = size_px[0] * size_px[1] > BIG_PX
     with (
         ThreadPoolExecutor(threads) as pool,
-        # A TIFF holds level 0 first: the tiles of the others wait in a file without a name.
+        # A TIFF holds level 0 first, so the other levels' tiles wait in a temporary file.
         tempfile.TemporaryFile(dir=path.parent) as spool,
         tifffile.TiffWriter(path, bigtiff=big) as tiff,
     ):
@@ -64,26 +64,26 @@ def write_slide(
 
 
 class _Level:
-    """One level: rows come in, tiles of whole tile rows go out."""
+    """One level, which takes rows and gives tiles of whole tile rows."""
 
     def __init__(self, size_px: tuple[int, int], spool: Any, pool: ThreadPoolExecutor) -> None:
         self.size_px = size_px
-        # The last level's rows make the thumbnail; the others' are not kept.
+        # Only the last level keeps its rows, for the thumbnail.
         self.rows: list[np.ndarray] = []
         self._spool, self._pool = spool, pool
         self._places: list[tuple[int, int]] = []
-        self._waiting: list[np.ndarray] = []
-        self._to_come = size_px[1]
+        self._incomplete: list[np.ndarray] = []
+        self._missing_rows = size_px[1]
 
     def tile_rows(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """The tile rows that are whole with these rows: TILE_PX high, but the slide's last."""
-        self._waiting.append(rows)
-        self._to_come -= len(rows)
-        have = np.concatenate(self._waiting) if len(self._waiting) > 1 else rows
-        whole = len(have) if self._to_come == 0 else len(have) - len(have) % TILE_PX
+        """The tile rows that ``rows`` complete; all but the slide's last are TILE_PX high."""
+        self._incomplete.append(rows)
+        self._missing_rows -= len(rows)
+        block = np.concatenate(self._incomplete) if len(self._incomplete) > 1 else rows
+        whole = len(block) if self._missing_rows == 0 else len(block) - len(block) % TILE_PX
         for top in range(0, whole, TILE_PX):
-            yield have[top : min(top + TILE_PX, whole)]
-        self._waiting = [have[whole:]]
+            yield block[top : min(top + TILE_PX, whole)]
+        self._incomplete = [block[whole:]]
 
     def encoded(self, tile_row: np.ndarray) -> Iterator[bytes]:
         lefts = range(0, self.size_px[0], TILE_PX)
@@ -101,10 +101,10 @@ class _Level:
 
 
 def _level_0_tiles(levels: list[_Level], bands: Iterable[np.ndarray]) -> Iterator[bytes]:
-    """Level 0's tiles from top to bottom; on the way the other levels are made and kept."""
+    """Level 0's tiles from top to bottom; makes the tiles of the other levels at the same time."""
     for band in bands:
         for tile_row in levels[0].tile_rows(band):
-            # First, for nobody asks for more once the last tile of level 0 is there.
+            # First, because nothing asks for more after the last tile of level 0.
             _pass_down(levels, 0, tile_row)
             yield from levels[0].encoded(tile_row)
 
@@ -123,7 +123,7 @@ def _pass_down(levels: list[_Level], number: int, tile_row: np.ndarray) -> None:
 
 
 def _encode(tile: np.ndarray) -> bytes:
-    """A JPEG file of a tile; at the slide's edge the last pixels are repeated to fill it."""
+    """A tile as JPEG; at the slide's edge the last pixels are repeated to fill it."""
     rows, cols = tile.shape[:2]
     if (rows, cols) != (TILE_PX, TILE_PX):
         tile = np.pad(tile, ((0, TILE_PX - rows), (0, TILE_PX - cols), (0, 0)), mode="edge")
@@ -162,7 +162,7 @@ def _tags(
 
 
 def _aperio(size_px: tuple[int, int], level_px: tuple[int, int], mpp: float) -> str:
-    """The image description by which readers know an Aperio slide and its magnification."""
+    """The image description from which readers detect an Aperio slide and its magnification."""
     width, height = size_px
     scaled = "" if level_px == size_px else f" -> {level_px[0]}x{level_px[1]}"
     return (
@@ -175,7 +175,7 @@ def _aperio(size_px: tuple[int, int], level_px: tuple[int, int], mpp: float) -> 
 def _write_thumbnail(
     tiff: tifffile.TiffWriter, image: np.ndarray, size_px: tuple[int, int], mpp: float
 ) -> None:
-    """Aperio's second image, in one strip."""
+    """Writes Aperio's second image, in one strip."""
     scale = 512 / max(image.shape[:2])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tiff.write(

@@ -1,4 +1,4 @@
-"""From annotated slides to the patches of a batch: classes, labels, the sampling tree."""
+"""Settings of classes, of the labels of patches, and of the sampling tree."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from h2g.recipes.base import Frozen, Share, without_null
 
 
 class AnnotationSettings(Frozen):
-    """How names in annotation files become classes; background is class 0 and is not listed.
+    """Mapping of names in annotation files to classes; background is class 0 and is not listed.
 
-    ``classes`` maps a class of ours to the names it has in annotation files (compared without
-    case); mask files hold the class's number (1, 2, ...) or, with one class, any non-zero value.
-    Later classes are drawn over earlier ones. Names in ``ignored`` are skipped; any other name
-    stops reading unless ``unlisted`` is ``ignore``.
+    ``classes`` maps each class to its names in annotation files (compared without case). Mask files
+    hold the class's number (1, 2, ...) or, with one class, any non-zero value. Later classes are
+    drawn over earlier ones. Names in ``ignored`` are skipped. Any other name is an error unless
+    ``unlisted`` is ``ignore``.
     """
 
     classes: Annotated[
@@ -26,7 +26,7 @@ class AnnotationSettings(Frozen):
     ignored: tuple[str, ...] = ()
     """Names in annotation files that are skipped."""
     unlisted: Literal["error", "ignore"] = "error"
-    """Whether any other name is an error or is ignored."""
+    """Treatment of other names: an error, or ignored."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -34,10 +34,10 @@ class AnnotationSettings(Frozen):
 
 
 class LabelSettings(Frozen):
-    """Which class a patch gets (H2G-Net section 2.2).
+    """Rule for the class of a patch (H2G-Net section 2.2).
 
-    It gets a class when that class covers more than ``min_class`` of it, and background when
-    nothing in it is annotated. Patches between the two are left out.
+    A patch gets a class that covers more than ``min_class`` of it, and background if nothing in it
+    is annotated. Other patches are left out.
     """
 
     min_class: Share = 0.25
@@ -51,7 +51,7 @@ class SamplerSettings(Frozen):
     """Levels of the tree that patches are drawn from, root first."""
 
     @model_validator(mode="after")
-    def _each_level_once(self) -> SamplerSettings:
+    def _check_order(self) -> SamplerSettings:
         if len(set(self.order)) != len(self.order):
             raise ValueError(f"order {', '.join(self.order)} names a level twice; name each once")
         return self

@@ -1,4 +1,4 @@
-"""The base of a recipe's sections, and the kinds of number in them."""
+"""The base class of a recipe's sections, and their types of numbers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 def without_null(values: Any) -> Any:
-    """A mapping without its null entries, so that ``extends`` can take inherited ones out."""
+    """A mapping without its null entries, so that a recipe can remove entries that it inherits."""
     if not isinstance(values, dict):
         return values
     return {key: value for key, value in values.items() if value is not None}
 
 
-# What a network's builder takes, by name.
+# Options of a network's builder, by name.
 Options = Annotated[dict[str, Any], BeforeValidator(without_null)]
 
 
 class Frozen(BaseModel):
-    """Values that are checked once, never change, and refuse unknown keys."""
+    """Settings that are checked once, never change, and reject unknown keys."""
 
-    # The text below a field is its description in the JSON schema.
+    # The docstring of a field is its description in the JSON schema.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,4 +1,4 @@
-"""The clusters of tissue types that guide the loss of the patch stage."""
+"""Settings of the clusters of tissue types that guide the loss of the patch stage."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from h2g.recipes.base import Frozen
 
 
 class ClusteringSettings(Frozen):
-    """Which tissue types patches fall into (H2G-Net section 2.3); fitted on the training slides.
+    """Clusters of tissue types, fitted on the training slides (H2G-Net section 2.3).
 
-    ``features`` names the network whose features are clustered: ``vgg16`` or a patch model, with
-    ``weights`` as in ``patch.weights``; or a trained patch model: a ``.keras`` file, or ``patch``
-    for the run's own. Patches are drawn as in training.
+    ``features`` names the network whose features are clustered. It is ``vgg16`` or a patch model,
+    with ``weights`` as in ``patch.weights``, or a trained patch model: a ``.keras`` file, or
+    ``patch`` for the run's own. Patches are drawn as in training.
     """
 
     features: str = "vgg16"
     """Network whose features are clustered: vgg16, a patch model, patch or a .keras file."""
     weights: str = "imagenet"
-    """imagenet, none or a file."""
+    """Initial weights: imagenet, none or a file."""
     batches: Annotated[int, Field(ge=1)] = 100
-    """Number of batches that the clusters are fitted on."""
+    """Batches that the clusters are fitted on."""
     batch_size: Annotated[int, Field(ge=1)] = 32
-    """Patches in a batch."""
+    """Patches per batch."""
     variance: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Share of the variance that the kept principal components explain."""
     whiten: bool = False

@@ -1,4 +1,4 @@
-"""Recipes as mappings read from YAML, before they are checked: extended, profiled, overridden.
+"""Recipes as unchecked mappings from YAML, and how they are extended and overridden.
 
 No function changes the document that it is given.
 """
@@ -14,13 +14,13 @@ from h2g.recipes.preprocessing import PROFILES, with_fast_named
 
 Document = dict[str, Any]
 
-# Keys that say what a recipe is; one that extends another has its own.
+# Keys that identify a recipe; a recipe does not inherit them.
 IDENTITY = ("name", "description", "paper")
 PROFILE_KEY = "preprocessing.profile"
 
 
 def merge_cards(base: Document, changes: Document) -> Document:
-    """``base`` with ``changes``: mappings merge key by key, any other value replaces."""
+    """``base`` with ``changes``; mappings are merged key by key, other values replaced."""
     result = dict(base)
     for key, value in changes.items():
         old = base.get(key)
@@ -31,7 +31,7 @@ def merge_cards(base: Document, changes: Document) -> Document:
 
 
 def extended(base: Document, changes: Document) -> Document:
-    """The recipe ``base`` with what another one, which extends it, says differently."""
+    """The recipe ``base`` with the changes of a recipe that extends it."""
     base = {key: value for key, value in base.items() if key not in IDENTITY}
     profile = _profile(changes, default=_profile(base))
     if profile != _profile(base):
@@ -40,7 +40,7 @@ def extended(base: Document, changes: Document) -> Document:
 
 
 def with_profile(document: Document) -> Document:
-    """``preprocessing: {profile: fast, ...}`` with that profile's values where it has none."""
+    """The document with its preprocessing completed from the profile."""
     section = with_fast_named(document.get("preprocessing") or {})
     profile = _profile({"preprocessing": section})
     if profile not in PROFILES or not isinstance(section, dict):
@@ -53,9 +53,9 @@ def overridden(document: Document, overrides: tuple[str, ...]) -> Document:
     """The document with ``section.key=value`` overrides, whose values are YAML.
 
     Raises:
-        RecipeError: an override without key or value, or a value that is not YAML.
+        RecipeError: an override lacks a key or value, or its value is not YAML.
     """
-    # A profile comes first, because the others change its values.
+    # The profile is set first, because the other overrides change its values.
     for override in sorted(overrides, key=lambda text: not text.startswith(PROFILE_KEY)):
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
@@ -77,11 +77,11 @@ def _profile(document: Document, default: str = "paper") -> str:
 
 
 def _with_other_profile(document: Document, profile: str) -> Document:
-    """All values of another profile, but for the patches' size and resolution."""
+    """The document with another profile, which keeps only the size and resolution of patches."""
     section = document.get("preprocessing") or {}
     patch = section.get("patch") or {} if isinstance(section, dict) else {}
-    same = {key: patch[key] for key in ("mpp", "size_px") if key in patch}
-    return {**document, "preprocessing": {"profile": profile, "patch": same}}
+    kept = {key: patch[key] for key in ("mpp", "size_px") if key in patch}
+    return {**document, "preprocessing": {"profile": profile, "patch": kept}}
 
 
 def _with_value(document: Document, keys: list[str], value: Any) -> Document:

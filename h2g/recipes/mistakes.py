@@ -1,4 +1,4 @@
-"""Mistakes in a recipe, as sentences: where, what is wrong, what fits."""
+"""Sentences about mistakes in a recipe: the place, the mistake and the remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from h2g.recipes.recipe import Recipe
 
 UNKNOWN = "unknown key"
-# Words for YAML where pydantic has Python's, by pydantic's name of the mistake.
+# Messages in terms of YAML that replace pydantic's, by pydantic's name of the mistake.
 WORDS = {
     "missing": "this key is missing",
     "model_type": "input should be a mapping of keys to values",
@@ -30,23 +30,25 @@ WORDS = {
 
 
 def sentences(error: ValidationError, document: dict[str, Any]) -> str:
-    """What is wrong in ``document``, one sentence for each place."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """The mistakes in ``document``, one sentence per place."""
+    messages: dict[tuple[str, ...], list[str]] = {}
     for detail in error.errors():
-        found.setdefault(_keys(detail, document), []).append(_message(detail))
-    # A value that may have several types has a mistake for each; the ones further in say more.
-    inner = [keys for keys in found if not any(_is_inside(other, keys) for other in found)]
-    return " ".join(_sentence(keys, found[keys]) for keys in inner)
+        messages.setdefault(_keys(detail, document), []).append(_message(detail))
+    # A value with several possible types has a mistake for each. The innermost ones say most.
+    innermost = [
+        keys for keys in messages if not any(_is_inside(other, keys) for other in messages)
+    ]
+    return " ".join(_sentence(keys, messages[keys]) for keys in innermost)
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A question with the nearest of the known names; empty when none is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else ""
+    """A question with the most similar known name; empty if none is similar."""
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{matches[0]}'?" if matches else ""
 
 
 def _keys(detail: ErrorDetails, document: dict[str, Any]) -> tuple[str, ...]:
-    """The path of a mistake in the document, without pydantic's names of types."""
+    """The path of a mistake in the document, without pydantic's type names."""
     keys: list[str] = []
     value: Any = document
     for part in detail["loc"]:
@@ -74,7 +76,7 @@ def _sentence(keys: tuple[str, ...], messages: list[str]) -> str:
     if messages != [UNKNOWN]:
         return f"{where}: {', or '.join(messages)}."
     known = _known_keys(Recipe, keys[:-1])
-    hint = nearest(keys[-1], known) or f"known here: {', '.join(known)}."
+    hint = nearest(keys[-1], known) or f"known keys: {', '.join(known)}."
     return f"unknown key '{where}'; {hint}"
 
 

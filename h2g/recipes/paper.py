@@ -1,4 +1,4 @@
-"""The scores that a paper reports for what a recipe reproduces."""
+"""Scores that a paper reports for the system of a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from h2g.recipes.base import Frozen, Share
 
 # H2G-Net's designs, in the paper's order.
 Design = Literal["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"]
-# The value, or its mean and standard deviation.
+# A value, or a mean and a standard deviation.
 Score = Share | tuple[Share, Share]
 
 
@@ -20,11 +20,11 @@ class PaperRow(Frozen):
     source: str
     """The paper, e.g. Pedersen et al. 2022."""
     table: str
-    """Where in the paper the row is printed."""
+    """Place of the row in the paper."""
     row: str
-    """Name of the row there."""
+    """Name of the row."""
     design: Design | None = None
-    """Number of the design, for those of H2G-Net."""
+    """Number of the design, if it is one of H2G-Net's."""
     metrics: dict[str, Score]
     """Scores by name, e.g. dice, miou, f1: a value, or its mean and standard deviation."""
     by_grade: dict[str, dict[str, Score]] = {}
@@ -32,8 +32,8 @@ class PaperRow(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _metrics_are_named(cls, values: Any) -> Any:
-        """The row of a run from before other papers' metrics had a place; any other as it is."""
+    def _name_metrics(cls, values: Any) -> Any:
+        """Converts the row of a run from before rows had named metrics; others are unchanged."""
         if not isinstance(values, dict) or "label" not in values:
             return values
         return {
@@ -47,5 +47,5 @@ class PaperRow(Frozen):
 
 
 def mean_sd(score: Score) -> tuple[float, float | None]:
-    """Mean and standard deviation of a score; None where the paper gives the value alone."""
+    """Mean and standard deviation of a score; the latter is None if the paper gives none."""
     return score if isinstance(score, tuple) else (score, None)

@@ -1,4 +1,4 @@
-"""The patch stage: its classifier, its loss and its augmentation."""
+"""Settings of the patch stage: its network, its loss and its augmentation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from h2g.recipes.training import TrainingSettings
 class PatchAugmentation(Frozen):
     """Probabilities of the changes, and their sizes in 8-bit units (H2G-Net section 3.4).
 
-    ``lab`` is not the paper's: shifts of L, a and b in CIE Lab, up to ``lab_shift`` either way, as
-    between two stainings; ``lab_with`` says which library converts (h2g.data.augmentation).
+    ``lab`` is not in the paper. It shifts L, a and b in CIE Lab by up to ``lab_shift`` either way,
+    like a difference in staining. ``lab_with`` names the library for the conversion
+    (h2g.data.augmentation).
     """
 
     flip: Share = 0.5
@@ -28,7 +29,7 @@ class PatchAugmentation(Frozen):
     saturation_shift: float = 20
     """Largest shift of the saturation, in 8-bit units."""
     brightness: Share = 0.5
-    """Probability of another brightness."""
+    """Probability of a change of brightness."""
     brightness_range: tuple[float, float] = (0.8, 1.2)
     """Smallest and largest factor of the brightness."""
     lab: Share = 0.0
@@ -42,53 +43,53 @@ class PatchAugmentation(Frozen):
 class PatchStage(TrainingSettings):
     """Stage 1, the patch classifier. ``weights`` is ``imagenet``, ``none`` or a file.
 
-    ``loss`` with ``cwce`` weighs patches by their cluster (h2g.stages.patch.cluster_weights):
-    ``cwce`` as the text of H2G-Net's section 2.4 has it, ``cwce-literal`` its equation 1 as it is
-    printed, ``cwce-per-class`` as its public script.
+    A ``loss`` with ``cwce`` weighs patches by their cluster (h2g.stages.patch.cluster_weights):
+    ``cwce`` follows the text of H2G-Net's section 2.4, ``cwce-literal`` its equation 1 as printed,
+    and ``cwce-per-class`` its public script.
 
-    Not the paper's, and off by default: ``class_weights`` weighs patches by their class
-    (h2g.training.class_weights): ``balanced`` gives every class the same share of the loss,
-    whatever ``sampler.order`` draws; numbers by class name are the weights themselves, and a class
-    that is not named has 1. ``label_smoothing`` moves that share of the label to all classes alike.
+    Two settings are not in the paper and off by default. ``class_weights`` weighs patches by their
+    class (h2g.training.class_weights). ``balanced`` gives every class the same share of the loss,
+    whatever ``sampler.order`` draws. Numbers by class name are the weights themselves; a class
+    without a number has 1. ``label_smoothing`` spreads that share of the label over all classes.
     """
 
     model: str = "mobilenet_v2"
-    """Network; 'h2g models' lists them."""
+    """Network, one of those that 'h2g models' lists."""
     options: Options = {}
-    """What the network's builder takes, by name."""
+    """Options of the network's builder, by name."""
     weights: str = "imagenet"
-    """Weights that training starts from: imagenet, none or a file."""
+    """Initial weights: imagenet, none or a file."""
     validation_steps: int = 200
-    """Batches that validate an epoch."""
+    """Batches of validation per epoch."""
     answer: Literal["class", "mask"] = "class"
-    """What the network answers: the class of a patch, or of each of its pixels."""
+    """Output of the network: the class of a patch, or of each pixel."""
     cells: Annotated[int, Field(ge=1)] = 1
-    """Cells of the heatmap along a patch's side: means over the pixels of a mask."""
+    """Cells of the heatmap along a patch's side, which are means over the pixels of a mask."""
     loss: Literal["crossentropy", "cwce", "cwce-literal", "cwce-per-class"] = "crossentropy"
-    """Loss; the cwce ones need the section clustering."""
+    """Loss; those with cwce need the section clustering."""
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
     """Weights of classes in the loss: none, balanced, or numbers by class name."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of a label that goes to all classes alike."""
+    """Share of a label that is spread evenly over all classes."""
     augmentation: PatchAugmentation = PatchAugmentation()
-    """Random changes of a patch."""
+    """Random changes of patches."""
     workers: Annotated[int, Field(ge=1)] = 8
     """Threads that read patches."""
 
     @model_validator(mode="after")
-    def _cells_of_masks(self) -> PatchStage:
+    def _check_cells(self) -> PatchStage:
         if self.answer == "mask":
-            weighted = [self.class_weights != "none" and "class_weights", self.loss]
-            other = [each for each in weighted if each and each != "crossentropy"]
-            if other:
+            weightings = [self.class_weights != "none" and "class_weights", self.loss]
+            refused = [name for name in weightings if name and name != "crossentropy"]
+            if refused:
                 raise ValueError(
-                    f"{other[0]} weighs whole patches, and a network with answer mask is trained "
+                    f"{refused[0]} weighs whole patches, but a network with answer mask is trained "
                     "on pixels; leave it out"
                 )
         elif self.cells > 1:
             raise ValueError(
                 f"cells {self.cells}: a network with answer class gives one cell per patch; set "
-                "answer: mask with a network for it ('h2g models' lists them)"
+                "answer: mask and a network for masks ('h2g models' lists them)"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""How a slide becomes what the networks see: tissue, patches, the low-resolution image; profiles.
+"""Settings of preprocessing: tissue, patches, the low-resolution image, and profiles of them.
 
 Resolutions are in um/px (mpp), shares in [0, 1].
 """
@@ -14,12 +14,12 @@ from h2g.recipes.base import Frozen, Positive, Share
 
 Profile = Literal["paper", "fast", "fast-4.15"]
 PatchRule = Literal["mpp", "fast-4.9", "fast-4.15"]
-# The coarsest level there is; or FAST 4.9's (h2g.slides.fast_levels).
+# The slide's coarsest level, or the coarsest that FAST 4.9 knows (h2g.slides.fast_levels).
 CoarsestLevel = Literal["coarsest", "fast-4.9"]
 
 
 class TissueSettings(Frozen):
-    """Which pixels are tissue: one rule, one threshold, closings, at one resolution.
+    """The rule for tissue: one threshold and a list of closings, at one resolution.
 
     Rules: ``saturation`` (8-bit HSV saturation > threshold; H2G-Net section 2.2),
     ``white-distance`` (Euclidean RGB distance to white > threshold, and not black; FAST's
@@ -27,27 +27,27 @@ class TissueSettings(Frozen):
     """
 
     rule: Literal["saturation", "white-distance", "otsu"] = "saturation"
-    """How tissue is told from glass."""
+    """Rule that separates tissue from glass."""
     threshold: float = 20
     """Threshold of the rule: 8-bit saturation, or RGB distance to white; unused by otsu."""
     closing_px: tuple[int, ...] = (5, 3)
-    """Sizes of the squares (for white-distance, discs) that close the mask, in their order."""
+    """Sizes of the squares (discs for white-distance) that close the mask, in order."""
     mpp: Positive | None = 8.0
-    """Resolution that the rule reads, in um/px; null takes the slide's coarsest level as it is."""
+    """Resolution at which the rule is applied, in um/px; null takes the slide's coarsest level."""
     level: CoarsestLevel = "coarsest"
-    """The level that counts as the coarsest where mpp is null."""
+    """The level that counts as the coarsest if mpp is null."""
 
 
 class PatchSettings(Frozen):
     """Patches of ``size_px`` at ``mpp``; levels within ``tolerance`` of it are not resampled.
 
-    A patch is kept when its share of tissue is above ``min_tissue``. Rules ``fast-4.9`` and
-    ``fast-4.15`` choose the level, read and test patches as those versions of FAST do
+    A patch is kept if its share of tissue is above ``min_tissue``. The rules ``fast-4.9`` and
+    ``fast-4.15`` choose the level, and read and test patches, as those versions of FAST do
     (h2g.slides.fast_patches).
     """
 
     rule: PatchRule = "mpp"
-    """How the level is chosen, read and tested: by um/px, or as a version of FAST does it."""
+    """Rule that chooses the level, reads and tests patches: mpp, or a version of FAST."""
     mpp: Positive = 1.0
     """Resolution of a patch, in um/px; 1.0 is a 10x objective."""
     size_px: Annotated[int, Field(ge=16)] = 256
@@ -55,12 +55,12 @@ class PatchSettings(Frozen):
     tolerance: Share = 0.1
     """Levels within this share of mpp are read without resampling."""
     min_tissue: Share = 0.25
-    """A patch is kept when its share of tissue is above this one."""
+    """A patch is kept if its share of tissue is above this."""
     margin_px: Annotated[int, Field(ge=0)] = 0
-    """On each side of a patch, what only gives context: patches then overlap by twice as much."""
+    """Margin on each side that only gives context; neighbouring patches overlap by twice this."""
 
     @model_validator(mode="after")
-    def _more_than_margins(self) -> PatchSettings:
+    def _check_margins(self) -> PatchSettings:
         if self.step_px <= 0:
             raise ValueError(
                 f"margin_px {self.margin_px} on both sides leaves nothing of size_px {self.size_px}"
@@ -69,7 +69,7 @@ class PatchSettings(Frozen):
 
     @property
     def step_px(self) -> int:
-        """The patch without its margins."""
+        """Side of the patch without its margins."""
         return self.size_px - 2 * self.margin_px
 
     @property
@@ -80,36 +80,36 @@ class PatchSettings(Frozen):
 
 
 class LowResolutionSettings(Frozen):
-    """The image of the slide that the refinement network sees.
+    """The image of the slide for the refinement network.
 
     ``at-least`` takes the coarsest level with both sides >= ``min_side_px``, reduced by a whole
-    factor when a side has more than ``max_side_px``; ``coarsest`` takes the last level as it is,
-    ``fast-4.9`` the last one that FAST 4.9 knows.
+    factor if a side has more than ``max_side_px``. ``coarsest`` takes the last level, and
+    ``fast-4.9`` the last level that FAST 4.9 knows.
     """
 
     level: Literal["at-least", CoarsestLevel] = "at-least"
-    """The level that is read: the coarsest with both sides of at least min_side_px, or the last."""
+    """Level that is read: the coarsest with both sides of at least min_side_px, or the last."""
     min_side_px: int = 1024
     """Smallest side of the level, for at-least."""
     max_side_px: int = 8192
-    """A level with a longer side is reduced by a whole factor, for at-least."""
+    """Limit for at-least; a level with a longer side is reduced by a whole factor."""
 
 
 class Preprocessing(Frozen):
-    """The one way from slide to networks that preparing, training, prediction and export share."""
+    """Preprocessing of slides, the same in preparation, training, prediction and export."""
 
     profile: Profile = "paper"
-    """Where values that are left out come from: the paper, or a version of FAST."""
+    """Source of values that are left out: the paper, or a version of FAST."""
     tissue: TissueSettings = TissueSettings()
-    """Which pixels are tissue."""
+    """Rule for tissue."""
     patch: PatchSettings = PatchSettings()
-    """Size and resolution of patches, and which are kept."""
+    """Size and resolution of patches, and the rule that keeps them."""
     low_resolution: LowResolutionSettings = LowResolutionSettings()
-    """The image of the slide that the refinement network sees."""
+    """The image of the slide for the refinement network."""
 
     @model_validator(mode="before")
     @classmethod
-    def _fast_is_named(cls, values: Any) -> Any:
+    def _name_fast_version(cls, values: Any) -> Any:
         return with_fast_named(values)
 
     @property
@@ -119,10 +119,10 @@ class Preprocessing(Frozen):
 
 
 def with_fast_named(section: Any) -> Any:
-    """The preprocessing section with ``fast-4.15`` where it has the rule ``fast``.
+    """The preprocessing section with the rule ``fast`` replaced by ``fast-4.15``.
 
-    Recipes had that rule before FAST's versions were told apart. Any other section is returned as
-    it is.
+    Recipes had this rule before h2g knew several versions of FAST. Other sections are returned
+    unchanged.
     """
     patch = section.get("patch") if isinstance(section, dict) else None
     if not isinstance(patch, dict) or patch.get("rule") != "fast":
@@ -141,7 +141,7 @@ def _fast_profile(profile: Profile, rule: PatchRule, level: CoarsestLevel) -> Pr
     )
 
 
-# ``fast`` is what FastPathology does, which is built on FAST 4.9.
+# ``fast`` follows FastPathology, which is built on FAST 4.9.
 PROFILES: dict[str, Preprocessing] = {
     "paper": Preprocessing(),
     "fast": _fast_profile("fast", "fast-4.9", "fast-4.9"),

@@ -1,4 +1,4 @@
-"""Recipes from files and back: the shipped ones, ``extends``, overrides, checks."""
+"""Reads, resolves, checks and writes recipes, from files or from those shipped with h2g."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def shipped_recipes() -> list[Recipe]:
 
 
 def recipe_text(name: str) -> str:
-    """The YAML text, comments included, of a recipe that ships with h2g.
+    """The YAML text of a shipped recipe, with its comments.
 
     Raises:
-        RecipeError: no recipe of that name.
+        RecipeError: no shipped recipe has this name.
     """
     names = recipe_names()
     if name not in names:
@@ -47,11 +47,11 @@ def recipe_text(name: str) -> str:
 
 
 def load_recipe(name_or_file: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """A recipe by name or file, with ``section.key=value`` overrides (values are YAML).
+    """Loads a recipe by name or file, with ``section.key=value`` overrides (values are YAML).
 
     Raises:
-        RecipeError: unknown recipe, unreadable YAML, recipes that extend each other in a circle,
-            unknown key, or a value that does not fit.
+        RecipeError: an unknown recipe or key, invalid YAML, recipes that extend each other in a
+            circle, or an invalid value.
     """
     path = Path(name_or_file)
     is_file = path.suffix in SUFFIXES or path.is_file()
@@ -60,7 +60,7 @@ def load_recipe(name_or_file: str | Path, overrides: tuple[str, ...] = ()) -> Re
 
 
 def validate_recipe(document: Document, *, source: str) -> Recipe:
-    """``document`` as a Recipe; RecipeError with a sentence for each mistake."""
+    """Checks ``document`` as a Recipe; the RecipeError has one sentence per mistake."""
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
@@ -68,35 +68,35 @@ def validate_recipe(document: Document, *, source: str) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, every value written out."""
+    """The resolved recipe as YAML, with every value."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def setting_differences(
     old: Mapping[str, Any], new: Mapping[str, Any], *, section: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """What differs between two recipes, or between the same section of two.
+    """Differences between two recipes, or between one section of each.
 
     Args:
-        old, new: as ``model_dump`` gives them.
-        section: where both stand, ``patch`` say; empty for whole recipes.
+        old, new: output of ``model_dump``.
+        section: key of the section in both recipes, e.g. ``patch``; empty for whole recipes.
     Returns:
-        (key, old value, new value) per difference, keys as in ``--set``, in ``old``'s order; a key
-        that one of them lacks is None there.
+        (key, old value, new value) per difference, in ``old``'s order, with keys as in ``--set``. A
+        missing key has the value None.
     """
     differences = []
     for name in {**old, **new}:
         key = f"{section}.{name}".lstrip(".")
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            differences += setting_differences(before, after, section=key)
-        elif before != after:
-            differences.append((key, before, after))
+        old_value, new_value = old.get(name), new.get(name)
+        if isinstance(old_value, Mapping) and isinstance(new_value, Mapping):
+            differences += setting_differences(old_value, new_value, section=key)
+        elif old_value != new_value:
+            differences.append((key, old_value, new_value))
     return differences
 
 
 def _resolved(origin: Path | str) -> Document:
-    """The recipe's document with what it ``extends`` filled in.
+    """The recipe's document, completed from the recipes that it ``extends``.
 
     Args:
         origin: a file, or the name of a shipped recipe.
@@ -118,7 +118,7 @@ def _resolved(origin: Path | str) -> Document:
             raise RecipeError(f"{child}: extends {parent}. {error}") from error
     document = with_profile(documents.pop())
     while documents:
-        # A mistake in a recipe that is extended is reported with that recipe's name.
+        # Each recipe is checked here, so that a mistake is reported with its own name.
         validate_recipe(document, source=str(chain[len(documents)]))
         document = extended(document, documents.pop())
     return document
@@ -128,7 +128,7 @@ def _parent(child: Path | str, extends: Any) -> Path | str:
     """The recipe that ``child`` extends; a file's path is relative to the child's folder."""
     if not isinstance(extends, str):
         raise RecipeError(
-            f"{child}: extends is {extends!r}; it takes the name of one shipped recipe, or of one "
+            f"{child}: extends is {extends!r}; it takes the name of one shipped recipe or of one "
             "YAML file."
         )
     is_file = Path(extends).suffix in SUFFIXES

@@ -1,7 +1,6 @@
-"""A recipe: every choice of one system, as validated values read from YAML.
+"""A recipe: all choices of one system, as validated values read from YAML.
 
-Each section has a module; here are the recipe and the checks between sections. Errors of unknown
-keys name the nearest right one.
+Each section has its own module. This module holds the recipe and the checks between sections.
 """
 
 from __future__ import annotations
@@ -25,44 +24,44 @@ class Recipe(Frozen):
     name: str
     """Name of the recipe."""
     description: str
-    """What the recipe trains, in a line."""
+    """Summary of what the recipe trains, in one line."""
     paper: PaperRow | None = None
-    """What a paper reports for it; no result depends on it."""
-    # Every library that draws numbers takes seeds of this range.
+    """Scores that a paper reports for it, for reference only."""
+    # Every library that draws random numbers accepts seeds in this range.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of every random choice."""
     preprocessing: Preprocessing = Preprocessing()
-    """The way from a slide to what the networks see."""
+    """Processing of a slide before the networks."""
     annotation: AnnotationSettings = AnnotationSettings()
-    """How names in annotation files become classes."""
+    """Mapping of names in annotation files to classes."""
     labels: LabelSettings = LabelSettings()
-    """Which class a patch gets."""
+    """Rule for the class of a patch."""
     sampler: SamplerSettings = SamplerSettings()
-    """How patches are drawn for training."""
+    """Order in which patches are drawn for training."""
     clustering: ClusteringSettings | None = None
-    """Clusters of tissue types for the cwce losses; null has none."""
+    """Clusters of tissue types for the cwce losses; null for none."""
     patch: PatchStage | None = PatchStage()
-    """Stage 1, the patch classifier; null leaves the low-resolution slide alone (designs I, II)."""
+    """Stage 1, the patch classifier; null for the low-resolution slide alone (designs I, II)."""
     refinement: RefinementStage | None = None
-    """Stage 2, the network that refines the heatmap; null has none."""
+    """Stage 2, the network that refines the heatmap; null for none."""
 
     @model_validator(mode="after")
-    def _stages_that_fit(self) -> Recipe:
+    def _check_stages(self) -> Recipe:
         if self.patch is not None:
             return self
         if self.refinement is None:
-            raise ValueError("patch and refinement are both null; a recipe has one of the two")
+            raise ValueError("patch and refinement are both null; a recipe needs at least one")
         if self.refinement.inputs != "image":
             raise ValueError(
-                f"refinement.inputs {self.refinement.inputs} needs heatmaps, and patch: null makes "
-                "none; without a patch stage it is image"
+                f"refinement.inputs {self.refinement.inputs} needs heatmaps, but patch: null makes "
+                "none; set refinement.inputs: image"
             )
         if self.clustering is not None:
             raise ValueError("clustering guides the patch stage, which is null; leave it out")
         return self
 
     @model_validator(mode="after")
-    def _whole_cells(self) -> Recipe:
+    def _check_cells(self) -> Recipe:
         step = self.preprocessing.patch.step_px
         if self.patch is not None and step % self.patch.cells:
             raise ValueError(
@@ -72,24 +71,24 @@ class Recipe(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _clusters_before_their_loss(self) -> Recipe:
+    def _check_clustering(self) -> Recipe:
         if self.patch is None or not self.patch.is_cluster_guided:
             return self
         if self.clustering is None:
             raise ValueError(
-                f"patch.loss {self.patch.loss} needs a section 'clustering'; clustering: {{}} has "
-                "the paper's values"
+                f"patch.loss {self.patch.loss} needs a section 'clustering'; clustering: {{}} "
+                "takes the paper's values"
             )
         if self.clustering.features == "patch":
             raise ValueError(
-                f"clustering.features patch needs the trained classifier, which patch.loss "
-                f"{self.patch.loss} trains with the clusters; give another run's "
+                f"clustering.features patch needs the trained classifier, but patch.loss "
+                f"{self.patch.loss} needs the clusters to train it; give another run's "
                 "patch/model.keras"
             )
         return self
 
     @model_validator(mode="after")
-    def _weights_of_known_classes(self) -> Recipe:
+    def _check_class_weights(self) -> Recipe:
         for stage in ("patch", "refinement"):
             weights = getattr(getattr(self, stage), "class_weights", "none")
             unknown = [] if isinstance(weights, str) else [*{*weights} - {*self.class_names}]
@@ -101,14 +100,14 @@ class Recipe(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _weights_that_the_dice_feels(self) -> Recipe:
+    def _check_dice_weights(self) -> Recipe:
         settings = self.refinement
         if settings is None or settings.class_weights == "none" or settings.loss != "dice":
             return self
         if self.class_names[0] in settings.class_weights or len(self.class_names) == 2:
             raise ValueError(
                 "refinement.class_weights: the loss dice is a mean over the tumour classes alone; "
-                "weigh two or more of them, or take refinement.loss dice-crossentropy"
+                "weigh two or more of them, or set refinement.loss: dice-crossentropy"
             )
         return self
 

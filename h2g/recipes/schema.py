@@ -1,4 +1,4 @@
-"""The JSON schema of a recipe file, by which editors complete and check it."""
+"""The JSON schema of a recipe file, which editors use to complete and check it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from h2g.recipes.recipe import Recipe
 
 EXTENDS = {
     "type": "string",
-    "description": "The recipe that this one starts from, to say only what differs: the name of a "
-    "shipped recipe, or a YAML file relative to this one.",
+    "description": "The recipe that this one changes: the name of a shipped recipe, or a YAML file "
+    "relative to this one. Keys that are left out are inherited.",
 }
 
 
 def recipe_schema() -> dict[str, Any]:
-    """The schema of ``Recipe`` with the key ``extends``, which resolved recipes do not have."""
+    """The schema of ``Recipe`` with the key ``extends``, which resolved recipes lack."""
     schema = Recipe.model_json_schema()
     return {**schema, "properties": {"extends": EXTENDS, **schema["properties"]}}

@@ -1,4 +1,4 @@
-"""The settings of training that every trained stage has."""
+"""Settings of training that all trained stages share."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from h2g.recipes.base import Frozen, Positive
 
 
 class TrainingSettings(Frozen):
-    """How a stage is trained. tools/bench_training.py measures the effect of ``jit_compile``."""
+    """Training of a stage. tools/bench_training.py measures the effect of ``jit_compile``."""
 
     batch_size: int = 64
-    """Samples in a batch."""
+    """Samples per batch."""
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are added up for one step of the optimiser."""
     steps_per_epoch: int = 500
-    """Batches in an epoch."""
+    """Batches per epoch."""
     epochs: int = 100
-    """Most epochs that are trained."""
+    """Largest number of epochs."""
     patience: int | None = None
-    """Epochs without a better validation score before training stops; null trains all."""
+    """Epochs without a better validation score before training stops; null never stops early."""
     learning_rate: Positive = 1e-4
     """Learning rate at the first step."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """How the learning rate goes on from there."""
+    """Course of the learning rate after the first step."""
     mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     """Number type of the computations."""
     jit_compile: Literal["auto"] | bool = "auto"
-    """Whether XLA compiles the training step; auto does on one GPU and not on a CPU."""
+    """Whether XLA compiles the training step; auto compiles on one GPU, but not on a CPU."""
     tensorboard: bool = False
     """Whether logs for TensorBoard are written."""

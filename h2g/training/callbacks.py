@@ -1,7 +1,7 @@
-"""What happens beside the steps of training: checkpoints, stopping, progress.
+"""Callbacks of training: checkpoints, stopping and progress.
 
-Why our own: Keras's EarlyStopping begins to count again in a resumed training (see checkpoint.py);
-its TerminateOnNaN looks at the loss alone, and says neither which stage nor what to do.
+Keras's own callbacks do not suffice. EarlyStopping starts to count again in a resumed training (see
+checkpoint.py). TerminateOnNaN checks only the loss, and names neither the stage nor a remedy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Logs = dict[str, float] | None
 
 
 class KeepState(keras.callbacks.Callback):
-    """Writes checkpoint and history at each epoch's end; stops when patience is used up."""
+    """Writes checkpoint and history at the end of each epoch, and stops when patience runs out."""
 
     def __init__(
         self, state: TrainingState, settings: TrainingSettings, *, checkpoint: Path, history: Path
@@ -57,21 +57,21 @@ class KeepState(keras.callbacks.Callback):
         if self.state.epoch < epochs and self.state.is_over(epochs=epochs, patience=patience):
             self.model.stop_training = True
             logger.info(
-                "No better validation loss since epoch %d: training ends after epoch %d.",
+                "No better validation loss since epoch %d; training ends after epoch %d.",
                 self.state.best_epoch,
                 self.state.epoch,
             )
 
 
 class NotANumberError(TrainingError):
-    """Training that came to a loss or to weights that are not numbers."""
+    """Training in which the loss or a weight is not a number."""
 
 
 class StopOnNaN(keras.callbacks.Callback):
     """Ends training when the loss or a weight is not a number; the last checkpoint stays.
 
-    Stands before what writes checkpoints: the weights may have lost their numbers in the last step
-    of an epoch, whose loss came before it.
+    It must come before the callback that writes checkpoints. The last step of an epoch may spoil
+    the weights after its loss was computed.
     """
 
     def __init__(self, stage: str, *, steps_per_epoch: int) -> None:
@@ -84,7 +84,7 @@ class StopOnNaN(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        # The mean since the epoch began: not a number from the first batch on that has none.
+        # The loss is the mean since the epoch began, so one NaN batch makes it NaN from then on.
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             self._stop("The loss", "is not a number at", batch + 1)
 
@@ -95,11 +95,12 @@ class StopOnNaN(keras.callbacks.Callback):
                 "The network", "has weights that are not numbers after", self.steps_per_epoch
             )
 
-    def _stop(self, what: str, how: str, step_of_epoch: int) -> None:
+    def _stop(self, subject: str, problem: str, step_of_epoch: int) -> None:
         step = self.epoch * self.steps_per_epoch + step_of_epoch
         kept = f"The checkpoint of epoch {self.epoch} is kept. " if self.epoch else ""
         raise NotANumberError(
-            f"{what} of the {self.stage} stage {how} step {step} (epoch {self.epoch + 1}). {kept}"
+            f"{subject} of the {self.stage} stage {problem} step {step} (epoch {self.epoch + 1}). "
+            f"{kept}"
             f"Start another run with a lower --set {self.stage}.learning_rate or with "
             f"--set {self.stage}.mixed_precision=float32."
         )
@@ -110,7 +111,7 @@ def _is_finite(variable: Any) -> bool:
 
 
 class ShowProgress(keras.callbacks.Callback):
-    """Moves a progress bar by a batch, of training or validation, and notes the losses."""
+    """Advances a progress bar by one batch of training or validation, and shows the losses."""
 
     def __init__(self, advance: Callable[..., None], *, epochs: int, state: TrainingState) -> None:
         super().__init__()
@@ -135,6 +136,6 @@ class ShowProgress(keras.callbacks.Callback):
 
 
 def write_history(state: TrainingState, path: Path) -> None:
-    """history.csv: a row an epoch."""
+    """Writes history.csv, one row per epoch."""
     with replacing(path) as temporary:
         pd.DataFrame(list(state.history)).to_csv(temporary, index=False, float_format="%.6g")

@@ -1,8 +1,8 @@
-"""Everything that a stage needs to go on where it was stopped, in one file.
+"""The checkpoint of a stage: one file with everything that is needed to resume it.
 
-Why our own: Keras's BackupAndRestore keeps neither the best value nor how long there was none
-better, so that EarlyStopping begins to count again in a resumed training. This file has both, the
-best weights, the optimizer's state, the random generators' and the history.
+Keras's BackupAndRestore keeps neither the best value nor the number of epochs since. EarlyStopping
+therefore starts to count again in a resumed training. This file holds both, the best weights, the
+history, and the states of the optimizer and the random generators.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from h2g.files import replacing
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a stage stands after whole epochs.
+    """Progress of a stage after whole epochs.
 
     Attributes:
-        epoch: epochs done.
-        best, best_epoch: lowest validation loss and the epoch (from 1) that had it; 0 = none yet.
-        history: a row an epoch.
-        best_weights: the network's weights of ``best_epoch``; empty when there is none.
+        epoch: number of finished epochs.
+        best, best_epoch: lowest validation loss, and its epoch (from 1); 0 if there is none yet.
+        history: one row per epoch.
+        best_weights: the network's weights after ``best_epoch``; empty if there is none.
     """
 
     epoch: int = 0
@@ -40,24 +40,24 @@ class TrainingState:
     best_weights: tuple[np.ndarray, ...] = field(default=(), repr=False, compare=False)
 
     def after(self, row: dict[str, float], model: keras.Model) -> TrainingState:
-        """With one more epoch, whose ``val_loss`` may be the best; NaN never is."""
-        done = replace(self, epoch=self.epoch + 1, history=(*self.history, row))
+        """The state after one more epoch; a ``val_loss`` of NaN is never the best."""
+        state = replace(self, epoch=self.epoch + 1, history=(*self.history, row))
         if not row["val_loss"] < self.best:
-            return done
+            return state
         return replace(
-            done,
+            state,
             best=row["val_loss"],
-            best_epoch=done.epoch,
+            best_epoch=state.epoch,
             best_weights=tuple(model.get_weights()),
         )
 
     def is_over(self, *, epochs: int, patience: int | None) -> bool:
-        waited = self.epoch - self.best_epoch
-        return self.epoch >= epochs or (patience is not None and waited >= patience)
+        epochs_since_best = self.epoch - self.best_epoch
+        return self.epoch >= epochs or (patience is not None and epochs_since_best >= patience)
 
 
 def save_checkpoint(path: Path, model: keras.Model, state: TrainingState) -> None:
-    """Writes the file whole or not at all; ``model`` is compiled and its optimizer built."""
+    """Writes the whole file or nothing; ``model`` must be compiled, with its optimizer built."""
     document = asdict(replace(state, best_weights=()))
     arrays: dict[str, Any] = {
         "state": np.array(json.dumps(document)),
@@ -70,10 +70,10 @@ def save_checkpoint(path: Path, model: keras.Model, state: TrainingState) -> Non
 
 
 def load_checkpoint(path: Path, model: keras.Model) -> TrainingState:
-    """Brings ``model`` and its optimizer back to where they were; a fresh start without a file.
+    """Restores ``model`` and its optimizer; returns a new state if there is no file.
 
     Raises:
-        TrainingError: the file is damaged or of another network.
+        TrainingError: the file is damaged, or belongs to another network.
     """
     if not path.exists():
         return TrainingState()
@@ -85,8 +85,8 @@ def load_checkpoint(path: Path, model: keras.Model) -> TrainingState:
             best_weights = tuple(_values(arrays, "best"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise TrainingError(
-            f"{path}: training cannot go on from this checkpoint ({error}). "
-            "Delete it to start the stage anew."
+            f"{path}: training cannot continue from this checkpoint ({error}). "
+            "Delete it to start the stage again."
         ) from error
     history = tuple(document.pop("history"))
     document.pop("best_weights")
@@ -104,6 +104,6 @@ def _values(arrays: Any, prefix: str) -> list[np.ndarray]:
 def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [value.shape for value in values]:
-        raise ValueError("it is of another network or optimizer")
+        raise ValueError("it belongs to another network or optimizer")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

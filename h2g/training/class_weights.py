@@ -1,4 +1,4 @@
-"""Weights of patches by their class, and together with those by their cluster."""
+"""Weights of patches by class, alone or multiplied by their weights by cluster."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def class_weights(
     class_names: Sequence[str],
     rates: np.ndarray,
 ) -> np.ndarray:
-    """Weights of the classes, scaled so that a drawn patch has a weight of 1 on average.
+    """Weights of the classes, scaled so that a drawn patch has a mean weight of 1.
 
-    ``balanced``: 1 / (K rate), with K classes that are drawn at all: the loss is the mean over
-    classes of the mean within each. Numbers by name: in their proportion, 1 where not named.
+    ``balanced`` gives 1 / (K rate), where K is the number of classes that are drawn. The loss is
+    then the mean over classes of the mean within each class. Numbers by name keep their ratios; a
+    class without a number has 1.
 
     Args:
         class_names: background first.
-        rates: (C,) share of each class among the draws, of sum 1.
+        rates: (C,) share of each class among the draws, with sum 1.
     Returns:
-        (C,) float32; 0 for a class that is never drawn where the weights are balanced.
+        (C,) float32; 0 for a class that is never drawn if the weights are balanced.
     """
     if setting == "balanced":
         drawn = rates > 0
@@ -47,35 +48,37 @@ def split_weigher(
     class_names: Sequence[str],
     by_cluster: Weigh | None,
 ) -> Weigh | None:
-    """What weighs the batches that are drawn from ``slides``; None where all weigh the same.
+    """Function that weighs the batches drawn from ``slides``; None if all weights are equal.
 
     Args:
         order: levels of the sampling tree.
-        by_cluster: weights by cluster, with which those by class are multiplied.
+        by_cluster: weights by cluster, which are multiplied by the weights by class.
     """
     if setting == "none":
         return by_cluster
     tree = build_tree(slides, order)
     if tree is None:
-        raise TrainingError("There is no patch to weigh: the slides have no labelled patches.")
+        raise TrainingError(
+            "The slides have no labelled patches to weigh. Check their annotations."
+        )
     rates = class_rates(tree, slides, len(class_names))
     weights = class_weights(setting, class_names=class_names, rates=rates)
     return by_class(weights, by_cluster)
 
 
 def by_class(weights: np.ndarray, by_cluster: Weigh | None = None) -> Weigh:
-    """Weighs patches by the (C,) weights of their class.
+    """Function that weighs patches by the (C,) weights of their class.
 
-    With weights by cluster the product, scaled to the sum that those have in the batch: the weights
-    of CWCE keep their mean of 1, and those of its literal form their scale.
+    With weights by cluster, it returns the product, scaled to their sum in the batch. The weights
+    of CWCE thus keep their mean of 1, and those of its literal form their scale.
     """
 
     def weigh(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        own = weights[labels]
+        class_factors = weights[labels]
         if by_cluster is None:
-            return own
-        clustered = by_cluster(pixels, labels)
-        product = own * clustered
-        return (product * (clustered.sum() / product.sum())).astype(np.float32)
+            return class_factors
+        cluster_factors = by_cluster(pixels, labels)
+        product = class_factors * cluster_factors
+        return (product * (cluster_factors.sum() / product.sum())).astype(np.float32)
 
     return weigh

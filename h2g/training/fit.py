@@ -1,4 +1,4 @@
-"""Training of one network, resumable after any stop: what all stages share."""
+"""Training of one network, which can be resumed after any stop; all stages use it."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageTraining:
-    """What is trained, on what, and where it is kept.
+    """The network, the data and the folder of a training.
 
     Attributes:
-        name: of the stage, as in the recipe.
-        part: which of several trainings of that stage, for messages: "fold 2 of 3".
-        build: the network with its first weights; called once.
-        keep: what is kept of it; its first output alone by default.
-        train: number of the first batch -> endless data set from that batch on.
-        validation: data set that ends, the same in every epoch.
-        Both are contexts that close what is read, and raise why it can be read no more.
+        name: name of the stage, as in the recipe.
+        part: label for messages, e.g. "fold 2 of 3", if the stage has several trainings.
+        build: builds the network with its initial weights; called once.
+        keep: converts the network to the one that is saved; by default to its first output.
+        train: endless data set from a number of the first batch on.
+        validation: finite data set, the same in every epoch.
+        Both data sets are contexts. They close their source, and raise the error that ended it.
     """
 
     name: str
@@ -65,21 +65,21 @@ class StageTraining:
 
     @property
     def of_part(self) -> str:
-        """Behind the stage's name in a message."""
+        """Suffix for the stage's name in a message."""
         return f" ({self.part})" if self.part else ""
 
 
 def fit_stage(stage: StageTraining, resources: Resources = Resources()) -> TrainingState:
-    """Trains a stage to its end, from its checkpoint when there is one.
+    """Trains a stage to its end, starting from its checkpoint if there is one.
 
     Writes model.keras (the best epoch's network, without optimizer), history.csv and history.png
     into the stage's folder.
 
     Raises:
         TrainingError: the loss is not a number, or no data can be read any more. The checkpoint
-            then is that of the last whole epoch; without a number, the best network so far is in
-            checkpoints/best.keras.
-        WrongUseError: a strategy that cannot train this stage.
+            is then that of the last whole epoch. If the loss is not a number, the best network so
+            far is in checkpoints/best.keras.
+        WrongUseError: the strategy cannot train this stage.
     """
     check_strategy(stage.name, stage.settings, resources.strategy)
     keras.utils.set_random_seed(stage.seed)
@@ -93,10 +93,10 @@ def fit_stage(stage: StageTraining, resources: Resources = Resources()) -> Train
             metrics=stage.metrics,
         )
         state = load_checkpoint(stage.checkpoint, model)
-        named = f"{stage.name} stage{stage.of_part}"
-        logger.info("The %s trains on %s.", named, _devices())
+        label = f"{stage.name} stage{stage.of_part}"
+        logger.info("The %s trains on %s.", label, _devices())
         if state.epoch:
-            logger.info("The %s goes on after epoch %d.", named, state.epoch)
+            logger.info("The %s continues after epoch %d.", label, state.epoch)
         if not state.is_over(epochs=stage.settings.epochs, patience=stage.settings.patience):
             state = _fit(model, stage, state, resources.callbacks)
     _write_results(model, stage, state)
@@ -106,8 +106,8 @@ def fit_stage(stage: StageTraining, resources: Resources = Resources()) -> Train
 def check_strategy(name: str, settings: TrainingSettings, strategy: Strategy) -> None:
     if strategy == "mirrored" and settings.accumulation_steps > 1:
         raise WrongUseError(
-            f"--strategy mirrored cannot accumulate gradients (a limit of Keras), and the {name} "
-            f"stage does over {settings.accumulation_steps} batches. Use --strategy none, or "
+            f"--strategy mirrored cannot accumulate gradients (a limit of Keras), but the {name} "
+            f"stage uses {settings.accumulation_steps} accumulation steps. Use --strategy none, or "
             f"--set {name}.accumulation_steps=1 with a larger --set {name}.batch_size."
         )
 
@@ -129,19 +129,19 @@ def compile_network(
     loss: keras.losses.Loss,
     metrics: Sequence[Any] = (),
 ) -> None:
-    """Makes a network ready to be trained over ``steps`` batches."""
+    """Compiles a network for a training over ``steps`` batches."""
     model.compile(
         optimizer=make_optimizer(settings, steps=steps),
         loss=loss,
         metrics=list(metrics),
         jit_compile=settings.jit_compile,
     )
-    # Now, not in the first step: the checkpoint's values need their variables.
+    # Built here and not in the first step, because a checkpoint restores the optimizer's variables.
     model.optimizer.build(model.trainable_variables)
 
 
 def _fit(
-    model: keras.Model, stage: StageTraining, state: TrainingState, more: Sequence[Any]
+    model: keras.Model, stage: StageTraining, state: TrainingState, callbacks: Sequence[Any]
 ) -> TrainingState:
     epochs, steps = stage.settings.epochs, stage.steps_per_epoch
     keep = KeepState(
@@ -150,18 +150,18 @@ def _fit(
         checkpoint=stage.checkpoint,
         history=stage.folder / "history.csv",
     )
-    callbacks = [StopOnNaN(stage.name, steps_per_epoch=steps), keep, *more]
+    all_callbacks = [StopOnNaN(stage.name, steps_per_epoch=steps), keep, *callbacks]
     if stage.settings.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(stage.folder / "tensorboard"))
+        all_callbacks.append(keras.callbacks.TensorBoard(stage.folder / "tensorboard"))
     with (
-        _keeping_best(model, stage, keep),
+        _best_saved_on_nan(model, stage, keep),
         stage.train(state.epoch * steps) as train,
         stage.validation() as validation,
     ):
         batches = steps + int(validation.cardinality())
         with progress(f"{stage.name} training{stage.of_part}", epochs * batches) as advance:
             advance(state.epoch * batches)
-            callbacks.append(ShowProgress(advance, epochs=epochs, state=state))
+            all_callbacks.append(ShowProgress(advance, epochs=epochs, state=state))
             model.fit(
                 train,
                 initial_epoch=state.epoch,
@@ -169,15 +169,15 @@ def _fit(
                 steps_per_epoch=steps,
                 shuffle=False,
                 validation_data=validation,
-                callbacks=callbacks,
+                callbacks=all_callbacks,
                 verbose=0,
             )
     return keep.state
 
 
 @contextlib.contextmanager
-def _keeping_best(model: keras.Model, stage: StageTraining, keep: KeepState) -> Iterator[None]:
-    """Around fit: what was trained up to a loss that is not a number can be used nevertheless."""
+def _best_saved_on_nan(model: keras.Model, stage: StageTraining, keep: KeepState) -> Iterator[None]:
+    """A context for fit that saves the best network so far when the loss is not a number."""
     try:
         yield
     except NotANumberError as error:
@@ -193,8 +193,8 @@ def _keeping_best(model: keras.Model, stage: StageTraining, keep: KeepState) -> 
 def _write_results(model: keras.Model, stage: StageTraining, state: TrainingState) -> None:
     if not state.best_weights:
         raise TrainingError(
-            f"The validation loss of the {stage.name} stage was never a number: there is no model "
-            f"to keep. Start another run with a lower --set {stage.name}.learning_rate."
+            f"The validation loss of the {stage.name} stage was never a number, so there is no "
+            f"model to keep. Start another run with a lower --set {stage.name}.learning_rate."
         )
     write_history(state, stage.folder / "history.csv")
     title = f"{stage.name}{stage.of_part}"
@@ -205,8 +205,8 @@ def _write_results(model: keras.Model, stage: StageTraining, state: TrainingStat
 def _write_network(
     model: keras.Model, stage: StageTraining, state: TrainingState, file: Path
 ) -> None:
-    """What is kept of the network, with its best weights."""
-    # Not compiled, so that the file holds the network alone.
+    """Saves the part of the network that is kept, with its best weights."""
+    # Uncompiled, so that the file holds only the network.
     network = model.__class__.from_config(model.get_config())
     network.set_weights(state.best_weights)
     with replacing(file) as temporary:
@@ -215,12 +215,12 @@ def _write_network(
 
 @contextlib.contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
+    previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(previous)
 
 
 def _devices() -> str:

@@ -1,4 +1,4 @@
-"""What history.csv says of a training."""
+"""Summary of a training from its history.csv."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def history_summary(file: Path) -> dict[str, Any]:
-    """Epochs, best_epoch and that epoch's validation columns; empty where there is no file."""
+    """Epochs, best_epoch and that epoch's validation columns; empty if there is no file."""
     if not file.exists():
         return {}
     history: list[Any] = pd.read_csv(file).to_dict("records")

@@ -11,16 +11,16 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="h2g")
 class SoftDice(keras.losses.Loss):
-    """Soft Dice loss with squared denominators, background left out, one slide at a time.
+    """Soft Dice loss with squared denominators, without background, one slide at a time.
 
-    Per slide and class: ``1 - (2 sum(p g) + s) / (sum(p^2) + sum(g^2) + s)``, summed over the
-    slide's pixels; the mean over tumour classes, then over slides. A slide without tumour costs
-    nothing when nothing is predicted on it.
+    Per slide and class: ``1 - (2 sum(p g) + s) / (sum(p^2) + sum(g^2) + s)``, with sums over the
+    slide's pixels. The result is the mean over tumour classes, then over slides. A slide without
+    tumour costs nothing if no tumour is predicted on it.
 
     Args:
-        smoothing: s; it also weighs how much false tumour on an empty slide costs.
-        class_weights: (C,), background first and without effect; the mean over tumour classes
-            becomes the weighted one. None weighs all alike.
+        smoothing: s, which also sets how much false tumour on an empty slide costs.
+        class_weights: (C,), background first and without effect. They turn the mean over tumour
+            classes into a weighted mean. None gives all classes the same weight.
 
     Shapes: truth (one-hot) and probabilities (N, height, width, C), background first.
     Source: the loss of H2G-Net's public training script; the paper does not name one.
@@ -49,20 +49,20 @@ class SoftDice(keras.losses.Loss):
         return 1 - ops.sum(dice * shares, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"smoothing": self.smoothing, "class_weights": self.class_weights}
-        return {**super().get_config(), **own}
+        config = {"smoothing": self.smoothing, "class_weights": self.class_weights}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="h2g")
 class DiceCrossEntropy(SoftDice):
     """SoftDice plus the mean cross-entropy of a slide's pixels, one slide at a time.
 
-    Dice sees a slide as a whole, cross-entropy every pixel for itself, background included; the sum
-    has a gradient also where the one has none. A pixel's cross-entropy is ``-w log p`` of its true
-    class, w that class's weight over the mean weight of all C classes, so that the two parts keep
-    their proportion whatever the weights.
+    Dice scores a slide as a whole, and cross-entropy each pixel on its own, background included.
+    The sum has a gradient even if one of them has none. A pixel's cross-entropy is ``-w log p`` of
+    its true class. w is the weight of this class divided by the mean weight of all C classes, so
+    that the weights do not change the ratio of the two parts.
 
-    Args, shapes: as SoftDice; the background's weight has effect in the cross-entropy.
+    Args, shapes: the same as SoftDice; the background's weight affects the cross-entropy.
     Source: Isensee et al. 2021 (nnU-Net), whose loss is this sum, with another form of Dice.
     """
 
@@ -102,10 +102,10 @@ def refinement_loss(
 
 @keras.saving.register_keras_serializable(package="h2g")
 def slide_dice(y_true: Any, y_pred: Any) -> Any:
-    """Dice of every slide: 2 TP / (true + predicted), the mean over tumour classes.
+    """Dice of each slide: 2 TP / (true + predicted), averaged over tumour classes.
 
-    A pixel has a class when its probability is above 0.5. Class neither there nor predicted: 1.
-    Keras averages over slides (macro mean).
+    A pixel has a class if its probability is above 0.5. A class that is neither true nor predicted
+    has 1. Keras averages over slides (macro mean).
 
     Args:
         y_true: (N, height, width, C) one-hot, background first.

@@ -1,4 +1,4 @@
-"""What a training may use."""
+"""Resources that a training may use."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ STRATEGIES: tuple[Strategy, ...] = ("none", "mirrored")
 
 @dataclass(frozen=True)
 class Resources:
-    """
+    """Resources that a training may use.
+
     Attributes:
         strategy: how several GPUs share a training.
-        jobs: processes or threads that read slides at once, where the recipe does not say.
+        jobs: number of processes or threads that read slides, unless the recipe sets it.
         callbacks: Keras callbacks for every network that is trained.
     """
 

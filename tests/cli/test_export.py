@@ -102,7 +102,7 @@ def test_a_network_whose_inputs_have_other_names(run: Run, tmp_path: Path) -> No
         tmp_path / "model.keras", "--format", "onnx", "--out", tmp_path / "out", *recipe
     )
     assert result.exit_code == 1
-    assert "inputs are named picture, and h2g goes by the names patch, image" in result.stderr
+    assert "inputs are named picture, but h2g needs the names patch, image" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -18,7 +18,7 @@ def test_makes_a_cohort_and_names_its_table(tmp_path: Path) -> None:
     assert (out / "slides" / "phantom_01.tiff").is_file()
     refused = run(out, *small, "--seed", 1)
     assert refused.exit_code == 2
-    assert "seed 0 there and 1 now" in refused.stderr
+    assert "seed was 0 and is now 1" in refused.stderr
     assert refused.stdout == ""
 
 

@@ -24,7 +24,7 @@ def softmax(rows: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layer", [PositionAttention(), ChannelAttention()])
-def test_attention_starts_as_nothing(layer: keras.Layer) -> None:
+def test_attention_starts_as_the_identity(layer: keras.Layer) -> None:
     x = features(2, 3, 4, 16)
     np.testing.assert_array_equal(layer(x), x)
     assert layer.gamma.shape == ()

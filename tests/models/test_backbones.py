@@ -48,7 +48,7 @@ def test_scaling_is_what_efficientnetv2_s_has_inside() -> None:
     np.testing.assert_allclose(scaled("efficientnetv2_s", patches(4)), wanted, atol=1e-5)
 
 
-def test_features_are_those_of_keras_on_pixels_prepared_its_way() -> None:
+def test_features_equal_those_of_keras() -> None:
     model = build_backbone("vgg16", (48, 48, 3))
     keras_own = keras.applications.VGG16(input_shape=(48, 48, 3), include_top=False, weights=None)
     keras_own.set_weights(model.get_weights())
@@ -77,7 +77,7 @@ def test_efficientnet_files_fit_though_its_own_scaling_is_left_out(tmp_path: Pat
     np.testing.assert_allclose(model(patches(32)).numpy(), wanted, rtol=1e-3, atol=1e-5)
 
 
-def test_official_files_make_inception_keras_own(tmp_path: Path) -> None:
+def test_official_files_give_inception_the_features_of_keras(tmp_path: Path) -> None:
     keras_own = keras.applications.InceptionV3(
         input_shape=(75, 75, 3), include_top=False, weights=None
     )

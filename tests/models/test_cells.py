@@ -94,7 +94,7 @@ def test_cells_come_back_in_a_fresh_process(
     assert (layer.cells, layer.margin_px) == (CELLS, MARGIN_PX)
 
 
-def test_deployed_it_answers_with_cells(network: keras.Model, tiles: np.ndarray) -> None:
+def test_the_deployed_network_outputs_cells(network: keras.Model, tiles: np.ndarray) -> None:
     graph = deployed(network)
     assert graph.output_names == [OUTPUT]
     assert graph.outputs[0].shape == (None, CELLS, CELLS, 3)

@@ -160,7 +160,7 @@ def test_networks_trained_in_half_precision_run_in_float32(tmp_path: Path) -> No
     )
 
 
-def test_loading_what_is_no_model_is_a_sentence(tmp_path: Path) -> None:
+def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model file"):
         load_network(tmp_path / "model.keras")
     (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 cut short")

@@ -199,7 +199,7 @@ def test_layer_names_do_not_depend_on_what_was_built_before(name: str) -> None:
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
 
 
-def test_unknown_names_and_options_say_what_there_is() -> None:
+def test_errors_of_unknown_names_and_options_list_the_known_ones() -> None:
     with pytest.raises(WrongUseError, match=r"No model 'mobilenetv2'.*'mobilenet_v2'\?"):
         build_patch_model("mobilenetv2")
     with pytest.raises(

@@ -8,7 +8,7 @@ def run(code: str) -> str:
     return done.stderr
 
 
-def test_keras_starts_without_a_word():
+def test_keras_starts_silently():
     assert run("from h2g.models.startup import start_keras; start_keras()") == ""
 
 

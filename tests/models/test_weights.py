@@ -62,7 +62,7 @@ def assert_same_layers(model: keras.Model, trained: keras.Model, *, head: bool) 
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_random_weights_get_the_quick_momentum() -> None:
+def test_random_weights_get_the_low_momentum() -> None:
     model = build_patch_model("mobilenet_v2", weights="none", **SMALL)
     assert {layer.momentum for layer in batch_norms(model)} == {0.9}
     assert len(batch_norms(model)) == 53  # 52 in the backbone, 1 in the head
@@ -122,7 +122,7 @@ def test_model_file_is_taken_whole_at_any_patch_size(trained: keras.Model, tmp_p
     assert_same_layers(model, trained, head=True)
 
 
-def test_last_layer_is_made_anew_for_another_number_of_classes(
+def test_the_last_layer_starts_again_for_another_number_of_classes(
     trained: keras.Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     trained.save(tmp_path / "model.keras")
@@ -232,7 +232,7 @@ def test_a_classifiers_backbone_becomes_the_encoder_of_a_unet(
 
 def test_no_other_encoder_takes_a_classifiers_file(trained: keras.Model, tmp_path: Path) -> None:
     trained.save(tmp_path / "model.keras")
-    with pytest.raises(ModelError, match="model.keras: not a 'encoder_unet' of these options"):
+    with pytest.raises(ModelError, match="model.keras: not a 'encoder_unet' with these options"):
         build_tile_model("encoder_unet", size_px=32, weights=str(tmp_path / "model.keras"))
     (tmp_path / "unet.h5").write_bytes(b"")
     with pytest.raises(ModelError, match="unet.h5: weights of 'tile_unet' are read from .keras"):

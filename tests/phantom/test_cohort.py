@@ -88,7 +88,7 @@ def test_rerun_makes_only_what_is_missing_or_cut(tmp_path: Path) -> None:
 
 def test_folder_of_another_seed_is_refused_and_kept(small_cohort: Path) -> None:
     before = digests(small_cohort)
-    with pytest.raises(WrongUseError, match="seed 3 there and 4 now.*another folder"):
+    with pytest.raises(WrongUseError, match="seed was 3 and is now 4.*another folder"):
         generate_cohort(small_cohort, **{**SMALL, "seed": 4})
     assert digests(small_cohort) == before
 
@@ -116,7 +116,7 @@ def test_options_that_make_no_slides(options: dict, sentence: str, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_stopped_slide_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_stopped_slide_leaves_no_partial_file(tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
 

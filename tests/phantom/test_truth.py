@@ -56,7 +56,7 @@ def test_outline_holds_what_a_pathologist_includes(plans: list[Plan]) -> None:
     assert all(share(plan, (Tissue.NECROSIS,), ~plan.outline) > 0 for plan in plans)
 
 
-def test_outside_there_are_twins_lookalikes_and_lobules(plans: list[Plan]) -> None:
+def test_twins_lookalikes_and_lobules_lie_outside_the_outline(plans: list[Plan]) -> None:
     for plan in plans:
         outside = (plan.classes != Tissue.GLASS) & ~plan.outline
         assert 0.01 < share(plan, TUMOUR_LIKE, outside) < 0.12
@@ -78,7 +78,7 @@ def test_patches_are_ambiguous_as_calibrated(plans: list[Plan]) -> None:
     assert 0.88 < np.concatenate(right).mean() < 0.96
 
 
-def test_flaws_are_there(plans: list[Plan]) -> None:
+def test_slides_have_all_flaws(plans: list[Plan]) -> None:
     assert all((plan.fold > 128).any() for plan in plans)
     assert all((plan.overlays[0].amount > 0).any() for plan in plans)
     always = Anatomy(pen_probability=1.0)

@@ -44,7 +44,7 @@ def test_null_switches_off_and_lists_replace(tmp_path: Path) -> None:
     assert recipe.sampler.order == ("label",)
 
 
-def test_null_takes_out_inherited_classes_and_options(tmp_path: Path) -> None:
+def test_null_removes_inherited_classes_and_options(tmp_path: Path) -> None:
     text = "extends: mob-pw-doubleunet\nannotation: {classes: {tumour: null, benign: [cyst]}}\n"
     text += "refinement: {model: unet, options: {aspp_filters: null}}\n"
     recipe = load_recipe(write(tmp_path, "mine", text))
@@ -109,13 +109,13 @@ def test_a_circle_is_shown(tmp_path: Path) -> None:
         ("null", "extends is None"),
     ],
 )
-def test_what_cannot_be_extended(tmp_path: Path, extends: str, sentence: str) -> None:
+def test_invalid_extensions_are_refused(tmp_path: Path, extends: str, sentence: str) -> None:
     with pytest.raises(RecipeError) as error:
         load_recipe(write(tmp_path, "mine", f"extends: {extends}\n"))
     assert sentence in str(error.value)
 
 
-def test_a_mistake_is_reported_of_the_file_that_has_it(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_its_file(tmp_path: Path) -> None:
     write(tmp_path, "base", "patch: {epoch: 3}\n")
     with pytest.raises(RecipeError, match=r"base\.yaml: unknown key 'patch\.epoch'"):
         load_recipe(write(tmp_path, "mine", "extends: base.yaml\n"))

@@ -77,7 +77,7 @@ def test_overrides(tmp_path):
         ),
         (
             "patch: {answer: mask, class_weights: balanced}\n",
-            "patch: class_weights weighs whole patches, and a network with answer mask is trained",
+            "patch: class_weights weighs whole patches, but a network with answer mask is trained",
         ),
         (
             "patch: {answer: mask, loss: cwce-literal}\nclustering: {}\n",
@@ -98,7 +98,7 @@ def test_overrides(tmp_path):
         ("patch: [", "not valid YAML"),
     ],
 )
-def test_mistakes_are_told_with_their_key(tmp_path, text, sentence):
+def test_mistakes_are_reported_with_their_key(tmp_path, text, sentence):
     with pytest.raises(RecipeError, match=sentence):
         load_recipe(write(tmp_path, text))
 
@@ -140,7 +140,7 @@ def test_another_profile_changes_all_but_size_and_resolution_of_patches():
         load_recipe("mob-pw", ("preprocessing.profile=fsat",))
 
 
-def test_what_was_called_fast_before_is_fast_4_15(tmp_path: Path) -> None:
+def test_the_former_rule_fast_is_fast_4_15(tmp_path: Path) -> None:
     """Runs and bundles from before FAST's versions were told apart keep their meaning."""
     old = {
         "profile": "fast",
@@ -175,7 +175,7 @@ def test_a_paper_reports_the_metrics_it_names(tmp_path: Path) -> None:
     assert paper.design is None
 
 
-def test_the_paper_in_a_run_of_before_is_the_same_row() -> None:
+def test_the_paper_of_an_older_run_is_the_same_row() -> None:
     """A run compares its recipe with the one it is resumed with."""
     recipe = load_recipe("mob-pw")
     document = yaml.safe_load(dump_recipe(recipe))

@@ -85,7 +85,7 @@ def value(recipe: Recipe, path: str):
     return found
 
 
-def test_the_nine_designs_are_there_in_the_papers_order():
+def test_the_nine_designs_are_in_the_papers_order():
     names = [recipe.name for recipe in shipped_recipes()]
     assert names[:9] == list(ROWS)
     assert all(load_recipe(name).paper is None for name in names[9:])

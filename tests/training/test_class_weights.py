@@ -41,7 +41,7 @@ def test_together_with_clusters_the_product_keeps_their_sum():
     assert found.dtype == np.float32
 
 
-def test_without_class_weights_nothing_is_weighed_anew(trained_run):
+def test_without_class_weights_the_weights_by_cluster_stay(trained_run):
     slides = labelled_slides(trained_run, "train")
     assert split_weigher("none", slides, (), trained_run.recipe.class_names, None) is None
 
@@ -83,7 +83,7 @@ def test_weights_reach_training_and_validation_by_the_law_of_their_own_tree(
     np.testing.assert_allclose(weights, 1 / (2 * rates[labels]), rtol=1e-5)
 
 
-def test_it_trains(weighed_run, tmp_path):
+def test_training_with_class_weights(weighed_run, tmp_path):
     state = fit_stage(training_of(weighed_run, tmp_path))
     assert np.isfinite(state.history[0]["val_loss"])
     assert (tmp_path / "model.keras").is_file()

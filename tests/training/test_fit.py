@@ -69,7 +69,7 @@ def stage(folder, *, broken_at=None, nan_at=None, **settings) -> StageTraining:
 
 
 @pytest.mark.parametrize(("accumulation", "compiled"), [(1, "auto"), (3, "auto"), (3, True)])
-def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path, accumulation, compiled):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, accumulation, compiled):
     # 5 steps an epoch do not divide by 3: half an accumulation is carried over the stop.
     settings = {"accumulation_steps": accumulation, "schedule": "cosine", "jit_compile": compiled}
     straight = fit_stage(stage(tmp_path / "straight", **settings))
@@ -149,9 +149,9 @@ def val_loss_of(file) -> float:
 
 
 def test_nan_in_the_first_epoch_keeps_nothing_and_says_so(tmp_path):
-    with pytest.raises(TrainingError, match=r"step 3 \(epoch 1\)\. Start another run") as told:
+    with pytest.raises(TrainingError, match=r"step 3 \(epoch 1\)\. Start another run") as raised:
         fit_stage(stage(tmp_path, nan_at=2))
-    assert "best network" not in str(told.value)
+    assert "best network" not in str(raised.value)
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -181,9 +181,9 @@ def test_weights_lost_in_an_epochs_last_step_reach_no_checkpoint(tmp_path, accum
         stage(tmp_path, accumulation_steps=accumulation), loss=SteepAtMark(), train=marked
     )
     sentence = r"patch stage has weights that are not numbers after step 10 \(epoch 2\)"
-    with pytest.raises(TrainingError, match=f"{sentence}.*checkpoint of epoch 1 is kept") as told:
+    with pytest.raises(TrainingError, match=f"{sentence}.*checkpoint of epoch 1 is kept") as raised:
         fit_stage(steep)
-    assert "of epoch 1, is" in str(told.value)
+    assert "of epoch 1, is" in str(raised.value)
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["epoch"].tolist() == [1]
     assert val_loss_of(tmp_path / "checkpoints" / "best.keras") == pytest.approx(
@@ -192,15 +192,15 @@ def test_weights_lost_in_an_epochs_last_step_reach_no_checkpoint(tmp_path, accum
     assert fit_stage(stage(tmp_path, accumulation_steps=accumulation)).epoch == 4
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path):
+def test_a_damaged_checkpoint_is_reported(tmp_path):
     fit_stage(stage(tmp_path, epochs=1))
     checkpoint = tmp_path / "checkpoints" / "last.npz"
     checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
-    with pytest.raises(TrainingError, match=r"last\.npz: training cannot go on.*Delete it"):
+    with pytest.raises(TrainingError, match=r"last\.npz: training cannot continue.*Delete it"):
         fit_stage(stage(tmp_path, epochs=1))
 
 
-def test_a_checkpoint_of_another_network_is_told(tmp_path):
+def test_a_checkpoint_of_another_network_is_reported(tmp_path):
     fit_stage(stage(tmp_path, epochs=1))
     other = dataclasses.replace(
         stage(tmp_path, epochs=2), build=lambda: keras.Sequential([keras.layers.Dense(1)])

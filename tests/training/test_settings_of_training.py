@@ -45,14 +45,14 @@ def test_numbers_by_class_are_taken():
         ({"class_weights": {"tumour": 0}}, {}, "greater than 0"),
         ({"label_smoothing": 1}, {}, "patch.label_smoothing: .*less than 1"),
         # One tumour class has nothing to be weighed against in a mean over tumour classes.
-        ({}, {"class_weights": {"tumour": 2}}, "take refinement.loss dice-crossentropy"),
+        ({}, {"class_weights": {"tumour": 2}}, "set refinement.loss: dice-crossentropy"),
         ({}, {"cross_fit": 1}, "refinement.cross_fit: .*greater than or equal to 2"),
-        ({}, {"cross_fit": 3, "inputs": "image"}, "leave one of the two out"),
+        ({}, {"cross_fit": 3, "inputs": "image"}, "leave out one of the two"),
         ({}, {"augmentation": {"heatmap_noise": -1}}, "heatmap_noise: .*greater than or equal"),
         ({}, {"loss": "focal"}, "refinement.loss: .*'dice' or 'dice-crossentropy'"),
     ],
 )
-def test_mistakes_are_told(patch, refinement, sentence):
+def test_mistakes_are_reported(patch, refinement, sentence):
     with pytest.raises(RecipeError, match=sentence):
         recipe(patch, refinement)
 

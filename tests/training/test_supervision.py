@@ -108,7 +108,7 @@ def test_a_network_of_one_output_stays_as_it_is():
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_stopped_run_ends_where_a_straight_one_does(tmp_path, accumulation):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, accumulation):
     # 3 steps an epoch do not divide by 2: half an accumulation is carried over the stop.
     settings = {"accumulation_steps": accumulation}
     straight = fit_stage(stage(tmp_path / "straight", **settings))

@@ -28,19 +28,19 @@ def agu_net(
     batch_norm_momentum: float = 0.99,
     inputs: str = "both",
 ) -> keras.Model:
-    """Segmentation of the slide; 7,668,537 parameters with two classes, all outputs counted.
+    """Segmentation network for slides; 7,668,537 parameters with two classes and all outputs.
 
     Args:
         image_shape: (P, P, 3), RGB in [0, 1]; P is divisible by 2 ** (len(filters) - 1).
-        heatmap_shape: (P, P, C - 1), probability of every class but background.
-        filters: width of every level, the finest first; the last is the bottleneck.
+        heatmap_shape: (P, P, C - 1), probability of each class but background.
+        filters: width of each level, the finest first; the last is the bottleneck.
         inputs: ``both``, ``heatmap`` or ``image``; see refinement_inputs.
     Returns:
-        A model of [image, heatmap] with an output a decoder level, the finest first:
+        A model of [image, heatmap] with one output per decoder level, the finest first:
         ``output_0_segmentation``, (N, P, P, num_classes) float32 softmax, and for training
         ``output_i_segmentation``, (N, P / 2^i, P / 2^i, num_classes).
-    Source: Bouget et al. 2021 as in Pedersen et al. 2022 (H2G-Net), section 3.2; plain batch norm
-        where the published network has batch renormalisation (the same function in use).
+    Source: Bouget et al. 2021 as in Pedersen et al. 2022 (H2G-Net), section 3.2. Batch norm
+        replaces the published network's batch renormalisation (the same function in inference).
     """
     check_sides(image_shape, heatmap_shape, poolings=len(filters) - 1)
     momentum = batch_norm_momentum

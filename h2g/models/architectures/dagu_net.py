@@ -31,18 +31,18 @@ def dagu_net(
     batch_norm_momentum: float = 0.99,
     inputs: str = "both",
 ) -> keras.Model:
-    """Segmentation of the slide; 10,074,600 parameters with two classes, all outputs counted.
+    """Segmentation network for slides; 10,074,600 parameters with two classes and all outputs.
 
-    The published network has 81,920 fewer: the projections of its position attention are made
-    anew in every call, neither trained nor saved. Here they are layers.
+    The published network has 81,920 fewer. It creates the projections of its position attention
+    again in every call, and neither trains nor saves them. Here they are layers.
 
     Args:
         image_shape: (P, P, 3), RGB in [0, 1]; P is divisible by 2 ** (len(filters) - 1).
-        heatmap_shape: (P, P, C - 1), probability of every class but background.
-        filters: width of every level, the finest first; the last is the bottleneck.
+        heatmap_shape: (P, P, C - 1), probability of each class but background.
+        filters: width of each level, the finest first; the last is the bottleneck.
         inputs: ``both``, ``heatmap`` or ``image``; see refinement_inputs.
     Returns:
-        A model of [image, heatmap] with an output a decoder level, the finest first:
+        A model of [image, heatmap] with one output per decoder level, the finest first:
         ``output_0_segmentation``, (N, P, P, num_classes) float32 softmax, and for training
         ``output_i_segmentation``, (N, P / 2^i, P / 2^i, num_classes).
     Source: Bouget et al. 2021 as in Pedersen et al. 2022 (H2G-Net), section 3.2.
@@ -65,24 +65,24 @@ def dagu_net(
 
 
 def dual_attention(x: Any, *, momentum: float) -> Any:
-    """Position and channel attention side by side, summed; (N, h, w, F) in and out."""
+    """Sum of position and channel attention; (N, h, w, F) in and out."""
     width = x.shape[-1]
     branches = []
-    # float32 also under mixed precision: sums over all positions can be too large for half.
+    # float32 also under mixed precision, because sums over all positions may overflow float16.
     for attention in (
         PositionAttention(name="position", dtype="float32"),
         ChannelAttention(name="channel", dtype="float32"),
     ):
-        seen = attention(x)
-        seen = conv_bn_relu(
-            seen,
+        branch = attention(x)
+        branch = conv_bn_relu(
+            branch,
             width,
             momentum=momentum,
             spatial_dropout=SPATIAL_DROPOUT,
             name=f"{attention.name}_0",
         )
         branches.append(
-            layers.Conv2D(width, 3, padding="same", name=f"{attention.name}_1_conv")(seen)
+            layers.Conv2D(width, 3, padding="same", name=f"{attention.name}_1_conv")(branch)
         )
     x = layers.Add(name="attention_sum")(branches)
     x = layers.SpatialDropout2D(SPATIAL_DROPOUT, name="attention_dropout")(x)

@@ -1,4 +1,4 @@
-"""DoubleU-Net: a second U-Net refines what the first one says."""
+"""DoubleU-Net: a second U-Net refines the output of the first."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def doubleu_net(
     batch_norm_momentum: float = 0.99,
     inputs: str = "both",
 ) -> keras.Model:
-    """Segmentation of the slide; 16,025,076 parameters with two classes.
+    """Segmentation network for slides; 16,025,076 parameters with two classes.
 
-    The first U-Net's softmax is concatenated to its input for the second, which also gets the
-    first one's skip connections.
+    The second U-Net gets the input and the softmax of the first, concatenated. It also gets the
+    skip connections of the first.
 
     Args:
         image_shape: (P, P, 3), RGB in [0, 1]; P is divisible by 2 ** len(filters).
-        heatmap_shape: (P, P, C - 1), probability of every class but background.
-        filters: width of every level, the finest first; below the last stands the ASPP.
-        aspp_filters: 32, which gives the paper's count; its text says 42.
+        heatmap_shape: (P, P, C - 1), probability of each class but background.
+        filters: width of each level, the finest first; the ASPP is below the last.
+        aspp_filters: 32 gives the paper's parameter count, although its text says 42.
         inputs: ``both``, ``heatmap`` or ``image``; see refinement_inputs.
     Returns:
-        A model of [image, heatmap] with the outputs ``output_0_segmentation``, the second
-        U-Net's, and for training ``output_1_segmentation``, the first one's; both
-        (N, P, P, num_classes) float32 softmax.
-    Source: Jha et al. 2020 as in Pedersen et al. 2022 (H2G-Net), section 3.2: both encoders from
-        scratch; plain batch norm where the published network has batch renormalisation (the same
-        function in use).
+        A model of [image, heatmap] with two outputs, both (N, P, P, num_classes) float32 softmax:
+        ``output_0_segmentation`` of the second U-Net, and for training ``output_1_segmentation``
+        of the first.
+    Source: Jha et al. 2020 as in Pedersen et al. 2022 (H2G-Net), section 3.2, with both encoders
+        from random weights. Batch norm replaces the published network's batch renormalisation
+        (the same function in inference).
     """
     check_sides(image_shape, heatmap_shape, poolings=len(filters))
     tensors, x = refinement_inputs(image_shape, heatmap_shape, inputs)
@@ -75,7 +75,7 @@ def _u_net(
     momentum: float,
     name: str,
 ) -> tuple[Any, list[Any]]:
-    """Features (N, P, P, filters[0]) of one of the two, and its skip connections."""
+    """Features (N, P, P, filters[0]) of one of the two U-Nets, and its skip connections."""
 
     def block(x: Any, width: int, name: str) -> Any:
         x = conv_block(x, width, momentum=momentum, spatial_dropout=SPATIAL_DROPOUT, name=name)

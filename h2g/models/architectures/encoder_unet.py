@@ -1,4 +1,4 @@
-"""U-Net whose encoder is any backbone, for the segmentation of tiles."""
+"""U-Net with any backbone as encoder, for the segmentation of tiles."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def encoder_unet(
     encoder: str = ENCODER,
     decoder_filters: Sequence[int] = DECODER_FILTERS,
 ) -> keras.Model:
-    """Classes of every pixel of a tile.
+    """Network that classifies each pixel of a tile.
 
-    The backbone's maps at strides 16, 8, 4 and 2 are the skip connections; at stride 1 there is
-    none.
+    The backbone's maps at strides 16, 8, 4 and 2 are the skip connections. There is none at
+    stride 1.
 
     Args:
         input_shape: (S, S, 3), S a multiple of 32; the model takes (N, S, S, 3) float32, RGB in
@@ -32,7 +32,7 @@ def encoder_unet(
         decoder_filters: widths at strides 1, 2, 4, 8 and 16.
     Returns:
         A model with the output ``output_0_segmentation``, (N, S, S, num_classes) float32 softmax.
-    Source: Ronneberger et al. 2015, the encoder exchanged for a classifier's.
+    Source: Ronneberger et al. 2015, with a classification network as encoder.
     """
     pyramid = feature_pyramid(encoder, input_shape)
     *skips, deepest = pyramid.outputs

@@ -18,16 +18,16 @@ def patch_classifier(
     dropout: float = 0.5,
     **options: Any,
 ) -> keras.Model:
-    """Class probabilities of patches.
+    """Network that classifies patches.
 
     Args:
         backbone: a name of BACKBONES.
         input_shape: (S, S, 3); the model takes (N, S, S, 3) float32, RGB in [0, 1].
         dropout: rate in the head.
-        options: the backbone's own, such as ``alpha`` of mobilenet_v2, where the paper's is 1.
+        options: options of the backbone, such as ``alpha`` of mobilenet_v2 (1 in the paper).
     Returns:
         A model with the output ``output_0_probabilities``, (N, num_classes) float32 softmax.
-    Source: the head is that of Pedersen et al. 2022 (H2G-Net), section 2.4.
+    Source: the head is from Pedersen et al. 2022 (H2G-Net), section 2.4.
     """
     network = build_backbone(backbone, input_shape, **options)
     probabilities = classifier_head(network.output, num_classes, dropout=dropout)

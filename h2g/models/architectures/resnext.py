@@ -1,4 +1,4 @@
-"""ResNeXt-101 (32x4d): a ResNet whose 3x3 convolutions keep 32 groups of channels apart."""
+"""ResNeXt-101 (32x4d): a ResNet whose 3x3 convolutions have 32 separate groups of channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 GROUPS = 32
-# Of the 3x3 convolutions in each stage, and how often its block is repeated.
+# Filters of the 3x3 convolutions, and number of blocks, in each stage.
 WIDTHS = (128, 256, 512, 1024)
 BLOCKS = (3, 4, 23, 3)
 EPSILON = 1.001e-5
@@ -21,20 +21,20 @@ def resnext101(
     include_top: bool = False,
     weights: str | None = None,
 ) -> keras.Model:
-    """Feature maps of patches; 42,266,560 parameters, 42,128,704 of them trainable.
+    """Feature extractor for patches; 42,266,560 parameters, 42,128,704 of them trainable.
 
-    Takes what a builder of keras.applications takes. Blocks and layers are named as in Keras's
-    ResNet101: ``conv5_block3_out`` is the last one.
+    It takes the arguments of a builder of keras.applications. Blocks and layers are named as in
+    Keras's ResNet101; ``conv5_block3_out`` is the last.
 
     Args:
         input_shape: (S, S, 3) with S >= 32; standardised RGB.
-        input_tensor: what the network stands on, in place of an input of its own.
-        weights: a file, or None for random ones.
+        input_tensor: tensor that replaces the network's input.
+        weights: a file, or None for random weights.
     Returns:
         A model with the output (N, S / 32, S / 32, 2048).
     Raises:
-        ValueError: ``imagenet``, which Keras has not for this network, or a file of another one.
-    Source: Xie et al. 2017, table 1 and the width of 4 channels a group.
+        ValueError: ``imagenet``, which Keras lacks for this network, or a file of another network.
+    Source: Xie et al. 2017, table 1, with 4 channels per group.
     """
     if include_top or weights == "imagenet":
         raise ValueError("Keras has no ImageNet weights of ResNeXt-101")
@@ -61,14 +61,11 @@ def resnext101(
 
 @keras.saving.register_keras_serializable(package="h2g")
 class GroupedConv2D(layers.Layer):
-    """A convolution without bias in which every group of channels sees itself alone.
+    """A convolution without bias, in which each group of channels sees only itself.
 
-    Computes what ``keras.layers.Conv2D(filters, size, groups=groups)`` computes, with the same
-    kernel, (size, size, C / groups, filters), by a depthwise convolution and a sum: on a CPU Keras
-    compiles its own with XLA, which makes training slow and which the ONNX converter cannot read.
-
-    Args:
-        padding: ``same`` or ``valid``.
+    It computes the same as ``keras.layers.Conv2D(filters, size, groups=groups)`` with the same
+    kernel, (size, size, C / groups, filters), by a depthwise convolution and a sum. On a CPU, Keras
+    compiles its own with XLA, which slows down training and which the ONNX converter cannot read.
     """
 
     def __init__(
@@ -101,15 +98,16 @@ class GroupedConv2D(layers.Layer):
 
     def call(self, maps: Any) -> Any:
         size, groups = self.size, self.groups
-        seen, made = self.kernel.shape[2], self.filters // groups
-        # Depthwise kernels stand by the channel that they see, grouped ones by the one they make.
-        kernel = ops.reshape(self.kernel, (size, size, seen, groups, made))
+        group_inputs, group_outputs = self.kernel.shape[2], self.filters // groups
+        # Depthwise kernels are ordered by input channel, grouped kernels by output channel.
+        kernel = ops.reshape(self.kernel, (size, size, group_inputs, groups, group_outputs))
         kernel = ops.transpose(kernel, (0, 1, 3, 2, 4))
-        kernel = ops.reshape(kernel, (size, size, groups * seen, made))
+        kernel = ops.reshape(kernel, (size, size, groups * group_inputs, group_outputs))
         x = ops.depthwise_conv(maps, kernel, strides=self.strides, padding=self.padding)
         height, width = x.shape[1:3]
-        # Four axes: some runtimes sum over no more.
-        x = ops.sum(ops.reshape(x, (-1, height * width * groups, seen, made)), axis=2)
+        # Four axes, because some runtimes cannot sum over more.
+        shape = (-1, height * width * groups, group_inputs, group_outputs)
+        x = ops.sum(ops.reshape(x, shape), axis=2)
         return ops.reshape(x, (-1, height, width, self.filters))
 
     def get_config(self) -> dict[str, Any]:
@@ -129,7 +127,7 @@ def _block(x: Any, width: int, *, strides: int, is_first: bool, name: str) -> An
     if is_first:
         shortcut = _conv_bn(x, 2 * width, strides=strides, name=f"{name}_0")
     x = layers.ReLU(name=f"{name}_1_relu")(_conv_bn(x, width, name=f"{name}_1"))
-    # A zero on every side, as the authors have it; "same" would put both on one.
+    # One zero on each side, as in the authors' code. "same" would put both on one side.
     x = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(x)
     x = GroupedConv2D(
         width, 3, groups=GROUPS, strides=strides, padding="valid", name=f"{name}_2_conv"

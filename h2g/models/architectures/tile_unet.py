@@ -23,12 +23,12 @@ def tile_unet(
     *,
     filters: Sequence[int] = FILTERS,
 ) -> keras.Model:
-    """Classes of every pixel of a tile, from random weights; small enough to train on a CPU.
+    """Network that classifies each pixel of a tile; small enough to train on a CPU.
 
     Args:
         input_shape: (S, S, 3), S divisible by 2 ** (len(filters) - 1); the model takes
             (N, S, S, 3) float32, RGB in [0, 1].
-        filters: width of every level, the finest first; the last is the bottleneck.
+        filters: width of each level, the finest first; the last is the bottleneck.
     Returns:
         A model with the output ``output_0_segmentation``, (N, S, S, num_classes) float32 softmax.
     Source: Ronneberger et al. 2015, with padding, batch norm and a quarter of the widths.

@@ -1,4 +1,4 @@
-"""U-Net that refines a heatmap with the low-resolution slide beside it."""
+"""U-Net that refines a heatmap with the help of the low-resolution slide."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ def unet(
     batch_norm_momentum: float = 0.99,
     inputs: str = "both",
 ) -> keras.Model:
-    """Segmentation of the slide; 11,572,562 parameters with two classes, 11,572,490 from the image
-    alone (the paper's UNet-LR).
+    """Segmentation network for slides; 11,572,562 parameters with two classes.
+
+    With the image alone (the paper's UNet-LR) it has 11,572,490.
 
     Args:
         image_shape: (P, P, 3), RGB in [0, 1]; P is divisible by 2 ** (len(filters) - 1).
-        heatmap_shape: (P, P, C - 1), probability of every class but background.
-        filters: width of every level, the finest first; the last is the bottleneck.
+        heatmap_shape: (P, P, C - 1), probability of each class but background.
+        filters: width of each level, the finest first; the last is the bottleneck.
         inputs: ``both``, ``heatmap`` or ``image``; see refinement_inputs.
     Returns:
         A model of [image, heatmap] with the output ``output_0_segmentation``,
         (N, P, P, num_classes) float32 softmax.
-    Source: Ronneberger et al. 2015 as in Pedersen et al. 2022 (H2G-Net), section 3.2; plain batch
-        norm where the published file has batch renormalisation (the same function in use).
+    Source: Ronneberger et al. 2015 as in Pedersen et al. 2022 (H2G-Net), section 3.2. Batch norm
+        replaces the published network's batch renormalisation (the same function in inference).
     """
     check_sides(image_shape, heatmap_shape, poolings=len(filters) - 1)
     tensors, x = refinement_inputs(image_shape, heatmap_shape, inputs)

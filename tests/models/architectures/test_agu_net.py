@@ -13,7 +13,7 @@ def small_agu_net() -> keras.Model:
     return agu_net((32, 32, 3), (32, 32, 2), num_classes=3, filters=(8, 8, 16, 16))
 
 
-def test_seven_outputs_one_a_decoder_level() -> None:
+def test_seven_outputs_one_per_decoder_level() -> None:
     model = agu_net()
     assert [output.shape for output in model.outputs] == [
         (None, 1024 // 2**i, 1024 // 2**i, 2) for i in range(7)

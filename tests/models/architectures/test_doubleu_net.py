@@ -12,7 +12,7 @@ def small_doubleu_net(num_classes: int = 3) -> keras.Model:
     return doubleu_net(*shapes, num_classes, filters=(8, 8, 16), aspp_filters=4)
 
 
-def test_the_second_u_net_says_the_first_output() -> None:
+def test_the_first_output_is_of_the_second_u_net() -> None:
     model = small_doubleu_net()
     assert model.output_names == ["output_0_segmentation", "output_1_segmentation"]
     assert [output.shape for output in model.outputs] == [(None, 32, 32, 3)] * 2

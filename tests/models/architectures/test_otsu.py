@@ -27,7 +27,7 @@ def opencv_tissue(rgb: np.ndarray) -> np.ndarray:
     return cv2.threshold(saturation, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
 
 
-def test_real_slide_is_cut_as_opencv_cuts_it(network: keras.Model) -> None:
+def test_the_threshold_is_opencvs_on_a_real_slide(network: keras.Model) -> None:
     with OpenSlide(SLIDE) as slide:
         thumbnail = np.asarray(slide.get_thumbnail((400, 400)).convert("RGB"))
     rgb = np.ascontiguousarray(cv2.resize(thumbnail, (SIDE_PX, SIDE_PX)))
@@ -56,7 +56,7 @@ def test_one_colour_is_no_tissue(network: keras.Model) -> None:
     assert not network.predict_on_batch(grey)[..., 1].any()
 
 
-def test_more_than_it_can_do_is_said() -> None:
+def test_unsupported_arguments_are_refused() -> None:
     with pytest.raises(WrongUseError, match="tissue and background"):
         build_refinement_model("otsu", input_px=64, num_classes=3)
     with pytest.raises(WrongUseError, match="must be image"):
