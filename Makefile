@@ -13,7 +13,7 @@ TESTED_FASTS := 4.9.2 4.15.1
 FAST := $(TESTED_FASTS)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test check lint types pytest base-environment fast-environment system-packages clean
+.PHONY: demo test check docs lint types pytest base-environment fast-environment system-packages clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --out demo --seed $(SEED)
@@ -24,6 +24,12 @@ test: lint types pytest
 check: lint types
 	$(BIN)/pytest -m "not slow" --numprocesses logical --maxprocesses 4 --dist loadfile
 
+# The pages of docs/, the commands and the Python reference as a site.
+docs: $(INSTALLED)
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,7 +38,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy -p h2g
 
 # A file's tests stay in one process, since they share what they trained; a process takes 3 GB.
-pytest: $(INSTALLED) base-environment fast-environment
+pytest: $(INSTALLED) base-environment $(TESTED_FASTS:%=.fast/%/installed)
 	H2G_REQUIRE_BASE=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
@@ -48,22 +54,24 @@ base-environment: .base/installed
 	.base/bin/pip install -q -c constraints.txt -e .
 	touch $@
 
-# Where FAST cannot be had its tests are skipped with the reason, or fail with H2G_REQUIRE_FAST=1.
-fast-environment: $(FAST:%=.fast/%/installed)
+# Installs the Debian packages, with sudo if need be; make test does so only as root.
+fast-environment: system-packages
+	$(MAKE) $(FAST:%=.fast/%/installed)
 
+# Without FAST its tests are skipped with the reason, or fail with H2G_REQUIRE_FAST=1.
 # Up to 4.10 FAST is built for numpy 1; 4.9 does not say so, and from 4.11 on it names no numpy at all.
 .fast/%/installed:
 	@{ { test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D); } && \
 	  $(@D)/bin/pip install -q pyfast==$* '$(if $(filter 4.9.% 4.10.%,$*),numpy<2,numpy)' && \
-	  $(MAKE) -s system-packages >/dev/null && \
+	  { [ "$$(id -u)" != 0 ] || $(MAKE) -s system-packages >/dev/null; } && \
 	  $(@D)/bin/python -c 'import fast' >/dev/null && touch $@; \
-	} || echo "FAST $* does not run here: its tests are skipped. It needs: $(SYSTEM_PACKAGES)"
+	} || echo "FAST $* does not run here, so its tests are skipped. 'make fast-environment' installs what it needs."
 
 system-packages:
 	@if dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -qq -y $(SYSTEM_PACKAGES); \
 	elif command -v sudo >/dev/null; then sudo apt-get update -qq && sudo apt-get install -qq -y $(SYSTEM_PACKAGES); \
-	else echo "As root: apt-get install $(SYSTEM_PACKAGES)"; fi
+	else echo "FAST needs Debian packages. As root: apt-get install $(SYSTEM_PACKAGES)"; fi
 
 clean:
 	rm -rf build demo .venv .base .fast

@@ -182,7 +182,7 @@ def test_places_and_models_that_cannot_be(run: Run, tmp_path: Path) -> None:
     cut.write_bytes(run.model_file("patch").read_bytes()[:5000])
     recipe = ("--recipe", str(run.path / "recipe.yaml"))
     for model, place, more, code, words in (
-        (run.path, file / "below", (), 1, "a part of this path is a file, not a folder"),
+        (run.path, file / "below", (), 1, "part of this path is a file, not a folder"),
         (run.path, Path("/proc/below"), (), 1, "it cannot be created here"),
         (run.path, file, (), 2, "this is a file"),
         (run.path, run.path, (), 2, "this is a run folder"),

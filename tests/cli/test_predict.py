@@ -114,7 +114,7 @@ def test_an_output_that_cannot_be_a_folder(run: Path, cohort: Path, tmp_path: Pa
     (tmp_path / "file").touch()
     result = predict(run, cohort, "--out", tmp_path / "file" / "out")
     assert result.exit_code == 1
-    assert "a part of this path is a file, not a folder" in result.stderr
+    assert "part of this path is a file, not a folder" in result.stderr
     assert "Traceback" not in result.output
 
 
