@@ -119,6 +119,11 @@ def own_model(bundle: Bundle) -> ModelFiles:
     for format, engine in ENGINE_OF_FORMAT.items():
         if bundle.card.find_export(format):
             return find_model(bundle.path, engine=engine)
+    if any(network.cells for network in bundle.card.networks.values()):
+        raise RunError(
+            f"{bundle.path}: its files for FAST output pixels, not the cells of a heatmap. Export "
+            "the model with --format onnx too, to compare with it."
+        )
     return FastFiles.of(bundle)
 
 
