@@ -22,7 +22,7 @@ test: lint types pytest
 
 # What a change can be tried with in two minutes: all but the files in tests/slow_files.txt.
 check: lint types
-	$(BIN)/pytest -m "not slow" --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m "not slow" --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile
 
 # The pages of docs/, the commands and the Python reference as a site.
 docs: $(INSTALLED)
@@ -38,8 +38,9 @@ types: $(INSTALLED)
 	$(BIN)/mypy -p h2g
 
 # A file's tests stay in one process, since they share what they trained; a process takes 3 GB.
+# If one crashes, pytest stops: pytest-xdist may wait for ever once it has replaced a process.
 pytest: $(INSTALLED) base-environment $(TESTED_FASTS:%=.fast/%/installed)
-	H2G_REQUIRE_BASE=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	H2G_REQUIRE_BASE=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

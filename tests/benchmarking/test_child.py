@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-
-import pytest
 
 from h2g.benchmarking.child import run_child
 
@@ -54,24 +52,22 @@ def test_gpus_are_hidden_from_a_row_of_the_cpu() -> None:
 
 def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
     alive = tmp_path / "alive"
-    code = (
+    child = (
         "import pathlib, time\n"
-        f"for _ in range(200): pathlib.Path({str(alive)!r}).write_text(''); time.sleep(0.05)"
+        f"for _ in range(1200): pathlib.Path({str(alive)!r}).write_text(''); time.sleep(0.05)"
     )
-
-    def interrupt() -> None:
-        while not alive.exists():
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    parent = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from h2g.benchmarking.child import run_child\n"
+        f"run_child({python(child)!r}, device='CPU')"
+    )
+    with subprocess.Popen(python(parent), stderr=subprocess.DEVNULL) as process:
+        while not alive.exists() and process.poll() is None:
             time.sleep(0.02)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    # A shell that starts the tests in the background has them ignore it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=interrupt).start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_child(python(code), device="CPU")
-    finally:
-        signal.signal(signal.SIGINT, before)
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == -signal.SIGINT
     alive.unlink()
     time.sleep(0.3)
     assert not alive.exists()
