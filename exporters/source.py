@@ -18,7 +18,7 @@ from h2g.evaluation.scores import METRICS
 from h2g.files import file_sha256
 from h2g.folders.bundle import Card, NetworkCard, TrainingData, check_export, open_bundle
 from h2g.folders.cohort import SPLITS, Cohort
-from h2g.folders.run import Run, is_run, open_run
+from h2g.folders.run import RECIPE_FILE, Run, is_run, open_run
 from h2g.models.deployment import deployed, load_network
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
@@ -149,8 +149,8 @@ def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource
 
 def _recipe_above(path: Path) -> Recipe:
     for folder in path.resolve().parents:
-        if (folder / "recipe.yaml").is_file():
-            return load_recipe(folder / "recipe.yaml")
+        if (folder / RECIPE_FILE).is_file():
+            return load_recipe(folder / RECIPE_FILE)
     raise WrongUseError(
         f"{path}: a single network needs its recipe, which says classes, um/px and patch size, and "
         "no folder above it holds a recipe.yaml. Add --recipe NAME or --recipe FILE."
@@ -222,7 +222,7 @@ def test_scores(run: Run) -> dict[str, dict[str, float]]:
     Raises:
         RunError: the file is damaged.
     """
-    file = run.path / "evaluation" / "test" / "scores.json"
+    file = run.evaluation_folder("test") / "scores.json"
     if not file.is_file():
         return {}
     files = run.trained_models(network_names(run.recipe))

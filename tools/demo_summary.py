@@ -19,7 +19,7 @@ from h2g.annotations.raster import rasterise
 from h2g.annotations.reading import read_annotations
 from h2g.benchmarking.parity import compare_files
 from h2g.folders.cohort import CohortSlide
-from h2g.folders.run import Run, open_run
+from h2g.folders.run import Run, evaluation_folder, open_run
 from h2g.recipes.recipe import Recipe
 from h2g.reporting.plots import PanelRow, draw_panels
 from h2g.results.outputs import SlideFiles
@@ -39,7 +39,7 @@ def summarise(out: Path, timings: dict[str, float]) -> None:
         timings: seconds of each command.
     """
     run = open_run(out / "run")
-    scores = json.loads((run.path / "evaluation" / "test" / "scores.json").read_text("utf-8"))
+    scores = json.loads((run.evaluation_folder("test") / "scores.json").read_text("utf-8"))
     summary = pd.read_csv(out / "predictions" / "summary.csv")
     rows = _panel_rows(run, out / "predictions", summary, scores)
     if rows:
@@ -118,7 +118,7 @@ def _add_places(table: Table, out: Path) -> None:
     table.add_row("[bold]Where to look[/bold]", "", "")
     places = {
         "picture": out / "panels.png",
-        "scores": out / "run" / "evaluation" / "test" / "table.md",
+        "scores": evaluation_folder(out / "run", "test") / "table.md",
         "training curves": out / "run" / "*" / "history.png",
         "segmentations": out / "predictions" / "segmentations",
         "for QuPath": out / "predictions" / "geojson",

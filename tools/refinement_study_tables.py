@@ -11,7 +11,7 @@ import pandas as pd
 
 from h2g.evaluation.statistics import bootstrap_interval
 from h2g.files import replacing, write_text
-from h2g.folders.run import open_run
+from h2g.folders.run import evaluation_folder, open_run
 from h2g.tables import markdown_table
 
 # Names in the tables of segmentations that are not refined.
@@ -28,7 +28,7 @@ class Scored:
 
 
 def scores_file(folder: Path) -> Path:
-    return folder / "evaluation" / "test" / "scores.csv"
+    return evaluation_folder(folder, "test") / "scores.csv"
 
 
 def study_table(scored: Sequence[Scored], *, baseline: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from h2g.errors import RunError
 from h2g.files import write_text
+from h2g.folders.run import evaluation_folder
 
 RECORD = "ablation.json"
 
@@ -54,5 +55,5 @@ def write_record(folder: Path, record: Record) -> None:
 
 def is_done(folder: Path) -> bool:
     """Whether a design is trained and scored."""
-    scores = folder / "evaluation" / "test" / "scores.json"
+    scores = evaluation_folder(folder, "test") / "scores.json"
     return read_record(folder).status == "done" and scores.is_file()

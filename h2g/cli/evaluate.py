@@ -49,7 +49,7 @@ def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(evaluation_document(evaluation), indent=2, ensure_ascii=False))
     else:
-        _print(evaluation, run / "evaluation" / split)
+        _print(evaluation, opened.evaluation_folder(split))
     if evaluation.failed:
         reasons = " ".join(f"{failed.slide}: {failed.reason}" for failed in evaluation.failed)
         raise H2GError(f"Not every slide of '{split}' could be scored. {reasons}")

@@ -13,7 +13,7 @@ import pandas as pd
 from h2g.errors import RunError
 from h2g.evaluation.scores import METRICS
 from h2g.folders.cohort import Split
-from h2g.folders.run import Run, open_run
+from h2g.folders.run import Run, evaluation_folder, open_run
 
 SMOOTHED = "smoothed"
 
@@ -72,7 +72,7 @@ def read_designs(paths: Sequence[Path], split: Split) -> list[Design]:
 
 def _read_scores(path: Path, split: Split) -> Scored:
     run = open_run(path)
-    folder = path / "evaluation" / split
+    folder = evaluation_folder(path, split)
     try:
         document = json.loads((folder / "scores.json").read_text("utf-8"))
         keys = {

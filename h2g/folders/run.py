@@ -21,11 +21,13 @@ import yaml
 
 from h2g.errors import RunError
 from h2g.files import write_text
-from h2g.folders.cohort import Cohort, read_cohort, write_cohort
+from h2g.folders.cohort import Cohort, Split, read_cohort, write_cohort
 from h2g.hardware import package_version
 from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
 from h2g.recipes.recipe import Recipe
 
+RECIPE_FILE = "recipe.yaml"
+EVALUATION = "evaluation"
 VERSIONED = ("h2g", "tensorflow", "keras", "openvino", "onnxruntime", "openslide-python", "numpy")
 
 
@@ -36,6 +38,17 @@ class Run:
     path: Path
     recipe: Recipe
     cohort: Cohort
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.path / RECIPE_FILE
+
+    def evaluation_folder(self, split: Split) -> Path:
+        return evaluation_folder(self.path, split)
+
+    @property
+    def smoothing_file(self) -> Path:
+        return self.path / EVALUATION / "smoothing.json"
 
     def index_file(self, name: str) -> Path:
         return self.path / "index" / f"{name}.parquet"
@@ -100,13 +113,18 @@ class Run:
             ) from error
 
 
+def evaluation_folder(run: Path, split: Split) -> Path:
+    """The folder of a run with its scores on a split."""
+    return run / EVALUATION / split
+
+
 def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
     """Creates a run folder, or opens the existing one with the same recipe and cohort.
 
     Raises:
         RunError: the folder holds a run with another recipe or other slides.
     """
-    if (path / "recipe.yaml").exists():
+    if (path / RECIPE_FILE).exists():
         run = open_run(path)
         _refuse_other_recipe(run, recipe)
         _refuse_other_cohort(run, cohort)
@@ -116,7 +134,7 @@ def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
     record = {**provenance(), "seed": recipe.seed, "stages": {}}
     write_text(path / "run.json", json.dumps(record, indent=2) + "\n")
     # Written last, so a folder with a recipe is complete.
-    write_text(path / "recipe.yaml", dump_recipe(recipe))
+    write_text(path / RECIPE_FILE, dump_recipe(recipe))
     return open_run(path)
 
 
@@ -128,7 +146,7 @@ def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
     Raises:
         RunError: the folder is no run folder.
     """
-    file = path / "recipe.yaml"
+    file = path / RECIPE_FILE
     try:
         document = yaml.safe_load(file.read_text("utf-8"))
     except OSError as error:
@@ -145,7 +163,7 @@ def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
 
 
 def is_run(path: Path) -> bool:
-    return (path / "recipe.yaml").is_file()
+    return (path / RECIPE_FILE).is_file()
 
 
 def provenance() -> dict[str, Any]:

@@ -65,7 +65,7 @@ def evaluate_run(
     rows = run.cohort.split(split)
     if not rows:
         raise RunError(f"{run.path}: its cohort has no slide in split '{split}'. Choose another.")
-    folder = run.path / "evaluation" / split
+    folder = run.evaluation_folder(split)
     with run.stage("evaluation"):
         smoothing = _smoothing(evaluator) if evaluator.has_heatmaps else None
         sigma_um = smoothing.sigma_um if smoothing else None
@@ -106,7 +106,7 @@ def _scored_variants(evaluator: Evaluator, sigma_um: float | None) -> tuple[str,
 
 def _evaluator(run: Run, open_network: Callable[[Run, str], Network], threads: int) -> Evaluator:
     models = run.trained_models(network_names(run.recipe))
-    made_of = {"recipe": file_sha256(run.path / "recipe.yaml")}
+    made_of = {"recipe": file_sha256(run.recipe_file)}
     made_of |= {stage: file_sha256(file) for stage, file in models.items()}
     open_once = functools.cache(functools.partial(open_network, run))
     kinds = {name: NETWORKS[name] for name in network_names(run.recipe)}
@@ -128,7 +128,7 @@ def _smoothing(evaluator: Evaluator) -> Smoothing | None:
     """The smoothing chosen on the validation slides, stored in evaluation/smoothing.json."""
     run = evaluator.run
     rows = run.cohort.split("val")
-    file = run.path / "evaluation" / "smoothing.json"
+    file = run.smoothing_file
     key = {
         "recipe": evaluator.made_of["recipe"],
         "made_of": evaluator.made_of[next(iter(evaluator.networks))],
