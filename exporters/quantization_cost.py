@@ -128,7 +128,7 @@ def _score_slide(
     wanted = any(NETWORKS[name].many for name in networks["float32"])
     with closing(SlidePool(max_open=threads + 1)) as pool:
         with pool.lease(row.slide, row.mpp) as slide:
-            truth = true_labels(row, recipe, slide.info, size_px)  # first, because it fails fast
+            truth = true_labels(row, recipe, slide.info.frame, size_px)  # first: it fails fast
             located = locate_patches(slide, recipe.preprocessing, wanted=wanted)
             reason = located.why_none(recipe.preprocessing)
             if reason:

@@ -147,17 +147,11 @@ def _panel_row(
 ) -> PanelRow:
     with open_slide(row.slide, mpp=row.mpp) as slide:
         plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
-        bounds_level0 = slide.info.bounds_level0
-    annotated = read_annotations(
-        row.annotation,
-        recipe.annotation,
-        field_level0=plane.field_level0,
-        bounds_level0=bounds_level0,
-    )
+    annotated = read_annotations(row.annotation, recipe.annotation, plane.frame)
     truth = rasterise(
         annotated,
         recipe.class_names,
-        field_level0=plane.field_level0,
+        field_level0=plane.frame.field_level0,
         size_px=(TRUTH_PX, TRUTH_PX),
     )
     return PanelRow(

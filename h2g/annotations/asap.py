@@ -13,6 +13,7 @@ from h2g.annotations.outlines import UNCLASSIFIED, Outline, areas, polygon, regi
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +26,11 @@ WITHOUT_AREA = ("Dot", "PointSet", "Measurement")
 def read_asap(
     path: Path,
     settings: AnnotationSettings,
-    *,
-    field_level0: tuple[int, int],
-    bounds_level0: tuple[int, int, int, int],
+    frame: Frame,
 ) -> AnnotatedRegions:
     """The annotations of an ASAP file; the group, or a group around it, names the class.
 
-    A spline is read as the polygon of its points. ``bounds_level0`` is not used, because ASAP's
-    origin is the corner of the whole field.
+    A spline is read as the polygon of its points. ASAP's origin is the corner of the whole field.
     """
     root = _root(path)
     parents = {group.get("Name", ""): group.get("PartOfGroup", "") for group in root.iter("Group")}
@@ -44,7 +42,7 @@ def read_asap(
     exclusions = {*EXCLUSIONS} - {name.casefold() for name in listed}
     holes = [o.geometry for o in outlines if _is_one_of(o.names, exclusions)]
     drawn = [o for o in outlines if not _is_one_of(o.names, exclusions)]
-    annotated = regions_of(drawn, settings, source=path, field_level0=field_level0)
+    annotated = regions_of(drawn, settings, source=path, field_level0=frame.field_level0)
     return _without(annotated, [areas(hole) for hole in holes])
 
 

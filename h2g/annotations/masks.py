@@ -15,14 +15,13 @@ from h2g.annotations.raster import regions_from_labels
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 
 
 def read_mask(
     path: Path,
     settings: AnnotationSettings,
-    *,
-    field_level0: tuple[int, int],
-    bounds_level0: tuple[int, int, int, int],
+    frame: Frame,
 ) -> AnnotatedRegions:
     """The regions of a mask file, outlined along its pixels' edges.
 
@@ -31,15 +30,15 @@ def read_mask(
     """
     read = read_png_mask if path.suffix.lower() == ".png" else read_tiff_mask
     mask = read(path, len(settings.class_names))
-    x, y, *part_level0 = (0, 0, *field_level0)
-    if not fits(mask.size_px, field_level0):
-        x, y, *part_level0 = bounds_level0
+    x, y, *part_level0 = (0, 0, *frame.field_level0)
+    if not fits(mask.size_px, frame.field_level0):
+        x, y, *part_level0 = frame.scanned_level0
     covered = (part_level0[0], part_level0[1])
     if not fits(mask.size_px, covered):
+        width, height = frame.field_level0
         raise AnnotationError(
             f"{path}: the mask has {mask.size_px[0]} x {mask.size_px[1]} pixels, the slide "
-            f"{field_level0[0]} x {field_level0[1]}. Export a mask of the slide's whole field; any "
-            "downsample will do."
+            f"{width} x {height}. Export a mask of the slide's whole field; any downsample will do."
         )
     annotated = regions_from_labels(
         mask.labels, settings.class_names, field_level0=covered, source=path

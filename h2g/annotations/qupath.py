@@ -23,6 +23,7 @@ from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.files import replacing
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,7 @@ DECIMALS = 3  # decimals of a level-0 pixel in written files
 def read_geojson(
     path: Path,
     settings: AnnotationSettings,
-    *,
-    field_level0: tuple[int, int],
-    bounds_level0: tuple[int, int, int, int],
+    frame: Frame,
 ) -> AnnotatedRegions:
     """The annotations of a GeoJSON file, gzipped or not.
 
@@ -60,7 +59,11 @@ def read_geojson(
                 "annotations from QuPath again: File, Export objects as GeoJSON."
             ) from error
     return regions_of(
-        outlines, settings, source=path, field_level0=field_level0, shift_level0=bounds_level0[:2]
+        outlines,
+        settings,
+        source=path,
+        field_level0=frame.field_level0,
+        shift_level0=frame.scanned_level0[:2],
     )
 
 
@@ -69,7 +72,7 @@ def write_geojson(
     path: Path,
     *,
     class_names: tuple[str, ...],
-    bounds_level0: tuple[int, int, int, int],
+    frame: Frame,
 ) -> None:
     """Writes the regions as a FeatureCollection of annotations that QuPath opens in place.
 
@@ -81,7 +84,7 @@ def write_geojson(
         separator = "\n"
         for region in annotated.regions:
             colour = class_colour(class_names.index(region.class_name))
-            file.write(separator + json.dumps(_feature(region, colour, bounds_level0[:2])))
+            file.write(separator + json.dumps(_feature(region, colour, frame.scanned_level0[:2])))
             separator = ",\n"
         file.write("\n]}\n")
 

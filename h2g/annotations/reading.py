@@ -11,6 +11,7 @@ from h2g.annotations.qupath import read_geojson
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 
 
 class Reader(Protocol):
@@ -18,9 +19,7 @@ class Reader(Protocol):
         self,
         path: Path,
         settings: AnnotationSettings,
-        *,
-        field_level0: tuple[int, int],
-        bounds_level0: tuple[int, int, int, int],
+        frame: Frame,
     ) -> AnnotatedRegions: ...
 
 
@@ -39,18 +38,14 @@ READERS: dict[str, Reader] = {
 def read_annotations(
     path: Path,
     settings: AnnotationSettings,
-    *,
-    field_level0: tuple[int, int],
-    bounds_level0: tuple[int, int, int, int],
+    frame: Frame,
 ) -> AnnotatedRegions:
     """The annotated regions of a slide, in level-0 pixels of its whole field and cut to it.
 
     A file without annotations gives no regions.
 
     Args:
-        field_level0: (width, height) of the slide.
-        bounds_level0: (x, y, width, height) of ``openslide.bounds-*``; the whole field if the
-            slide has none.
+        frame: coordinates of the slide.
     Raises:
         AnnotationError: the file is unknown or damaged, a name is unknown to the recipe, or a mask
             differs from the slide in shape.
@@ -68,4 +63,4 @@ def read_annotations(
     if not path.is_file():
         raise AnnotationError(f"{path}: the annotation file does not exist.")
     reader = READERS[max(fitting, key=len)]
-    return reader(path, settings, field_level0=field_level0, bounds_level0=bounds_level0)
+    return reader(path, settings, frame)

@@ -46,15 +46,10 @@ class Masks:
 
     def _read(self, slide: SlidePatches) -> Drawing:
         row, recipe = self._rows[slide.name], self._recipe
-        info = describe_slide(row.slide, mpp=row.mpp)
-        annotated = read_annotations(
-            row.annotation,
-            recipe.annotation,
-            field_level0=info.field_level0,
-            bounds_level0=info.bounds_level0,
-        )
+        frame = describe_slide(row.slide, mpp=row.mpp).frame
+        annotated = read_annotations(row.annotation, recipe.annotation, frame)
         pixel = slide.plan.pixel_level0
-        width, height = (max(1, round(side / pixel)) for side in info.field_level0)
+        width, height = (max(1, round(side / pixel)) for side in frame.field_level0)
         return drawing(
             annotated,
             recipe.class_names,

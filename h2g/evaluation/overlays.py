@@ -54,7 +54,7 @@ def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
             heatmap_file = run.heatmap_file(name)
             heatmap = read_heatmap(heatmap_file) if heatmap_file.is_file() else None
             with open_slide(row.slide, mpp=row.mpp) as slide:
-                truth = true_labels(row, run.recipe, slide.info, evaluation.size_px)
+                truth = true_labels(row, run.recipe, slide.info.frame, evaluation.size_px)
                 plane = read_low_resolution(slide, run.recipe.preprocessing.low_resolution)
         except SlideError as error:
             logger.warning("%s: no overlay was drawn (%s)", name, error)

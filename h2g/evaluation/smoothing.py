@@ -42,11 +42,12 @@ def smoothed_labels(heatmap: Heatmap, size_px: tuple[int, int], *, sigma_um: flo
         return labels_of(draw_heatmap(heatmap, size_px))
     # A Gaussian is a product over the axes, and the heatmap is constant in each cell. Two small
     # matrix products therefore give the exact smoothed heatmap at any width.
-    sigma_level0 = sigma_um / heatmap.slide_mpp
+    sigma_level0 = sigma_um / heatmap.frame.mpp
     rows, cols = heatmap.values.shape[:2]
+    field_level0 = heatmap.frame.field_level0
     across, down = (
         _gaussian_shares(size, cells, heatmap.step_level0, field, sigma_level0)
-        for size, cells, field in zip(size_px, (cols, rows), heatmap.field_level0, strict=True)
+        for size, cells, field in zip(size_px, (cols, rows), field_level0, strict=True)
     )
     planes = [down @ channel @ across.T for channel in np.moveaxis(heatmap.values, -1, 0)]
     return labels_of(np.stack(planes, axis=-1))

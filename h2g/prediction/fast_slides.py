@@ -268,7 +268,7 @@ def _heatmap(values: np.ndarray, located: Located, class_count: int) -> Heatmap:
             f"{(plan.rows, plan.cols, class_count)}, so this bundle is for another FAST. Export "
             "the run again."
         )
-    return Heatmap(values, plan.step_level0, info.known_mpp, info.field_level0)
+    return Heatmap(values, plan.step_level0, info.frame)
 
 
 def _tile_labels(
@@ -299,7 +299,7 @@ def _tile_labels(
     labels = labels[:rows, :cols]
     padded[: labels.shape[0], : labels.shape[1]] = labels
     values = np.stack([padded == number for number in range(len(class_names))], axis=-1)
-    return Heatmap(values, plan.pixel_level0, info.known_mpp, info.field_level0)
+    return Heatmap(values, plan.pixel_level0, info.frame)
 
 
 def _seconds(total: float, card: Card) -> Seconds:

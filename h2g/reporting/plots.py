@@ -89,7 +89,8 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], *, class_names: Sequence[s
     Args:
         class_names: background first.
     """
-    heights = [PANEL_INCHES * r.plane.field_level0[1] / r.plane.field_level0[0] for r in rows]
+    fields = [row.plane.frame.field_level0 for row in rows]
+    heights = [PANEL_INCHES * height / width for width, height in fields]
     width = LEFT_INCHES + len(COLUMNS) * (PANEL_INCHES + GAP_INCHES)
     height = TOP_INCHES + sum(heights) + len(rows) * NOTE_INCHES + LEGEND_INCHES
     figure = new_figure((width, height))
@@ -165,7 +166,7 @@ def _draw_row(axes: Sequence[Axes], row: PanelRow) -> None:
 
 def _draw_scale_bar(axes: Axes, plane: Plane, size_px: tuple[int, int]) -> None:
     width_px, height_px = size_px
-    field_mm = plane.field_level0[0] * plane.slide_mpp / 1000
+    field_mm = plane.frame.field_level0[0] * plane.frame.mpp / 1000
     length_mm = scale_bar_mm(field_mm)
     length_px = length_mm / field_mm * width_px
     left, bottom = 0.04 * width_px, height_px - 0.04 * width_px

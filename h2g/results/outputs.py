@@ -70,22 +70,22 @@ def write_outputs(slide: Segmented, files: SlideFiles) -> list[str]:
 
 
 def _write_outlines(slide: Segmented, path: Path) -> None:
-    bounds_level0 = slide.located.info.bounds_level0
-    write_geojson(outline(slide), path, class_names=slide.class_names, bounds_level0=bounds_level0)
+    frame = slide.plane.frame
+    write_geojson(outline(slide), path, class_names=slide.class_names, frame=frame)
 
 
 def outline(slide: Segmented) -> AnnotatedRegions:
     """The labels as slightly simplified polygons in level-0 pixels."""
-    info = slide.located.info
+    frame, source = slide.plane.frame, slide.located.info.path
     exact = regions_from_labels(
-        slide.labels, slide.class_names, field_level0=info.field_level0, source=info.path
+        slide.labels, slide.class_names, field_level0=frame.field_level0, source=source
     )
-    tolerance = SIMPLIFICATION * info.field_level0[0] / slide.labels.shape[1]
+    tolerance = SIMPLIFICATION * frame.pixel_level0(_size_px(slide.labels))[0]
     regions = [
         Region(shapely.simplify(region.geometry, tolerance), region.class_name)
         for region in exact.regions
     ]
-    return AnnotatedRegions(tuple(regions), info.path)
+    return AnnotatedRegions(tuple(regions), source)
 
 
 def _write_patches(slide: Segmented, path: Path) -> None:
@@ -104,6 +104,11 @@ def _write_patches(slide: Segmented, path: Path) -> None:
             means = heatmap.of_patch(row, col, plan).mean(axis=(0, 1))
             probabilities = (f"{value:.6g}" for value in means)
             writer.writerow([x + margin, y + margin, side, side, *probabilities])
+
+
+def _write_segmentation(slide: Segmented, path: Path) -> None:
+    labels = slide.labels
+    write_pyramid(path, labels, mpp=slide.plane.frame.pixel_um(_size_px(labels)))
 
 
 def _heatmap(slide: Segmented) -> Heatmap:
@@ -139,7 +144,7 @@ OUTPUTS: dict[str, Output] = {
     "segmentation": Output(
         "segmentations",
         ".tiff",
-        lambda slide, path: write_pyramid(path, slide.labels, mpp=_pixel_um(slide)),
+        _write_segmentation,
     ),
     "overlay": Output(
         "overlays",
@@ -174,26 +179,22 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
     return row
 
 
-def _pixel_um(slide: Segmented) -> tuple[float, float]:
-    """(width, height) of a label pixel in um; they differ slightly, because sides are rounded."""
-    height, width = slide.labels.shape
-    info = slide.located.info
-    field_um = [side * info.known_mpp for side in info.field_level0]
-    return field_um[0] / width, field_um[1] / height
-
-
 def area_mm2(slide: Segmented, inside: np.ndarray) -> float:
     """Area of the pixels inside a mask.
 
     Args:
         inside: (h, w) bool, with the size of the labels.
     """
-    width_um, height_um = _pixel_um(slide)
-    return int(np.count_nonzero(inside)) * width_um * height_um / 1e6
+    return int(np.count_nonzero(inside)) * slide.plane.frame.pixel_mm2(_size_px(inside))
+
+
+def _size_px(raster: np.ndarray) -> tuple[int, int]:
+    """(width, height)."""
+    return raster.shape[1], raster.shape[0]
 
 
 def _percent_of_tissue(tissue: np.ndarray, tumour: np.ndarray) -> float:
-    size_px = (tumour.shape[1], tumour.shape[0])
+    size_px = _size_px(tumour)
     resized = cv2.resize(tissue.astype(np.uint8), size_px, interpolation=cv2.INTER_NEAREST_EXACT)
     inside = resized > 0
     tissue_px = int(np.count_nonzero(inside))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from h2g.slides.frame import Frame
+
 if TYPE_CHECKING:
     from h2g.slides.patch_plan import PatchPlan
 
@@ -21,14 +23,12 @@ class Heatmap:
         values: (rows, cols, C) float32, softmax with background first; all 0 where no patch was
             read.
         step_level0: side of a cell in level-0 pixels.
-        slide_mpp: um/px of level 0.
-        field_level0: (width, height) of the slide in level-0 pixels; the grid covers all of it.
+        frame: coordinates of the slide; the grid covers its whole field.
     """
 
     values: np.ndarray
     step_level0: float
-    slide_mpp: float
-    field_level0: tuple[int, int]
+    frame: Frame
 
     def of_patch(self, row: int, col: int, plan: PatchPlan) -> np.ndarray:
         """The cells of one patch, (s, s, C).
@@ -42,7 +42,7 @@ class Heatmap:
     @property
     def mpp(self) -> float:
         """um per cell."""
-        return self.step_level0 * self.slide_mpp
+        return self.step_level0 * self.frame.mpp
 
 
 def draw_heatmap(heatmap: Heatmap, size_px: tuple[int, int]) -> np.ndarray:
@@ -51,12 +51,12 @@ def draw_heatmap(heatmap: Heatmap, size_px: tuple[int, int]) -> np.ndarray:
     A pixel is placed by its level-0 coordinates. The grid is never stretched.
 
     Args:
-        size_px: (width, height) of the image of ``heatmap.field_level0``.
+        size_px: (width, height) of the image of the slide's field.
     Returns:
         (height, width, C) float32.
     """
     width, height = size_px
-    field_width, field_height = heatmap.field_level0
+    field_width, field_height = heatmap.frame.field_level0
     rows, cols = heatmap.values.shape[:2]
     col = ((np.arange(width) + 0.5) * field_width / width / heatmap.step_level0).astype(int)
     row = ((np.arange(height) + 0.5) * field_height / height / heatmap.step_level0).astype(int)

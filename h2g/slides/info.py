@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from h2g.errors import SlideError
+from h2g.slides.frame import Frame
 
 # A slide without pyramid and with a longer side is slow to read at low resolution.
 LARGE_SIDE_PX = 16_384
@@ -57,6 +58,11 @@ class SlideInfo:
     def level_mpp(self, level: int) -> float:
         """um/px of a level; SlideError if the slide has no resolution."""
         return self.known_mpp * self.levels[level].downsample
+
+    @property
+    def frame(self) -> Frame:
+        """The slide's coordinates; SlideError if the slide has no resolution."""
+        return Frame(self.field_level0, self.known_mpp, self.bounds_level0)
 
     @property
     def known_mpp(self) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from h2g.recipes.preprocessing import CoarsestLevel, LowResolutionSettings
 from h2g.slides.fast_levels import fast_level_count, first_pixel
+from h2g.slides.frame import Frame
 from h2g.slides.info import SlideInfo
 from h2g.slides.slide import Slide
 
@@ -32,20 +33,17 @@ class Plane:
 
     Attributes:
         rgb: (h, w, 3) uint8.
-        field_level0: (width, height) of the slide.
-        slide_mpp: um/px of level 0.
+        frame: coordinates of the slide.
     """
 
     rgb: np.ndarray
-    field_level0: tuple[int, int]
-    slide_mpp: float
+    frame: Frame
 
     @property
     def mpp(self) -> float:
         """um/px of the image, the mean of both axes."""
         height, width = self.rgb.shape[:2]
-        shrink = (self.field_level0[0] / width + self.field_level0[1] / height) / 2
-        return shrink * self.slide_mpp
+        return sum(self.frame.pixel_um((width, height))) / 2
 
 
 def read_plane(slide: Slide, mpp: float | None, *, coarsest: CoarsestLevel = "coarsest") -> Plane:
@@ -117,7 +115,7 @@ def _plane(slide: Slide, level: int, size_px: tuple[int, int], *, first: int = 0
                 rgb[y : y + BLOCK_PX, x : x + BLOCK_PX] = block
     else:
         rgb = _area_mean(slide, level, size_px)
-    return Plane(rgb, info.field_level0, info.known_mpp)
+    return Plane(rgb, info.frame)
 
 
 def _area_mean(slide: Slide, level: int, size_px: tuple[int, int]) -> np.ndarray:

@@ -11,6 +11,7 @@ import tifffile
 
 from h2g.errors import SlideError
 from h2g.files import replacing
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 
 UM_PER_CM = 10_000
@@ -69,8 +70,8 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
     """Writes a float32 TIFF (rows, cols, C), with its place in resolution tags and description."""
     place = {
         "step_level0": heatmap.step_level0,
-        "slide_mpp": heatmap.slide_mpp,
-        "field_level0": heatmap.field_level0,
+        "slide_mpp": heatmap.frame.mpp,
+        "field_level0": heatmap.frame.field_level0,
     }
     cells_per_cm = UM_PER_CM / heatmap.mpp
     values = heatmap.values.astype(np.float32)
@@ -100,8 +101,7 @@ def read_heatmap(path: Path) -> Heatmap:
         return Heatmap(
             values=values,
             step_level0=float(place["step_level0"]),
-            slide_mpp=float(place["slide_mpp"]),
-            field_level0=(int(width), int(height)),
+            frame=Frame((int(width), int(height)), float(place["slide_mpp"])),
         )
     except READ_FAILURES as error:
         raise SlideError(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from h2g.files import replacing
 from h2g.recipes.preprocessing import TissueSettings
+from h2g.slides.frame import Frame
 from h2g.slides.planes import Plane, read_plane
 from h2g.slides.slide import Slide
 
@@ -24,13 +25,11 @@ class TissueMask:
 
     Attributes:
         mask: (h, w) bool, true for tissue; pixels lie as in :class:`~h2g.slides.planes.Plane`.
-        field_level0: (width, height) of the slide.
-        slide_mpp: um/px of level 0.
+        frame: coordinates of the slide.
     """
 
     mask: np.ndarray
-    field_level0: tuple[int, int]
-    slide_mpp: float
+    frame: Frame
 
     @property
     def share(self) -> float:
@@ -39,8 +38,7 @@ class TissueMask:
 
     @property
     def area_mm2(self) -> float:
-        width, height = self.field_level0
-        return self.share * width * height * self.slide_mpp**2 / 1e6
+        return self.share * self.frame.pixel_mm2((1, 1))
 
 
 def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:
@@ -55,7 +53,7 @@ def read_tissue_plane(slide: Slide, settings: TissueSettings) -> Plane:
 
 def tissue_of_plane(plane: Plane, settings: TissueSettings) -> TissueMask:
     mask = tissue_of_rgb(plane.rgb, settings)
-    return TissueMask(mask, plane.field_level0, plane.slide_mpp)
+    return TissueMask(mask, plane.frame)
 
 
 def tissue_of_rgb(rgb: np.ndarray, settings: TissueSettings) -> np.ndarray:

@@ -24,8 +24,9 @@ from h2g.folders.run import Run
 from h2g.progress import track
 from h2g.reporting.overlay import write_png
 from h2g.results.slide_state import SlideState
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.reading import SlideInfo, describe_slide, open_slide, read_low_resolution
+from h2g.slides.reading import describe_slide, open_slide, read_low_resolution
 from h2g.stages.stage import SMOOTHED, NetworkKind
 
 # Errors that only fail one slide; any other stops the evaluation.
@@ -70,10 +71,10 @@ class Evaluator:
                 return network.kept(self.run, row, open_network, self.threads)
         raise ValueError(f"{self.run.path} keeps no heatmaps")
 
-    def truth(self, row: CohortSlide, info: SlideInfo | None = None) -> np.ndarray:
+    def truth(self, row: CohortSlide, frame: Frame | None = None) -> np.ndarray:
         """The slide's annotation as labels, (height, width) uint8."""
-        info = info or describe_slide(row.slide, mpp=row.mpp)
-        return true_labels(row, self.run.recipe, info, self.size_px)
+        frame = frame or describe_slide(row.slide, mpp=row.mpp).frame
+        return true_labels(row, self.run.recipe, frame, self.size_px)
 
 
 def per_slide(
@@ -143,11 +144,11 @@ def _score(
     """The slide's scores, and the labels of the result."""
     class_names = evaluator.run.recipe.class_names
     with open_slide(row.slide, mpp=row.mpp) as slide:
-        info = slide.info
-        truth = evaluator.truth(row, info)
+        frame = slide.info.frame
+        truth = evaluator.truth(row, frame)
         plane = read_low_resolution(slide, evaluator.run.recipe.preprocessing.low_resolution)
     labels = _labels_of_variants(evaluator, row, SlideState(plane, class_names), sigma_um)
-    pixel_um = _pixel_um(info, evaluator.size_px)
+    pixel_um = frame.pixel_um(evaluator.size_px)
     counts = {name: count_classes(found, truth, class_names) for name, found in labels.items()}
     outlines = {
         name: score_outlines(found, truth, class_names, pixel_um=pixel_um)
@@ -170,12 +171,6 @@ def _labels_of_variants(
         if state.heatmap is not None and sigma_um is not None and SMOOTHED not in labels:
             labels[SMOOTHED] = smoothed_labels(state.heatmap, evaluator.size_px, sigma_um=sigma_um)
     return labels
-
-
-def _pixel_um(info: SlideInfo, size_px: tuple[int, int]) -> tuple[float, float]:
-    """(width, height) of a pixel of a raster over the slide's field."""
-    width, height = info.field_level0
-    return width * info.known_mpp / size_px[0], height * info.known_mpp / size_px[1]
 
 
 def stored_document(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:

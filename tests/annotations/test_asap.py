@@ -7,6 +7,7 @@ from h2g.annotations.asap import read_asap
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 from tests.region_areas import area_level0
 
 SQUARE = ((10, 10), (30, 10), (30, 30), (10, 30))  # area 400
@@ -37,8 +38,7 @@ def read(
     return read_asap(
         path,
         settings or AnnotationSettings(),
-        field_level0=(1000, 800),
-        bounds_level0=(300, 200, 100, 100),
+        Frame((1000, 800), 1.0, (300, 200, 100, 100)),
     )
 
 
@@ -110,4 +110,4 @@ def test_bad_files_are_sentences(tmp_path: Path, text: str, sentence: str) -> No
     path = tmp_path / "bad.xml"
     path.write_text(text)
     with pytest.raises(AnnotationError, match=sentence):
-        read_asap(path, AnnotationSettings(), field_level0=(9, 9), bounds_level0=(0, 0, 9, 9))
+        read_asap(path, AnnotationSettings(), Frame((9, 9), 1.0))

@@ -11,6 +11,7 @@ from h2g.annotations.masks import read_mask
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 from tests.region_areas import area_level0
 
 ONE = AnnotationSettings()
@@ -27,7 +28,7 @@ def read(
     field: tuple[int, int] = FIELD,
     bounds: tuple[int, int, int, int] | None = None,
 ) -> AnnotatedRegions:
-    return read_mask(path, settings, field_level0=field, bounds_level0=bounds or (0, 0, *field))
+    return read_mask(path, settings, Frame(field, 1.0, bounds))
 
 
 def save_png(path: Path, values: np.ndarray, mode: str | None = None) -> Path:

@@ -10,6 +10,7 @@ from h2g.annotations.qupath import read_geojson, write_geojson
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 from tests.region_areas import area_level0
 
 FIELD = (1000, 800)
@@ -39,9 +40,7 @@ def read(
 ) -> AnnotatedRegions:
     path = tmp_path / "slide.geojson"
     path.write_text(json.dumps(document))
-    return read_geojson(
-        path, settings or AnnotationSettings(), field_level0=FIELD, bounds_level0=bounds
-    )
+    return read_geojson(path, settings or AnnotationSettings(), Frame(FIELD, 1.0, bounds))
 
 
 @pytest.mark.parametrize("wrapped", ["collection", "list", "feature", "gzip", "gzip by content"])
@@ -52,7 +51,7 @@ def test_all_wrappings(tmp_path: Path, wrapped: str) -> None:
     content = json.dumps(document).encode()
     path = tmp_path / ("slide.geojson.gz" if wrapped == "gzip" else "slide.geojson")
     path.write_bytes(gzip.compress(content) if "gzip" in wrapped else content)
-    found = read_geojson(path, AnnotationSettings(), field_level0=FIELD, bounds_level0=WHOLE)
+    found = read_geojson(path, AnnotationSettings(), Frame(FIELD, 1.0, WHOLE))
     assert area_level0(found, "tumour") == 400
     assert found.source == path
 
@@ -169,7 +168,7 @@ def test_bad_files_are_sentences(tmp_path: Path, content: bytes, sentence: str) 
     path = tmp_path / "bad.geojson"
     path.write_bytes(content)
     with pytest.raises(AnnotationError, match=sentence) as failure:
-        read_geojson(path, AnnotationSettings(), field_level0=FIELD, bounds_level0=WHOLE)
+        read_geojson(path, AnnotationSettings(), Frame(FIELD, 1.0, WHOLE))
     assert str(path) in str(failure.value)
 
 
@@ -180,7 +179,7 @@ def test_written_as_qupath_opens_it_and_read_back(tmp_path: Path) -> None:
     drawn = AnnotatedRegions((Region(ring, "tumour"), Region(two, "stroma")), tmp_path / "a")
     path = tmp_path / "out" / "slide.geojson"
     names = ("background", "tumour", "stroma")
-    write_geojson(drawn, path, class_names=names, bounds_level0=bounds)
+    write_geojson(drawn, path, class_names=names, frame=Frame(FIELD, 1.0, bounds))
 
     document = json.loads(path.read_text())
     assert document["type"] == "FeatureCollection"
@@ -196,7 +195,7 @@ def test_written_as_qupath_opens_it_and_read_back(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["slide.geojson"]
 
     settings = AnnotationSettings(classes={"tumour": (), "stroma": ()})
-    back = read_geojson(path, settings, field_level0=FIELD, bounds_level0=bounds)
+    back = read_geojson(path, settings, Frame(FIELD, 1.0, bounds))
     assert back.regions[0].geometry.equals(ring)
     assert back.regions[1].geometry.equals(two)
 
@@ -204,5 +203,7 @@ def test_written_as_qupath_opens_it_and_read_back(tmp_path: Path) -> None:
 def test_nothing_to_write_is_an_empty_collection(tmp_path: Path) -> None:
     path = tmp_path / "none.geojson"
     nothing = AnnotatedRegions((), path)
-    write_geojson(nothing, path, class_names=("background", "tumour"), bounds_level0=WHOLE)
+    write_geojson(
+        nothing, path, class_names=("background", "tumour"), frame=Frame(FIELD, 1.0, WHOLE)
+    )
     assert json.loads(path.read_text()) == {"type": "FeatureCollection", "features": []}

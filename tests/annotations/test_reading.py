@@ -9,13 +9,12 @@ from h2g.annotations.reading import READERS, read_annotations
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.slides.frame import Frame
 from tests.region_areas import area_level0
 
 
 def read(path: Path) -> AnnotatedRegions:
-    return read_annotations(
-        path, AnnotationSettings(), field_level0=(40, 20), bounds_level0=(0, 0, 40, 20)
-    )
+    return read_annotations(path, AnnotationSettings(), Frame((40, 20), 1.0))
 
 
 def test_the_suffix_picks_the_reader(tmp_path: Path) -> None:

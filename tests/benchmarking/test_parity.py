@@ -8,6 +8,7 @@ import pytest
 from h2g.benchmarking.parity import compare_files
 from h2g.errors import SlideError
 from h2g.results.outputs import SlideFiles
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.tiff_files import write_heatmap, write_pyramid
 
@@ -16,7 +17,7 @@ def written(folder: Path, tumour: np.ndarray, labels: np.ndarray) -> SlideFiles:
     """The two files that are compared; ``tumour`` is a probability a cell."""
     files = SlideFiles(folder, "slide")
     values = np.stack([1 - tumour, tumour], axis=-1).astype(np.float32)
-    write_heatmap(files["heatmap"], Heatmap(values, 256.0, 0.25, (1024, 1024)))
+    write_heatmap(files["heatmap"], Heatmap(values, 256.0, Frame((1024, 1024), 0.25)))
     write_pyramid(files["segmentation"], labels.astype(np.uint8), mpp=8.0)
     return files
 

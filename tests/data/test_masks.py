@@ -242,7 +242,7 @@ def test_a_slide_whose_annotation_cannot_be_read_is_left_out(
             assert 1 not in {item.slide for item in source.draws(number)}
     (message,) = [record.message for record in caplog.records]
     assert "slide_1.geojson" in message
-    assert message.endswith("Training goes on without this slide (2 left).")
+    assert message.endswith("Training continues without this slide (2 left).")
     source.close()
 
 

@@ -16,6 +16,7 @@ from h2g.data.refinement_dataset import (
 from h2g.data.stain import DEFAULT_STAIN_MATRIX
 from h2g.errors import H2GError, TrainingError
 from h2g.recipes.refinement import RefinementAugmentation
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.tiff_files import write_heatmap
 
@@ -32,7 +33,9 @@ def write_example(tmp_path: Path) -> Callable[..., RefinementExample]:
         cv2.imwrite(str(files[0]), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(files[1]), truth)
         softmax = np.concatenate([1 - heatmap.sum(axis=2, keepdims=True), heatmap], axis=2)
-        write_heatmap(files[2], Heatmap(softmax.astype(np.float32), 256.0, 1.0, (1000, 1000)))
+        write_heatmap(
+            files[2], Heatmap(softmax.astype(np.float32), 256.0, Frame((1000, 1000), 1.0))
+        )
         return RefinementExample(name, *files, stain_matrix=DEFAULT_STAIN_MATRIX)
 
     return write

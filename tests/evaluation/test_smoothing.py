@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from h2g.evaluation.smoothing import CANDIDATES_UM, choose_smoothing, smoothed_labels
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 
 CLASSES = ("background", "tumour")
@@ -14,7 +15,7 @@ def heatmap_of(tumour: np.ndarray, *, slide_mpp: float = 1.0) -> Heatmap:
     step = 256 / slide_mpp
     rows, cols = tumour.shape
     values = np.stack([1 - tumour, tumour], axis=-1).astype(np.float32)
-    return Heatmap(values, step, slide_mpp, (round(cols * step), round(rows * step)))
+    return Heatmap(values, step, Frame((round(cols * step), round(rows * step)), slide_mpp))
 
 
 def test_width_0_is_the_plain_threshold() -> None:

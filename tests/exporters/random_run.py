@@ -12,6 +12,7 @@ from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
 from h2g.models.registry import build_refinement_model
 from h2g.recipes.reading import validate_recipe
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.tiff_files import write_heatmap
 from h2g.stages.prepare.prepare_run import prepare_run
@@ -51,7 +52,7 @@ def prepare(run: Run) -> Run:
     for place, slide in enumerate(run.cohort.split("train")):
         if run.recipe.refinement is not None:
             values = rng.dirichlet((1, 1), (32 + place, 33)).astype(np.float32)
-            heatmap = Heatmap(values, step_level0=64, slide_mpp=1.0, field_level0=(2048, 2048))
+            heatmap = Heatmap(values, step_level0=64, frame=Frame((2048, 2048), 1.0))
             write_heatmap(run.heatmap_file(slide.name), heatmap)
     return run
 

@@ -14,6 +14,7 @@ from h2g.reporting.overlay import (
     shrink,
     write_overlay,
 )
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane
 
@@ -89,7 +90,7 @@ def heatmap() -> Heatmap:
     tumour = np.array([[0.0, 1.0, 0.5], [0.0, 0.25, 1.0]], np.float32)
     values = np.stack([1 - tumour, tumour], axis=-1)
     values[1, 0] = 0
-    return Heatmap(values, 100.0, 1.0, (250, 200))
+    return Heatmap(values, 100.0, Frame((250, 200), 1.0))
 
 
 def test_the_heatmap_is_drawn_at_its_place() -> None:
@@ -115,9 +116,9 @@ def test_shrink_never_enlarges() -> None:
 @pytest.mark.parametrize("size_px", [(3000, 3000), (5000, 1000), (1000, 5000), (600, 300)])
 @pytest.mark.parametrize("with_heatmap", [False, True])
 def test_pictures_stay_small(tmp_path: Path, size_px: tuple[int, int], with_heatmap: bool) -> None:
-    plane = Plane(plain(*size_px), (size_px[0], size_px[1]), 1.0)
+    plane = Plane(plain(*size_px), Frame((size_px[0], size_px[1]), 1.0))
     cells = np.ones((size_px[1] // 100, size_px[0] // 100, 2), np.float32)
-    found = Heatmap(cells, 100.0, 1.0, plane.field_level0) if with_heatmap else None
+    found = Heatmap(cells, 100.0, Frame(plane.frame.field_level0, 1.0)) if with_heatmap else None
     path = tmp_path / "überlage 1.png"
     write_overlay(path, plane, square_labels(64, 10, 50), found, side_px=512)
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)

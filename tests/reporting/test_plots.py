@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from h2g.reporting.plots import PanelRow, draw_history, draw_panels, scale_bar_mm
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane
 
@@ -78,9 +79,9 @@ def panel_row(title: str, width: int, height: int) -> PanelRow:
     truth = np.zeros((32, 32), np.uint8)
     truth[8:24, 8:24] = 1
     tumour = np.kron(truth[::4, ::4], np.ones((1, 1))).astype(np.float32)
-    plane = Plane(np.full((height, width, 3), 230, np.uint8), (10 * width, 10 * height), 1.0)
+    plane = Plane(np.full((height, width, 3), 230, np.uint8), Frame((10 * width, 10 * height), 1.0))
     values = np.stack([1 - tumour, tumour], axis=-1)
-    heatmap = Heatmap(values, 10 * width / 8, 1.0, plane.field_level0)
+    heatmap = Heatmap(values, 10 * width / 8, Frame(plane.frame.field_level0, 1.0))
     return PanelRow(title, plane, heatmap, truth, truth, {"segmentation": "Dice 0.95"})
 
 

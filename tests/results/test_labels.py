@@ -10,6 +10,7 @@ from h2g.results.labels import (
     labels_of,
     patchwise_labels,
 )
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 
 
@@ -58,7 +59,7 @@ def test_labels_at_a_size_are_those_of_the_resized_probabilities(size_px: tuple[
 def test_a_patchwise_mask_is_drawn_not_stretched() -> None:
     # Two columns of 100 px over a field of 150: the first covers 2/3 of the image's 30 px.
     values = np.array([[[0.9, 0.1], [0.1, 0.9]]], np.float32)
-    heatmap = Heatmap(values, step_level0=100, slide_mpp=1.0, field_level0=(150, 100))
+    heatmap = Heatmap(values, step_level0=100, frame=Frame((150, 100), 1.0))
     labels = patchwise_labels(heatmap, (30, 20))
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels[:, :20], 0)

@@ -11,6 +11,7 @@ import pytest
 from h2g.recipes.preprocessing import PatchSettings
 from h2g.results.outputs import OUTPUTS
 from h2g.results.slide_state import Seconds, Segmented
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.info import Level, slide_info
 from h2g.slides.patches import plan_patches
@@ -36,13 +37,12 @@ def segmented(*, side: int, margin_px: int) -> Segmented:
     heatmap = Heatmap(
         values.reshape(plan.rows * side, plan.cols * side, 2),
         plan.step_level0 / side,
-        1.0,
-        info.field_level0,
+        Frame(info.field_level0, 1.0),
     )
-    tissue = TissueMask(np.ones((2, 3), bool), info.field_level0, 1.0)
+    tissue = TissueMask(np.ones((2, 3), bool), Frame(info.field_level0, 1.0))
     return Segmented(
         located=Located(info, tissue, plan, CELLS),
-        plane=Plane(np.zeros((20, 30, 3), np.uint8), info.field_level0, 1.0),
+        plane=Plane(np.zeros((20, 30, 3), np.uint8), Frame(info.field_level0, 1.0)),
         class_names=NAMES,
         heatmap=heatmap,
         labels=np.zeros((20, 30), np.uint8),

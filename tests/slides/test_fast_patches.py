@@ -11,6 +11,7 @@ from h2g.fast_versions import FastName
 from h2g.recipes.preprocessing import PROFILES, PatchRule, PatchSettings
 from h2g.slides.fast_levels import misplaced_level
 from h2g.slides.fast_patches import FastPatches
+from h2g.slides.frame import Frame
 from h2g.slides.info import Level, slide_info
 from h2g.slides.reading import open_slide, plan_patches
 from h2g.slides.tissue import TissueMask, find_tissue
@@ -148,7 +149,7 @@ def test_tissue_counts_whole_pixels_of_the_mask() -> None:
     mask[:8, :15] = True  # 120 of 15 * 15 = 225
     mask[15:30, 111:118] = True  # 105 of 15 * 13 = 195
     mask[31:46, 111:117] = True  # 90 of 195
-    cells = plan.tissue_cells(TissueMask(mask, (2013, 1024), 0.25), 0.5)
+    cells = plan.tissue_cells(TissueMask(mask, Frame((2013, 1024), 0.25)), 0.5)
     assert np.argwhere(cells).tolist() == [[0, 0], [1, 7]]
 
 
@@ -158,7 +159,7 @@ def test_a_share_equal_to_the_minimum_is_enough() -> None:
     mask[:8, :16] = True  # half
     mask[16:24, 16:32] = True
     mask[16, 16] = False  # a pixel less
-    tissue = TissueMask(mask, (1024, 1024), 0.25)
+    tissue = TissueMask(mask, Frame((1024, 1024), 0.25))
     assert np.argwhere(plan.tissue_cells(tissue, 0.5)).tolist() == [[0, 0]]
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap, draw_heatmap
 from tests.plain_plans import plain_plan
 
@@ -10,7 +11,9 @@ def numbered(rows: int, cols: int, *, step_level0: float) -> Heatmap:
     """Cell (r, c) has the value 100 r + c; the field is that of the cells."""
     row, col = np.mgrid[:rows, :cols]
     values = (100 * row + col)[..., np.newaxis].astype(np.float32)
-    return Heatmap(values, step_level0, 0.5, (round(cols * step_level0), round(rows * step_level0)))
+    return Heatmap(
+        values, step_level0, Frame((round(cols * step_level0), round(rows * step_level0)), 0.5)
+    )
 
 
 def test_the_cells_of_a_patch() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from h2g.errors import SlideError
 from h2g.recipes.preprocessing import PatchSettings
+from h2g.slides.frame import Frame
 from h2g.slides.info import Level, SlideInfo, slide_info
 from h2g.slides.reading import open_slide, plan_patches
 from h2g.slides.tissue import TissueMask
@@ -89,7 +90,7 @@ def test_tissue_cells_need_more_than_the_share() -> None:
     mask = np.zeros((4, 8), bool)
     mask[0, :4] = True  # a quarter of the left cell
     mask[:2, 4:] = True  # half of the right
-    tissue = TissueMask(mask, field_level0=(32, 16), slide_mpp=1.0)
+    tissue = TissueMask(mask, frame=Frame((32, 16), 1.0))
     plan = plain_plan(16, rows=1, cols=2, field_level0=(32, 16))
     assert plan.tissue_cells(tissue, 0.25).tolist() == [[False, True]]
     assert plan.tissue_cells(tissue, 0.2).tolist() == [[True, True]]

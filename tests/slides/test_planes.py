@@ -33,8 +33,8 @@ def test_area_means_do_not_depend_on_blocks(
     expected = cv2.resize(picture.astype(np.float64), size, interpolation=cv2.INTER_AREA)
     assert plane.rgb.shape == (size[1], size[0], 3)
     np.testing.assert_allclose(plane.rgb, expected, atol=0.502)  # rounded to the nearest
-    assert plane.field_level0 == (1536, 1024)
-    assert plane.slide_mpp == 0.5
+    assert plane.frame.field_level0 == (1536, 1024)
+    assert plane.frame.mpp == 0.5
     assert plane.mpp == pytest.approx(mpp, rel=0.2 if mpp > 100 else 0.02)
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from h2g.recipes.preprocessing import PROFILES, TissueSettings
+from h2g.slides.frame import Frame
 from h2g.slides.reading import Plane, open_slide, read_plane
 from h2g.slides.tissue import (
     TissueMask,
@@ -79,7 +80,7 @@ def test_white_distance_closes_with_a_disc() -> None:
 def test_share_and_area() -> None:
     mask = np.zeros((10, 20), bool)
     mask[:5, :10] = True  # a quarter
-    tissue = TissueMask(mask, field_level0=(8000, 4000), slide_mpp=0.5)
+    tissue = TissueMask(mask, frame=Frame((8000, 4000), 0.5))
     assert tissue.share == 0.25
     assert tissue.area_mm2 == pytest.approx(2.0)  # of 4 mm x 2 mm
 
@@ -92,7 +93,7 @@ def test_tissue_of_a_real_slide(cmu: Path, profile: str) -> None:
     height, width = tissue.mask.shape
     # 2220 * 0.499 / 8 = 138.5, 2967 * 0.499 / 8 = 185.1; the fast profile takes the last level.
     assert (width, height) == ((138, 185) if profile == "paper" else (2220, 2967))
-    assert tissue.field_level0 == (2220, 2967)
+    assert tissue.frame.field_level0 == (2220, 2967)
     assert 0.3 < tissue.share < 0.45
     assert tissue.mask[height // 2, width // 2 - width // 20]
     assert not tissue.mask[height // 2, width * 19 // 20]
@@ -100,7 +101,7 @@ def test_tissue_of_a_real_slide(cmu: Path, profile: str) -> None:
 
 def test_mask_file(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).random((30, 50)) > 0.5
-    tissue = TissueMask(mask, field_level0=(8001, 4003), slide_mpp=0.2525)
+    tissue = TissueMask(mask, frame=Frame((8001, 4003), 0.2525))
     path = tmp_path / "new folder" / "a.png"
     write_tissue(tissue, path)
     np.testing.assert_array_equal(np.asarray(Image.open(path)), mask * 255)
@@ -112,7 +113,7 @@ def test_preview_fades_glass_and_keeps_tissue() -> None:
     rgb[10:30, 10:30] = (120, 60, 140)
     mask = np.zeros((40, 40), bool)
     mask[10:30, 10:30] = True
-    preview = draw_preview(Plane(rgb, (40, 40), 1.0), TissueMask(mask, (40, 40), 1.0))
+    preview = draw_preview(Plane(rgb, Frame((40, 40), 1.0)), TissueMask(mask, Frame((40, 40), 1.0)))
     assert preview[20, 20].tolist() == [120, 60, 140]
     assert preview[2, 2].tolist() == [245, 245, 245]  # 255 - 30 / 3
     assert preview[10, 20].tolist() == [0, 140, 60]  # the outline

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from h2g.errors import SlideError
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import describe_slide, open_slide
 from h2g.slides.tiff_files import read_heatmap, write_heatmap, write_pyramid
@@ -68,14 +69,14 @@ def test_a_failure_leaves_no_file(tmp_path: Path, labels: np.ndarray) -> None:
 @pytest.mark.parametrize("classes", [1, 2, 3, 4])
 def test_heatmap_round_trip(tmp_path: Path, classes: int) -> None:
     values = np.random.default_rng(0).random((5, 7, classes), np.float32)
-    heatmap = Heatmap(values, step_level0=1024.25, slide_mpp=0.2525, field_level0=(7000, 5000))
+    heatmap = Heatmap(values, step_level0=1024.25, frame=Frame((7000, 5000), 0.2525))
     path = tmp_path / "a.tiff"
     write_heatmap(path, heatmap)
     again = read_heatmap(path)
     np.testing.assert_array_equal(again.values, values)
     assert again.values.dtype == np.float32
-    assert (again.step_level0, again.slide_mpp) == (1024.25, 0.2525)
-    assert again.field_level0 == (7000, 5000)
+    assert (again.step_level0, again.frame.mpp) == (1024.25, 0.2525)
+    assert again.frame.field_level0 == (7000, 5000)
     with tifffile.TiffFile(path) as tiff:
         dots, unit = tiff.pages.first.tags["XResolution"].value
     assert dots / unit == pytest.approx(10_000 / (1024.25 * 0.2525))
@@ -93,7 +94,7 @@ def test_other_files_are_no_heatmaps(tmp_path: Path, labels: np.ndarray) -> None
 def test_a_heatmap_cut_in_half(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random((50, 70, 2), np.float32)
     path = tmp_path / "a.tiff"
-    write_heatmap(path, Heatmap(values, 256.0, 1.0, (17_920, 12_800)))
+    write_heatmap(path, Heatmap(values, 256.0, Frame((17_920, 12_800), 1.0)))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(SlideError, match="not a heatmap"):

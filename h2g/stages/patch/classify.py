@@ -151,7 +151,7 @@ class HeatmapCells:
             raise ValueError("no patch was classified")
         rows, s, cols, _, classes = self._values.shape
         values = self._values.reshape(rows * s, cols * s, classes)
-        return Heatmap(values, self._plan.step_level0 / s, info.known_mpp, info.field_level0)
+        return Heatmap(values, self._plan.step_level0 / s, info.frame)
 
 
 def _feeds(

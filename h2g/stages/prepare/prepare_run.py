@@ -89,12 +89,7 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
         plan = plan_patches(info, settings.patch)
-        annotated = read_annotations(
-            row.annotation,
-            recipe.annotation,
-            field_level0=info.field_level0,
-            bounds_level0=info.bounds_level0,
-        )
+        annotated = read_annotations(row.annotation, recipe.annotation, info.frame)
         tissue = find_tissue(slide, settings.tissue)
     shares = class_shares(plan, annotated, recipe.class_names)
     labels = label_cells(shares, recipe.labels.min_class)

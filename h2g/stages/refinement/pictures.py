@@ -74,7 +74,7 @@ def _image_and_truth(row: CohortSlide, recipe: Recipe) -> tuple[np.ndarray, np.n
     side = refinement_settings(recipe).input_px
     size_px = (side, side)
     with open_slide(row.slide, mpp=row.mpp) as slide:
-        truth = true_labels(row, recipe, slide.info, size_px)
+        truth = true_labels(row, recipe, slide.info.frame, size_px)
         plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
     image = keras.ops.convert_to_numpy(resize_bilinear(plane.rgb, size_px))
     return np.rint(image).astype(np.uint8), truth

@@ -14,6 +14,7 @@ from h2g.evaluation.patches import (
     labelled_patches,
     patch_report,
 )
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.stages.evaluate_run import evaluate_run
 from h2g.stages.prepare.prepare_run import index_cohort
@@ -27,7 +28,7 @@ def patches(tumour: list[float], labels: list[int], slide: str = "a") -> Labelle
 
 def heatmap(tumour: list[list[float]]) -> Heatmap:
     values = np.array(tumour, np.float32)
-    return Heatmap(np.stack([1 - values, values], -1), 64.0, 1.0, (128, 64))
+    return Heatmap(np.stack([1 - values, values], -1), 64.0, Frame((128, 64), 1.0))
 
 
 def test_report_by_hand() -> None:
@@ -45,7 +46,7 @@ def test_report_by_hand() -> None:
 
 
 def test_patches_without_a_value_are_ignored() -> None:
-    found = Heatmap(np.array([[[0.2, 0.8], [0, 0]]], np.float32), 64.0, 1.0, (128, 64))
+    found = Heatmap(np.array([[[0.2, 0.8], [0, 0]]], np.float32), 64.0, Frame((128, 64), 1.0))
     index = pd.DataFrame({"row": [0, 0], "col": [0, 1], "label": [1, 1]})
     assert labelled_patches("a", found, index).labels.tolist() == [1]
 

@@ -50,7 +50,7 @@ def test_every_cell_of_tissue_has_its_probability(slide: Path) -> None:
     assert found.heatmap.values.shape == (11, 21, 2)
     assert found.heatmap.values.dtype == np.float32
     assert found.heatmap.step_level0 == 32
-    assert found.heatmap.field_level0 == (650, 350)
+    assert found.heatmap.frame.field_level0 == (650, 350)
     tumour = found.heatmap.values[..., 1] > 0.5
     expected = np.zeros((11, 21), bool)
     expected[2:5, 4:8] = True
@@ -92,7 +92,7 @@ def test_a_given_mpp_overrides_the_slides(slide: Path) -> None:
     found = classify_slide(slide, 0.5, ColourClassifier(), PREPROCESSING, threads=2)
     # 32 um are 64 px of level 0 now.
     assert found.heatmap.step_level0 == 64
-    assert found.heatmap.slide_mpp == 0.5
+    assert found.heatmap.frame.mpp == 0.5
     assert found.info.mpp_source == "given"
 
 
@@ -158,7 +158,7 @@ def test_cells_are_at_their_patches_places() -> None:
     expected = np.zeros((6, 8), np.float32)
     expected[2, 4:6], expected[3, 4:6] = (0.9, 0.1), (0.2, 0.8)
     np.testing.assert_array_equal(heatmap.values[..., 0], expected)
-    assert (heatmap.step_level0, heatmap.mpp, heatmap.field_level0) == (24, 12, (192, 144))
+    assert (heatmap.step_level0, heatmap.mpp, heatmap.frame.field_level0) == (24, 12, (192, 144))
 
 
 @pytest.mark.parametrize("side", [1, 2, 6])

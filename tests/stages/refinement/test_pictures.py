@@ -27,9 +27,10 @@ def test_the_truth_covers_the_annotation(trained_run):
     row = trained_run.cohort.split("train")[1]
     truth = read_png(truth_file(trained_run, row.name), cv2.IMREAD_GRAYSCALE)
     with open_slide(row.slide, mpp=row.mpp) as slide:
-        field, bounds = slide.info.field_level0, slide.info.bounds_level0
+        frame = slide.info.frame
+        field = frame.field_level0
     settings = trained_run.recipe.annotation
-    regions = read_annotations(row.annotation, settings, field_level0=field, bounds_level0=bounds)
+    regions = read_annotations(row.annotation, settings, frame)
     assert truth.shape == (64, 64)
     assert {*np.unique(truth)} == {0, 1}
     share = area_level0(regions, "tumour") / (field[0] * field[1])

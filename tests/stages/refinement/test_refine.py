@@ -8,6 +8,7 @@ import pytest
 from h2g.engines.engine import HEATMAP_INPUT, IMAGE_INPUT, Feed
 from h2g.errors import RunError
 from h2g.results.slide_state import SlideState
+from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane, open_slide, read_low_resolution
 from h2g.stages.refinement.refine import refine, refinement_feed
@@ -20,8 +21,7 @@ def test_the_network_gets_the_raw_level_and_the_whole_grid(tmp_path: Path) -> No
     heatmap = Heatmap(
         np.random.default_rng(0).dirichlet([1, 1], (22, 29)).astype(np.float32),
         step_level0=32,
-        slide_mpp=1.0,
-        field_level0=(900, 700),
+        frame=Frame((900, 700), 1.0),
     )
     seen = []
 
@@ -44,14 +44,14 @@ def test_the_network_gets_the_raw_level_and_the_whole_grid(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("names", [[IMAGE_INPUT], [HEATMAP_INPUT], [IMAGE_INPUT, HEATMAP_INPUT]])
 def test_a_network_gets_only_its_inputs(names: list[str]) -> None:
-    plane = Plane(np.zeros((40, 30, 3), np.uint8), (480, 640), 1.0)
-    heatmap = Heatmap(np.ones((3, 2, 2), np.float32), 32, 1.0, (64, 96))
+    plane = Plane(np.zeros((40, 30, 3), np.uint8), Frame((480, 640), 1.0))
+    heatmap = Heatmap(np.ones((3, 2, 2), np.float32), 32, Frame((64, 96), 1.0))
     state = SlideState(plane, ("background", "tumour"), heatmap=heatmap)
     assert list(refinement_feed(state, names)) == names
 
 
 def test_a_missing_heatmap_is_reported() -> None:
-    plane = Plane(np.zeros((40, 30, 3), np.uint8), (480, 640), 1.0)
+    plane = Plane(np.zeros((40, 30, 3), np.uint8), Frame((480, 640), 1.0))
     state = SlideState(plane, ("background", "tumour"))
     with pytest.raises(RunError, match="needs a heatmap, but no network makes one"):
         refine(state, ColourRefinement())
