@@ -137,7 +137,7 @@ def test_author_and_licence_stay_in_a_bundle(run: Run, tmp_path: Path) -> None:
     # Files in there would say another author than the card.
     result = export(run.path, *tflite, "--author", "John Doe")
     assert result.exit_code == 2, result.output
-    assert "(onnx float32) was exported with author 'Jane Doe' and licence 'MIT'" in result.stderr
+    assert "(onnx float32) have author 'Jane Doe' and licence 'MIT'" in result.stderr
     assert terms() == ("Jane Doe", "MIT")
     both = export(run.path, *onnx, "--format", "tflite", "--author", "John Doe", "--json")
     assert [row["was_there"] for row in json.loads(both.stdout)["formats"]] == [False, False]

@@ -401,7 +401,7 @@ def test_fast_wants_what_was_trained_for_it(shared: Run, tmp_path: Path) -> None
         same = with_fast_preprocessing(trained_for_it, fast_version=version, accept_change=False)
         assert same == trained_for_it
     with pytest.raises(
-        WrongUseError, match=r"FAST 4.15 does its own.*with --fast-version 4.9, for"
+        WrongUseError, match=r"FAST 4.15 uses its own.*with --fast-version 4.9, for"
     ):
         with_fast_preprocessing(trained_for_it, fast_version="4.15", accept_change=False)
     other = with_fast_preprocessing(trained_for_it, fast_version="4.15", accept_change=True)

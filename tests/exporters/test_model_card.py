@@ -133,10 +133,10 @@ def test_formats_with_their_differences() -> None:
 def test_preprocessing_in_words_with_units() -> None:
     text = section(model_card(card()), "From slide to networks")
     assert "saturation (8 bits) above 20, at 8 um/px, closed with 5 px and 3 px" in text
-    assert "256 x 256 px at 1 um/px (256 um a side)" in text
+    assert "256 x 256 px at 1 um/px (256 um per side)" in text
     assert "more than 25% tissue" in text
-    assert "at least 1024 px a side" in text
-    assert "a level within 10% of that resolution is taken as it is" in text
+    assert "at least 1024 px per side" in text
+    assert "a level within 10% of that resolution is read unscaled" in text
     fast = PROFILES["fast"].model_copy(
         update={"patch": PatchSettings(rule="fast-4.9", mpp=0.5, size_px=512, min_tissue=0.5)}
     )
@@ -144,8 +144,8 @@ def test_preprocessing_in_words_with_units() -> None:
     text = model_card(changed)
     steps = section(text, "From slide to networks")
     assert "distance to white in RGB (8 bits) above 85, in the slide's coarsest level of" in steps
-    assert "a level of exactly that resolution is taken as it is" in steps
-    assert "512 x 512 px at 0.5 um/px (256 um a side)" in steps
+    assert "a level of exactly that resolution is read unscaled" in steps
+    assert "512 x 512 px at 0.5 um/px (256 um per side)" in steps
     assert "sees the slide's coarsest level of at least 5 MiB" in steps
     assert "**Other than in training:** trained with profile 'paper'." in steps
     assert "scores do not apply" in section(text, "Limitations")
@@ -172,7 +172,7 @@ def test_fast_pathology_only_where_there_are_pipelines() -> None:
         ({"training": None}, "The training data are unknown."),
         (
             {"training": TrainingData(slides={"train": 1}, patients={}, grades={"all": 1})},
-            "Trained on 1 slide. Other stains",
+            "Trained on 1 slide. It has seen no other stains",
         ),
         (
             {"training": TrainingData(slides={"train": 1}, patients={}, grades={"all": 1})},
