@@ -130,7 +130,7 @@ def test_a_slide_that_cannot_be_read_is_a_failed_row(timed_run: Timed, tmp_path:
     settings = timed_run.rows[0].settings.model_copy(update={"slide": broken})
     row = time_row(settings, tmp_path)
     assert row.status == "failed"
-    assert "broken.svs: not a slide" in row.reason
+    assert "broken.svs: OpenSlide does not know this format" in row.reason
 
 
 def test_a_model_that_is_none_is_a_skipped_row(timed_run: Timed, tmp_path: Path) -> None:

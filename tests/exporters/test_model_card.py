@@ -147,7 +147,7 @@ def test_preprocessing_in_words_with_units() -> None:
     assert "a level of exactly that resolution is read unscaled" in steps
     assert "512 x 512 px at 0.5 um/px (256 um per side)" in steps
     assert "sees the slide's coarsest level of at least 5 MiB" in steps
-    assert "**Other than in training:** trained with profile 'paper'." in steps
+    assert "**Differs from training:** trained with profile 'paper'." in steps
     assert "scores do not apply" in section(text, "Limitations")
 
 
