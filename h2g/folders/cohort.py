@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from h2g.errors import CohortError
-from h2g.folders.table_files import TableRow, read_table, same_text
+from h2g.folders.table_files import TableRow, read_table
+from h2g.texts import same_text
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from h2g.errors import CohortError
 from h2g.recipes.mistakes import nearest
+from h2g.texts import same_text
 
 logger = logging.getLogger(__name__)
 
@@ -152,11 +153,6 @@ def refuse_spreadsheet(path: Path) -> None:
         raise CohortError(
             f"{path}: this is a spreadsheet. Save its sheet as CSV (CSV UTF-8) and give that file."
         )
-
-
-def same_text(text: str) -> str:
-    """The form in which two spellings are compared: case, width and spaces make no difference."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _text(path: Path) -> str:

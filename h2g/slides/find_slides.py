@@ -16,9 +16,9 @@ from h2g.folders.table_files import (
     TableRow,
     read_table,
     refuse_spreadsheet,
-    same_text,
 )
 from h2g.slides.slide import SLIDE_SUFFIXES
+from h2g.texts import same_text
 
 
 def slides_below(folder: Path, *, apart_from: Path | None = None) -> list[Path]:
