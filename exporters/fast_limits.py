@@ -10,6 +10,7 @@ from h2g.errors import WrongUseError
 from h2g.exporters.fast_text import TEMPLATES, fast_chain
 from h2g.fast_versions import FastName
 from h2g.folders.bundle import Card
+from h2g.recipes.annotation import RESERVED
 from h2g.recipes.preprocessing import PROFILES, CoarsestLevel, Preprocessing, Profile
 from h2g.recipes.reading import setting_differences
 
@@ -17,8 +18,6 @@ from h2g.recipes.reading import setting_differences
 TOLERANCE = 0.1
 # FAST cuts patches with an overlap unless their side is a multiple of this.
 SIDE_MULTIPLE = 16
-# Characters that would end a class name, or its text, in a pipeline.
-RESERVED = ('"', ";", "\n", "@@", "$")
 # FastPathology is built on this version.
 DEFAULT: FastName = "4.9"
 PROFILE_OF: dict[FastName, Profile] = {

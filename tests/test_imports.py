@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # What a module may import of ours: its own package, and packages of lower rows, which stand first.
 ROWS = [
     {"h2g.errors", "h2g.progress", "h2g.files", "h2g.concurrency", "h2g.hardware", "h2g.tables"}
-    | {"h2g.fast_versions", "h2g.quiet"},
+    | {"h2g.fast_versions", "h2g.quiet", "h2g.texts"},
     {"h2g.recipes"},
     {"h2g.folders", "h2g.models"},
     {"h2g.engines", "h2g.slides"},

@@ -14,6 +14,7 @@ from shapely import affinity
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.texts import same_text
 
 logger = logging.getLogger(__name__)
 
@@ -95,13 +96,11 @@ def _mapped(
     outlines: Sequence[Outline], settings: AnnotationSettings, source: Path
 ) -> list[tuple[Outline, str]]:
     """The outlines that belong to a class of the recipe, each with that class."""
-    ignored = {name.casefold() for name in settings.ignored}
-    known = {name.casefold(): name for name in settings.classes}
-    for class_name, names in settings.classes.items():
-        known.update({name.casefold(): class_name for name in names})
+    ignored = {same_text(name) for name in settings.ignored}
+    known = settings.class_of_name
     mapped, unknown = [], Counter[str]()
     for outline in outlines:
-        keys = [name.strip().casefold() for name in outline.names]
+        keys = [same_text(name) for name in outline.names]
         key = next((key for key in keys if key in known or key in ignored), None)
         if key in known:
             mapped.append((outline, known[key]))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import csv
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from h2g.errors import CohortError
-
-if TYPE_CHECKING:  # imported only with a table, because prediction starts without it
-    import pandas as pd
+from h2g.folders.table_files import TableRow, read_table
+from h2g.texts import same_text
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -48,98 +49,55 @@ def read_cohort(path: Path, *, files_must_exist: bool = True) -> Cohort:
     Args:
         files_must_exist: whether the slides and annotations must exist.
     Raises:
-        CohortError: the table is unreadable or empty; a column is missing or unknown; a split is
-            unknown; a file does not exist; two slides share a name; a patient is in two splits.
+        CohortError: the table is unreadable or empty; a column is missing; a split is unknown; a
+            file does not exist; two slides share a name; a patient is in two splits.
     """
-    table = _read_table(path)
-    slides = tuple(
-        _slide(path, number, {str(key): value for key, value in row.items()}, files_must_exist)
-        for number, row in enumerate(table.to_dict("records"), start=2)
-    )
+    rows = read_table(path, required=REQUIRED, optional=OPTIONAL).rows
+    patients = _patients(rows)
+    slides = tuple(_slide(row, patients, files_must_exist) for row in rows)
     _check_names(path, slides)
-    _check_patients(path, slides)
     return Cohort(path, slides)
 
 
 def write_cohort(cohort: Cohort, path: Path) -> None:
     """Writes ``cohort`` as CSV with absolute paths."""
-    import pandas as pd
-
-    rows = [
-        {
-            "slide": slide.slide.resolve(),
-            "annotation": slide.annotation.resolve(),
-            "split": slide.split,
-            "grade": slide.grade,
-            "patient": slide.patient,
-            "mpp": slide.mpp,
-        }
-        for slide in cohort.slides
-    ]
-    pd.DataFrame(rows).to_csv(path, index=False)
+    # File names that are not UTF-8 keep their bytes, so that they are found again.
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow((*REQUIRED, *OPTIONAL))
+        for slide in cohort.slides:
+            files = slide.slide.resolve(), slide.annotation.resolve()
+            writer.writerow((*files, slide.split, slide.grade, slide.patient, slide.mpp))
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise CohortError(
-            f"{path}: the cohort table cannot be read ({error}). Give a CSV file in UTF-8."
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise CohortError(f"{path}: the cohort table is empty. Add one row per slide.") from error
-    header = f"the header must be {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
-    missing = [column for column in REQUIRED if column not in table.columns]
-    if missing:
-        raise CohortError(f"{path}: no column {', '.join(missing)}; {header}.")
-    unknown = [column for column in table.columns if column not in REQUIRED + OPTIONAL]
-    if unknown:
-        raise CohortError(f"{path}: unknown column {', '.join(unknown)}; {header}.")
-    if table.empty:
-        raise CohortError(f"{path}: the cohort table has no rows. Add one row per slide.")
-    return table
-
-
-def _slide(path: Path, number: int, row: dict[str, str], files_must_exist: bool) -> CohortSlide:
-    where = f"{path}, line {number}"
-    split = row["split"].strip().lower()
-    if split not in SPLITS:
-        raise CohortError(f"{where}: split '{row['split']}' is not one of {', '.join(SPLITS)}.")
-    files = {key: path.parent / row[key].strip() for key in ("slide", "annotation")}
+def _slide(row: TableRow, patients: dict[str, str], files_must_exist: bool) -> CohortSlide:
+    files = {key: row.path(key) for key in ("slide", "annotation")}
     for key, file in files.items():
-        if not row[key].strip() or (files_must_exist and not file.exists()):
+        if not row.text(key):
+            raise CohortError(f"{row.place}: the {key} is missing. Write its path.")
+        if files_must_exist and not os.path.exists(file):
             raise CohortError(
-                f"{where}: the {key} '{row[key]}' does not exist. Paths are relative to the table."
+                f"{row.place}: the {key} '{row.text(key)}' does not exist. Paths are relative to "
+                "the table."
             )
-    mpp = row.get("mpp", "").strip()
     return CohortSlide(
         name=files["slide"].stem,
         slide=files["slide"],
         annotation=files["annotation"],
-        split=split,
-        grade=row.get("grade", "").strip() or "all",
-        patient=row.get("patient", "").strip() or None,
-        mpp=parse_mpp(where, mpp) if mpp else None,
+        split=_split(row),
+        grade=row.text("grade") or "all",
+        patient=patients.get(same_text(row.text("patient"))),
+        mpp=row.number("mpp"),
     )
 
 
-def parse_mpp(where: str, text: str) -> float:
-    """Parses the um/px of a table.
-
-    Args:
-        where: file and line, for the error.
-    Raises:
-        CohortError: the text is not a positive number.
-    """
-    try:
-        mpp = float(text)
-    except ValueError:
-        mpp = math.nan
-    if not (mpp > 0 and math.isfinite(mpp)):
-        raise CohortError(f"{where}: mpp '{text}' is not a positive number of um/px.")
-    return mpp
+def _split(row: TableRow) -> Split:
+    for split in SPLITS:
+        if same_text(row.text("split")) == split:
+            return split
+    raise CohortError(
+        f"{row.place}: split '{row.text('split')}' is not one of {', '.join(SPLITS)}."
+    )
 
 
 def _check_names(path: Path, slides: tuple[CohortSlide, ...]) -> None:
@@ -153,13 +111,22 @@ def _check_names(path: Path, slides: tuple[CohortSlide, ...]) -> None:
         first[slide.name] = slide
 
 
-def _check_patients(path: Path, slides: tuple[CohortSlide, ...]) -> None:
-    splits: dict[str, Split] = {}
-    for slide in slides:
-        if slide.patient is None:
+def _patients(rows: Sequence[TableRow]) -> dict[str, str]:
+    """The first spelling of each patient, by the form in which spellings are compared.
+
+    Raises:
+        CohortError: a patient has slides in two splits.
+    """
+    first: dict[str, TableRow] = {}
+    for row in rows:
+        key = same_text(row.text("patient"))
+        if not key:
             continue
-        if splits.setdefault(slide.patient, slide.split) != slide.split:
+        other = first.setdefault(key, row)
+        if _split(other) != _split(row):
             raise CohortError(
-                f"{path}: patient '{slide.patient}' has slides in both "
-                f"'{splits[slide.patient]}' and '{slide.split}'. Put all of them in one split."
+                f"{row.file}: patient '{other.text('patient')}' has slides in both "
+                f"'{_split(other)}' (line {other.line}) and '{_split(row)}' (line {row.line}, "
+                f"written '{row.text('patient')}'). Put all of them in one split."
             )
+    return {key: row.text("patient") for key, row in first.items()}

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from h2g.recipes.base import Frozen, Share, without_null
+from h2g.texts import same_text
+
+BACKGROUND = "background"
+# Columns beside those of the classes in the table of patch counts.
+COUNT_COLUMNS = ("split", "grade", "slide")
+# Characters that end a class's name, or its text, in a FAST pipeline.
+RESERVED = ('"', ";", "\n", "@@", "$")
+
+
+def _names(values: Any) -> Any:
+    """A list of names in annotation files, without spaces around them."""
+    if isinstance(values, str):
+        raise ValueError(f"'{values}' is not a list; write ['{values}']")
+    if not isinstance(values, (list, tuple)):
+        return values
+    for value in values:
+        if not isinstance(value, str):
+            raise ValueError(
+                f"the name {value!r} is not text to YAML; put it in quotes, as in ['1', 'no']"
+            )
+        if not value.strip():
+            raise ValueError("a name is empty; write it or take it out of the list")
+    return [value.strip() for value in values]
+
+
+# Names in annotation files.
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
 class AnnotationSettings(Frozen):
@@ -19,18 +46,83 @@ class AnnotationSettings(Frozen):
     """
 
     classes: Annotated[
-        dict[str, tuple[str, ...]],
+        dict[str, Names],
         BeforeValidator(without_null, json_schema_input_type=dict[str, tuple[str, ...] | None]),
     ] = {"tumour": ("tumour", "tumor")}
     """Names in annotation files, by class; later classes are drawn over earlier ones."""
-    ignored: tuple[str, ...] = ()
+    ignored: Names = ()
     """Names in annotation files that are skipped."""
     unlisted: Literal["error", "ignore"] = "error"
     """Treatment of other names: an error, or ignored."""
 
+    @field_validator("classes")
+    @classmethod
+    def _check_classes(cls, classes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if not classes:
+            raise ValueError("there is no class; write one, as in tumour: [tumour, tumor]")
+        for name in classes:
+            if reason := _refusal(name):
+                raise ValueError(reason)
+        return classes
+
+    @model_validator(mode="after")
+    def _check_names(self) -> AnnotationSettings:
+        # A class's own name belongs to it, too.
+        names = [(each, name) for name, listed in self.classes.items() for each in (name, *listed)]
+        first: dict[str, tuple[str, str]] = {}
+        for each, class_name in names:
+            _, other = first.setdefault(same_text(each), (each, class_name))
+            if other != class_name:
+                raise ValueError(
+                    f"the name '{each}' is in the classes '{other}' and '{class_name}' (compared "
+                    "without case); leave it in one of them"
+                )
+        for each in self.ignored:
+            if same_text(each) in first:
+                _, class_name = first[same_text(each)]
+                raise ValueError(
+                    f"the name '{each}' is in ignored and in the class '{class_name}'; leave it in "
+                    "one of them"
+                )
+        return self
+
     @property
     def class_names(self) -> tuple[str, ...]:
-        return ("background", *self.classes)
+        return (BACKGROUND, *self.classes)
+
+    @property
+    def class_of_name(self) -> dict[str, str]:
+        """The class of each name in annotation files; look it up by ``same_text``."""
+        own = {same_text(name): name for name in self.classes}
+        listed = {same_text(each): name for name, names in self.classes.items() for each in names}
+        return {**own, **listed}
+
+
+def _refusal(name: str) -> str | None:
+    """The reason why a class cannot have this name; None if it can."""
+    if not name.strip():
+        return "a class has no name; write one, such as tumour"
+    if name != name.strip():
+        return f"the class name '{name}' has spaces around it; take them out"
+    if same_text(name) == BACKGROUND:
+        return (
+            f"'{name}' is class 0 in every recipe and is not listed; list names that mean "
+            "background under annotation.ignored"
+        )
+    if name in COUNT_COLUMNS:
+        return (
+            f"'{name}' is a column of the table of patches beside the classes; give the class "
+            "another name and list this one in it, as in "
+            f"{name} tissue: [{name}]"
+        )
+    if not name.isprintable() or any(part in name for part in RESERVED):
+        characters = " ".join(map(repr, RESERVED))
+        return (
+            f"the class name {name!r} holds a line break, a control character or one of "
+            f"{characters}, which have another meaning in a FAST pipeline; give the class another "
+            f"name and list this one in it, as in tumour: [{name!r}]"
+        )
+    return None
 
 
 class LabelSettings(Frozen):

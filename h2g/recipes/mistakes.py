@@ -18,7 +18,7 @@ WORDS = {
     "dict_type": "input should be a mapping of keys to values",
     "tuple_type": "input should be a list",
     "too_long": "the list should have at most {max_length} values, not {actual_length}",
-    "string_type": "input should be text",
+    "string_type": "input should be text, in quotes if YAML reads it as anything else",
     "int_type": "input should be an integer",
     "int_parsing": "input should be an integer",
     "int_from_float": "input should be an integer",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import openslide
 
 from h2g.errors import WrongUseError
-from h2g.folders.cohort import parse_mpp
+from h2g.folders.cohort import OPTIONAL, REQUIRED
 from h2g.folders.predictions import SlideRequest
+from h2g.folders.table_files import (
+    TABLE_SUFFIXES,
+    TableRow,
+    read_table,
+    refuse_spreadsheet,
+)
 from h2g.slides.slide import SLIDE_SUFFIXES
+from h2g.texts import same_text
 
 
 def slides_below(folder: Path, *, apart_from: Path | None = None) -> list[Path]:
@@ -49,10 +55,6 @@ def _dicom_series(file: Path) -> str | None:
         return None  # opening it later reports the reason
 
 
-if TYPE_CHECKING:  # imported only to read a table, because prediction starts without pandas
-    import pandas as pd
-
-
 def find_slides(
     places: Sequence[Path],
     *,
@@ -87,7 +89,8 @@ def _slides_at(
 ) -> list[SlideRequest]:
     if not place.exists():
         raise WrongUseError(f"{place}: no such file or folder.")
-    if place.suffix.lower() == ".csv":
+    refuse_spreadsheet(place)
+    if place.suffix.lower() in TABLE_SUFFIXES:
         return _slides_of_table(place, mpp, split)
     if split is not None:
         raise WrongUseError(f"{place}: --split needs a table (CSV) with a column split.")
@@ -102,33 +105,22 @@ def _slides_at(
 
 
 def _slides_of_table(path: Path, mpp: float | None, split: str | None) -> list[SlideRequest]:
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:  # pandas's parser errors are ValueErrors
-        raise WrongUseError(f"{path}: the table cannot be read ({error}).") from error
-    for column in ("slide",) if split is None else ("slide", "split"):
-        if column not in table.columns:
-            raise WrongUseError(f"{path}: no column {column}; its header is slide[,mpp][,split].")
+    required = ("slide",) if split is None else ("slide", "split")
+    columns = ("mpp", "split", *REQUIRED, *OPTIONAL)
+    optional = [name for name in dict.fromkeys(columns) if name not in required]
+    rows = read_table(path, required=required, optional=optional).rows
     if split is not None:
-        table = table[table["split"].str.strip().str.lower() == split]
-    if table.empty:
-        of_split = f" of split {split}" if split else ""
-        raise WrongUseError(f"{path}: no slides{of_split} in the table.")
-    return list(_rows(path, table, mpp))
+        rows = tuple(row for row in rows if same_text(row.text("split")) == split)
+    if not rows:
+        raise WrongUseError(f"{path}: no slides of split {split} in the table.")
+    return [_request(row, mpp) for row in rows]
 
 
-def _rows(path: Path, table: pd.DataFrame, mpp: float | None) -> Iterator[SlideRequest]:
-    has_mpp = "mpp" in table.columns
-    for position, row in zip(table.index, table.to_dict("records"), strict=True):
-        where = f"{path}, line {int(position) + 2}"
-        if not row["slide"].strip():
-            raise WrongUseError(f"{where}: the slide is missing.")
-        text = row["mpp"].strip() if has_mpp else ""
-        yield SlideRequest(
-            path.parent / row["slide"].strip(), parse_mpp(where, text) if text else mpp
-        )
+def _request(row: TableRow, mpp: float | None) -> SlideRequest:
+    if not row.text("slide"):
+        raise WrongUseError(f"{row.place}: the slide is missing. Write its path.")
+    own_mpp = row.number("mpp")
+    return SlideRequest(row.path("slide"), own_mpp if own_mpp is not None else mpp)
 
 
 def _refuse_equal_names(requests: Sequence[SlideRequest]) -> None:

@@ -56,17 +56,16 @@ def test_written_table_reads_back_from_anywhere(table, tmp_path):
     [
         ([], HEADER, "has no rows"),
         (["a.svs,train"], "slide,split", "no column annotation"),
-        (["a.svs,a.geojson,train,x"], "slide,annotation,split,age", "unknown column age"),
         (["a.svs,a.geojson,training,,,"], HEADER, "split 'training' is not one of train, val"),
         (["c.svs,a.geojson,train,,,"], HEADER, "line 2: the slide 'c.svs' does not exist"),
-        ([",a.geojson,train,,,"], HEADER, "the slide '' does not exist"),
+        ([",a.geojson,train,,,"], HEADER, "line 2: the slide is missing"),
         (["a.svs,a.geojson,train,,,zero"], HEADER, "mpp 'zero' is not a positive number"),
         (["a.svs,a.geojson,train,,,0"], HEADER, "mpp '0' is not a positive number"),
         (["a.svs,a.geojson,train,,,", "a.svs,b.geojson,val,,,"], HEADER, "two slides are named"),
         (
             ["a.svs,a.geojson,train,,p1,", "b.svs,b.geojson,test,,p1,"],
             HEADER,
-            "patient 'p1' has slides in both 'train' and 'test'",
+            r"patient 'p1' has slides in both 'train' \(line 2\) and 'test' \(line 3",
         ),
     ],
 )

@@ -75,11 +75,11 @@ def test_a_table_of_slides_alone_whose_files_need_not_exist(slides: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "split", "sentence"),
     [
-        ("", None, "cannot be read"),
+        ("", None, "is empty"),
         ("file\na.svs\n", None, "no column slide"),
         ("slide\na.svs\n", "test", "no column split"),
         ("slide,split\na.svs,train\n", "test", "no slides of split test"),
-        ("slide\n", None, "no slides in the table"),
+        ("slide\n", None, "has no rows"),
         ("slide,mpp\na.svs,0.25\nb.svs,fine\n", None, "line 3: mpp 'fine' is not a positive"),
         ("slide,mpp\na.svs,-1\n", None, "line 2: mpp '-1' is not a positive"),
         ("slide,mpp\n  ,1\n", None, "line 2: the slide is missing"),
@@ -90,6 +90,15 @@ def test_invalid_tables_are_refused(
 ) -> None:
     with pytest.raises(WrongUseError, match=sentence):
         find_slides([write_table(tmp_path, text)], split=split)
+
+
+def test_a_spreadsheet_is_refused_and_its_text_is_read(slides: Path) -> None:
+    (slides / "slides.xlsx").touch()
+    with pytest.raises(WrongUseError, match="a spreadsheet. Save its sheet as CSV"):
+        find_slides([slides / "slides.xlsx"])
+    table = slides / "slides.tsv"
+    table.write_bytes("Slide\tMPP\r\n\r\ndeep\\ç.ndpi\t0,25\r\n".encode("utf-16"))
+    assert find_slides([table]) == (SlideRequest(slides / "deep/ç.ndpi", 0.25),)
 
 
 def test_split_without_a_table(slides: Path) -> None:
