@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 from xml.etree import ElementTree
 
 import shapely
 
-from h2g.annotations.outlines import UNCLASSIFIED, Outline, areas, polygon, regions_of
-from h2g.annotations.regions import AnnotatedRegions, Region
+from h2g.annotations.outlines import UNCLASSIFIED, Outline, number, polygon, regions_of
+from h2g.annotations.regions import AnnotatedRegions, areas, without
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
 from h2g.slides.frame import Frame
-
-logger = logging.getLogger(__name__)
+from h2g.texts import same_text
 
 # Groups whose outlines are cut out of all others: the convention of ASAP's users, and CAMELYON16's
 # name. A recipe that lists one of them overrides this.
@@ -24,41 +22,23 @@ WITHOUT_AREA = ("Dot", "PointSet", "Measurement")
 
 
 def read_asap(
-    path: Path,
-    settings: AnnotationSettings,
-    frame: Frame,
+    root: ElementTree.Element, path: Path, settings: AnnotationSettings, frame: Frame
 ) -> AnnotatedRegions:
-    """The annotations of an ASAP file; the group, or a group around it, names the class.
+    """The annotations of a parsed file; the group, or a group around it, names the class.
 
     A spline is read as the polygon of its points. ASAP's origin is the corner of the whole field.
     """
-    root = _root(path)
     parents = {group.get("Name", ""): group.get("PartOfGroup", "") for group in root.iter("Group")}
     outlines = []
     for annotation in root.iter("Annotation"):
         names = _names(annotation.get("PartOfGroup", ""), parents)
         outlines.append(Outline(names, _shape(annotation, path)))
-    listed = {*settings.ignored, *(n for names in settings.classes.values() for n in names)}
-    exclusions = {*EXCLUSIONS} - {name.casefold() for name in listed}
+    listed = {*settings.class_of_name, *(same_text(name) for name in settings.ignored)}
+    exclusions = {*EXCLUSIONS} - listed
     holes = [o.geometry for o in outlines if _is_one_of(o.names, exclusions)]
     drawn = [o for o in outlines if not _is_one_of(o.names, exclusions)]
     annotated = regions_of(drawn, settings, source=path, field_level0=frame.field_level0)
-    return _without(annotated, [areas(hole) for hole in holes])
-
-
-def _root(path: Path) -> ElementTree.Element:
-    try:
-        root = ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (ElementTree.ParseError, ValueError) as error:
-        raise AnnotationError(f"{path}: not XML ({error}).") from error
-    if root.tag != "ASAP_Annotations":
-        raise AnnotationError(
-            f"{path}: not ASAP's XML; the file begins with <{root.tag}>, not <ASAP_Annotations>. "
-            "Open it in QuPath and export it as GeoJSON."
-        )
-    return root
+    return without(annotated, [areas(hole) for hole in holes])
 
 
 def _names(group: str, parents: dict[str, str]) -> tuple[str, ...]:
@@ -70,32 +50,28 @@ def _names(group: str, parents: dict[str, str]) -> tuple[str, ...]:
 
 
 def _is_one_of(names: tuple[str, ...], groups: set[str]) -> bool:
-    return any(name.casefold() in groups for name in names)
+    return any(same_text(name) in groups for name in names)
 
 
 def _shape(annotation: ElementTree.Element, path: Path) -> shapely.Polygon | None:
     if annotation.get("Type") in WITHOUT_AREA:
         return None
     try:
+        # Points without Order come in the order of the file.
         points = sorted(
-            (int(point.attrib["Order"]), float(point.attrib["X"]), float(point.attrib["Y"]))
-            for point in annotation.iter("Coordinate")
+            (
+                number(point.get("Order", str(place))),
+                number(point.attrib["X"]),
+                number(point.attrib["Y"]),
+            )
+            for place, point in enumerate(annotation.iter("Coordinate"))
         )
     except (KeyError, ValueError) as error:
         name = annotation.get("Name", "without name")
         raise AnnotationError(
-            f"{path}: the annotation '{name}' has a point without numeric Order, X and Y "
-            f"({error}). Save it from ASAP again."
+            f"{path}: the annotation '{name}' has a point whose Order, X or Y is missing or "
+            f"not a number ({error}). Save it from ASAP again."
         ) from error
     if not all(math.isfinite(value) for point in points for value in point):
         raise AnnotationError(f"{path}: a point's X or Y is not a finite number.")
     return polygon([(x, y) for _, x, y in points])
-
-
-def _without(annotated: AnnotatedRegions, holes: list[shapely.Geometry]) -> AnnotatedRegions:
-    if not holes:
-        return annotated
-    hole = shapely.union_all(holes)
-    cut = [(areas(r.geometry.difference(hole)), r.class_name) for r in annotated.regions]
-    kept = tuple(Region(shape, name) for shape, name in cut if not shape.is_empty)
-    return AnnotatedRegions(kept, annotated.source)

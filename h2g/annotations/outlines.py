@@ -11,9 +11,9 @@ from pathlib import Path
 import shapely
 from shapely import affinity
 
-from h2g.annotations.regions import AnnotatedRegions, Region
+from h2g.annotations.regions import AnnotatedRegions, Region, areas, cut_out
 from h2g.errors import AnnotationError
-from h2g.recipes.annotation import AnnotationSettings
+from h2g.recipes.annotation import BACKGROUND, AnnotationSettings
 from h2g.texts import same_text
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,11 @@ def polygon(shell: Sequence, holes: Sequence = ()) -> shapely.Polygon | None:
     return shapely.Polygon(shell, [hole for hole in holes if len(hole) >= 3])
 
 
+def number(text: str) -> float:
+    """A number as programs write it, with a decimal point or, by some locales, a comma."""
+    return float(text.replace(",", "."))
+
+
 def regions_of(
     outlines: Sequence[Outline],
     settings: AnnotationSettings,
@@ -52,6 +57,8 @@ def regions_of(
 ) -> AnnotatedRegions:
     """The outlines of the recipe's classes, repaired, shifted and cut to the slide's field.
 
+    Outlines that mean background are cut out of the outlines before them.
+
     Args:
         shift_level0: position of the file's (0, 0) on the slide, added to every point.
     Raises:
@@ -59,37 +66,21 @@ def regions_of(
     """
     mapped = _mapped(outlines, settings, source)
     repaired = sum(not outline.geometry.is_valid for outline, _ in mapped if outline.geometry)
-    regions = []
+    regions: list[Region] = []
+    empty = 0
     for outline, class_name in mapped:
         area = areas(outline.geometry)
-        if not area.is_empty:
+        if area.is_empty:
+            empty += 1
+        elif class_name == BACKGROUND:
+            regions = cut_out(regions, affinity.translate(area, *shift_level0))
+        else:
             regions.append(Region(affinity.translate(area, *shift_level0), class_name))
     if repaired:
         logger.warning("%s: %d self-crossing outlines were repaired.", source.name, repaired)
-    if len(regions) < len(mapped):
-        logger.warning(
-            "%s: %d objects without area were left out.", source.name, len(mapped) - len(regions)
-        )
+    if empty:
+        logger.warning("%s: %d objects without area were left out.", source.name, empty)
     return AnnotatedRegions(_on_slide(regions, field_level0, source), source)
-
-
-def areas(geometry: shapely.Geometry | None) -> shapely.Polygon | shapely.MultiPolygon:
-    """The valid, polygonal part of a geometry; an empty polygon if there is none.
-
-    Self-crossing outlines keep every part that they enclose, such as both halves of an eight or
-    the middle of a loop that crosses itself. That is what the annotator means.
-    """
-    if geometry is None:
-        return shapely.Polygon()
-    valid = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
-    parts = [part for part in _flat(valid) if isinstance(part, shapely.Polygon) and part.area > 0]
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
-
-
-def _flat(geometry: shapely.Geometry) -> list[shapely.Geometry]:
-    if isinstance(geometry, shapely.geometry.base.BaseMultipartGeometry):
-        return [part for member in geometry.geoms for part in _flat(member)]
-    return [geometry]
 
 
 def _mapped(

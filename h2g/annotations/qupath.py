@@ -6,10 +6,9 @@ corner of those bounds. The corner is added on reading and subtracted on writing
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
-import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import shapely
 
 from h2g.annotations.colours import class_colour
 from h2g.annotations.outlines import UNCLASSIFIED, Outline, regions_of
+from h2g.annotations.packed_files import read_packed
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.files import replacing
@@ -27,9 +27,15 @@ from h2g.slides.frame import Frame
 
 logger = logging.getLogger(__name__)
 
-GZIP_MAGIC = b"\x1f\x8b"
 # Errors that shapely raises for invalid geometry.
 BROKEN = (TypeError, ValueError, LookupError, AttributeError, shapely.errors.ShapelyError)
+# QuPath's kinds of objects by every name that its versions write; others are annotations.
+OBJECT_TYPES = {
+    spelling: kind
+    for kind in ("annotation", "detection", "cell", "tile", "tma_core", "root")
+    for spelling in (kind, f"path{kind}object", f"{kind.replace('_', '')}object")
+}
+SILENT = {"annotation", "root", "tma_core"}
 DECIMALS = 3  # decimals of a level-0 pixel in written files
 
 
@@ -38,17 +44,19 @@ def read_geojson(
     settings: AnnotationSettings,
     frame: Frame,
 ) -> AnnotatedRegions:
-    """The annotations of a GeoJSON file, gzipped or not.
+    """The annotations of a GeoJSON file, as it is or packed with gzip or ZIP.
 
-    The file may hold a FeatureCollection, a list of Features, one Feature or one geometry.
-    QuPath's cells, detections, tiles and TMA cores are skipped. An annotation without a class is
-    named "unclassified".
+    The file may hold a FeatureCollection, a list of Features, one Feature or one geometry. Children
+    of an object are read too, after it. QuPath's cells, detections and tiles are skipped, and of
+    TMA cores and the root only the children are read. An annotation without a class is named
+    "unclassified".
     """
     features = list(_features(_load(path), path))
     annotations = [feature for feature in features if _object_type(feature) == "annotation"]
-    if len(annotations) < len(features):
-        skipped = len(features) - len(annotations)
-        logger.warning("%s: %d objects are not annotations; skipped.", path.name, skipped)
+    skipped = Counter(kind for kind in map(_object_type, features) if kind not in SILENT)
+    if skipped:
+        counts = ", ".join(f"{count} of type {kind}" for kind, count in sorted(skipped.items()))
+        logger.warning("%s: only annotations are read; skipped: %s.", path.name, counts)
     outlines = []
     for number, feature in enumerate(annotations, start=1):
         try:
@@ -91,14 +99,7 @@ def write_geojson(
 
 def _load(path: Path) -> Any:
     try:
-        content = path.read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
-        return json.loads(content.decode("utf-8-sig"))
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise AnnotationError(f"{path}: the gzip file is damaged ({error}).") from error
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read ({error.strerror}).") from error
+        return json.loads(read_packed(path).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise AnnotationError(
             f"{path}: not JSON ({error}). Export the annotations from QuPath as GeoJSON."
@@ -116,6 +117,9 @@ def _features(document: Any, path: Path) -> Iterator[dict[str, Any]]:
         yield from _features(document["features"], path)
     elif kind == "Feature":
         yield document
+        for place in (_properties(document), document):
+            if isinstance(place.get("childObjects"), list):
+                yield from _features(place["childObjects"], path)
     elif isinstance(kind, str) and ("coordinates" in document or "geometries" in document):
         yield {"type": "Feature", "geometry": document}
     else:
@@ -133,10 +137,10 @@ def _properties(feature: dict[str, Any]) -> dict[str, Any]:
 def _object_type(feature: dict[str, Any]) -> str:
     properties = _properties(feature)
     # QuPath up to 0.2 writes object_type, or the kind as the feature's id.
-    kind = properties.get("objectType") or properties.get("object_type") or feature.get("id")
-    kind = str(kind or "annotation").lower().removeprefix("path").removesuffix("object")
-    others = ("cell", "detection", "tile", "tma", "root")
-    return next((other for other in others if kind.startswith(other)), "annotation")
+    for value in (properties.get("objectType"), properties.get("object_type"), feature.get("id")):
+        if isinstance(value, str) and (kind := OBJECT_TYPES.get(value.replace(" ", "_").lower())):
+            return kind
+    return "annotation"
 
 
 def _names(feature: dict[str, Any]) -> tuple[str, ...]:

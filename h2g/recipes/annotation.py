@@ -41,8 +41,8 @@ class AnnotationSettings(Frozen):
 
     ``classes`` maps each class to its names in annotation files (compared without case). Mask files
     hold the class's number (1, 2, ...) or, with one class, any non-zero value. Later classes are
-    drawn over earlier ones. Names in ``ignored`` are skipped. Any other name is an error unless
-    ``unlisted`` is ``ignore``.
+    drawn over earlier ones. Names in ``background`` are cut out of what the file drew before them.
+    Names in ``ignored`` are skipped. Any other name is an error unless ``unlisted`` is ``ignore``.
     """
 
     classes: Annotated[
@@ -50,6 +50,8 @@ class AnnotationSettings(Frozen):
         BeforeValidator(without_null, json_schema_input_type=dict[str, tuple[str, ...] | None]),
     ] = {"tumour": ("tumour", "tumor")}
     """Names in annotation files, by class; later classes are drawn over earlier ones."""
+    background: Names = ()
+    """Names in annotation files that are cut out of the outlines drawn before them."""
     ignored: Names = ()
     """Names in annotation files that are skipped."""
     unlisted: Literal["error", "ignore"] = "error"
@@ -69,6 +71,7 @@ class AnnotationSettings(Frozen):
     def _check_names(self) -> AnnotationSettings:
         # A class's own name belongs to it, too.
         names = [(each, name) for name, listed in self.classes.items() for each in (name, *listed)]
+        names += [(each, BACKGROUND) for each in self.background]
         first: dict[str, tuple[str, str]] = {}
         for each, class_name in names:
             _, other = first.setdefault(same_text(each), (each, class_name))
@@ -92,10 +95,11 @@ class AnnotationSettings(Frozen):
 
     @property
     def class_of_name(self) -> dict[str, str]:
-        """The class of each name in annotation files; look it up by ``same_text``."""
+        """The class, or background, of each name in annotation files; look up ``same_text``."""
         own = {same_text(name): name for name in self.classes}
         listed = {same_text(each): name for name, names in self.classes.items() for each in names}
-        return {**own, **listed}
+        cut = {same_text(each): BACKGROUND for each in self.background}
+        return {**own, **listed, **cut}
 
 
 def _refusal(name: str) -> str | None:
@@ -107,7 +111,7 @@ def _refusal(name: str) -> str | None:
     if same_text(name) == BACKGROUND:
         return (
             f"'{name}' is class 0 in every recipe and is not listed; list names that mean "
-            "background under annotation.ignored"
+            "background under annotation.background"
         )
     if name in COUNT_COLUMNS:
         return (

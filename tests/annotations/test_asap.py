@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import shapely
 
-from h2g.annotations.asap import read_asap
+from h2g.annotations.reading import read_xml
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
@@ -35,7 +35,7 @@ def read(
         f"<Annotations>{''.join(annotations)}</Annotations>"
         f"<AnnotationGroups>{groups}</AnnotationGroups></ASAP_Annotations>"
     )
-    return read_asap(
+    return read_xml(
         path,
         settings or AnnotationSettings(),
         Frame((1000, 800), 1.0, (300, 200, 100, 100)),
@@ -93,11 +93,11 @@ def test_nothing_annotated_is_valid(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("<unclosed", "not XML"),
-        ("<Annotations/>", "begins with <Annotations>"),
+        ("<Other/>", "begins with <Other>"),
         (
             '<ASAP_Annotations><Annotation Name="x"><Coordinate Order="0" X="a" Y="1"/>'
             "</Annotation></ASAP_Annotations>",
-            "'x' has a point without numeric Order, X and Y",
+            "'x' has a point whose Order, X or Y is missing or not a number",
         ),
         (
             '<ASAP_Annotations><Annotation Name="x"><Coordinate Order="0" X="inf" Y="1"/>'
@@ -110,4 +110,31 @@ def test_bad_files_are_sentences(tmp_path: Path, text: str, sentence: str) -> No
     path = tmp_path / "bad.xml"
     path.write_text(text)
     with pytest.raises(AnnotationError, match=sentence):
-        read_asap(path, AnnotationSettings(), Frame((9, 9), 1.0))
+        read_xml(path, AnnotationSettings(), Frame((9, 9), 1.0))
+
+
+def test_numbers_of_other_locales_and_points_without_order(tmp_path: Path) -> None:
+    corners = [(0.5, 0.5), (10.5, 0.5), (10.5, 10.5), (0.5, 10.5)]
+    with_commas = "".join(
+        f'<Coordinate Order="{n}" X="{x:.4f}" Y="{y:.4f}"/>'.replace(".", ",")
+        for n, (x, y) in enumerate(corners)
+    )
+    without_order = "".join(f'<Coordinate X="{x}" Y="{y}"/>' for x, y in corners)
+    for coordinates in (with_commas, without_order):
+        path = tmp_path / "a.xml"
+        path.write_text(
+            f'<ASAP_Annotations><Annotation PartOfGroup="Tumor">{coordinates}</Annotation>'
+            "</ASAP_Annotations>"
+        )
+        found = read_xml(path, AnnotationSettings(), Frame((100, 100), 1.0))
+        assert found.regions[0].geometry.bounds == (0.5, 0.5, 10.5, 10.5)
+        assert area_level0(found, "tumour") == 100
+
+
+def test_a_name_for_background_is_cut_out_of_what_was_drawn_before(tmp_path: Path) -> None:
+    settings = AnnotationSettings(background=("normal",))
+    inside = (annotation("Tumor"), annotation("normal", INNER))
+    assert area_level0(read(tmp_path, *inside, settings=settings), "tumour") == 300
+    # Tumour that is drawn over normal tissue stays.
+    over = (annotation("normal", INNER), annotation("Tumor"))
+    assert area_level0(read(tmp_path, *over, settings=settings), "tumour") == 400

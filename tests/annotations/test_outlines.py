@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import shapely
 
-from h2g.annotations.outlines import UNCLASSIFIED, Outline, areas, polygon, regions_of
+from h2g.annotations.outlines import UNCLASSIFIED, Outline, polygon, regions_of
+from h2g.annotations.regions import areas
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
 from tests.region_areas import area_level0

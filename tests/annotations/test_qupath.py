@@ -207,3 +207,38 @@ def test_nothing_to_write_is_an_empty_collection(tmp_path: Path) -> None:
         nothing, path, class_names=("background", "tumour"), frame=Frame(FIELD, 1.0, WHOLE)
     )
     assert json.loads(path.read_text()) == {"type": "FeatureCollection", "features": []}
+
+
+def object_of(kind: str, *children: dict[str, Any], **more: Any) -> dict[str, Any]:
+    properties = {"objectType": kind, "childObjects": list(children)}
+    return {"type": "Feature", "geometry": None, "properties": properties, **more}
+
+
+@pytest.mark.parametrize("kind", ["root", "tma_core", "TMACoreObject"])
+def test_children_are_read_at_any_depth(tmp_path: Path, kind: str) -> None:
+    outer = feature(coordinates=[[[x + 50, y] for x, y in SQUARE[0]]])
+    outer["properties"]["childObjects"] = [feature()]
+    assert area_level0(read(tmp_path, outer), "tumour") == 800
+    # The root and TMA cores hold annotations and are none themselves.
+    nested = object_of("root", object_of(kind, outer))
+    assert area_level0(read(tmp_path, nested), "tumour") == 800
+
+
+def test_children_that_are_no_annotations_are_counted_by_type(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    children = [object_of("cell"), object_of("detection"), object_of("cell"), feature()]
+    found = read(tmp_path, object_of("root", *children))
+    assert area_level0(found, "tumour") == 400
+    assert "skipped: 2 of type cell, 1 of type detection." in caplog.text
+
+
+@pytest.mark.parametrize("identifier", ["cell-rich area", "tile 7", "root", "3f0c", "PathRoot"])
+def test_an_id_hides_an_annotation_only_if_it_is_qupaths(tmp_path: Path, identifier: str) -> None:
+    document = {**feature(), "id": identifier}
+    assert area_level0(read(tmp_path, document), "tumour") == 400  # objectType decides
+    del document["properties"]["objectType"]
+    expected = 0 if identifier == "root" else 400
+    assert area_level0(read(tmp_path, document), "tumour") == expected
+    old = {**document, "id": "PathDetectionObject"}
+    assert read(tmp_path, old).regions == ()

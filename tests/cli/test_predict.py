@@ -42,7 +42,9 @@ def test_a_cohorts_split_with_a_slide_that_fails(
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     assert list(rows[0]) == list(summary.columns)
     assert rows[0]["tumour_mm2"] == summary["tumour_mm2"][0]
-    assert "broken.svs: OpenSlide does not know this format" in caplog.text  # the handler that the test run put in
+    assert (
+        "broken.svs: OpenSlide does not know this format" in caplog.text
+    )  # the handler that the test run put in
     assert "h2g: 1 of 2 slides could not be segmented (broken)" in result.stderr
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (record["recipe"], record["engine"]) == ("tiny", "keras")

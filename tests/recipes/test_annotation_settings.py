@@ -11,7 +11,10 @@ from h2g.recipes.reading import load_recipe
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ("classes={background: [Stroma], tumour: [Tumor]}", "'background' is class 0 .*ignored"),
+        (
+            "classes={background: [Stroma], tumour: [Tumor]}",
+            "'background' is class 0 .*annotation.background",
+        ),
         ("classes={Background: []}", "'Background' is class 0 in every recipe"),
         ("classes={tumour: [Tumor], slide: [Stroma]}", "'slide' is a column .*another name"),
         ("classes={grade: []}", "'grade' is a column of the table of patches"),
