@@ -13,7 +13,7 @@ from h2g.recipes.reading import load_recipe
     [
         (
             "classes={background: [Stroma], tumour: [Tumor]}",
-            "'background' is class 0 .*annotation.background",
+            "'background' is class 0 .*n.background",
         ),
         ("classes={Background: []}", "'Background' is class 0 in every recipe"),
         ("classes={tumour: [Tumor], slide: [Stroma]}", "'slide' is a column .*another name"),
