@@ -216,7 +216,7 @@ def test_the_runs_own_classifier_is_clustered_after_its_training(own_run, featur
     recipe = own_run.recipe.model_copy(update={"clustering": clustering})
     assert [kind.name for kind in chain(recipe)][:3] == ["prepare", "patch", "cluster"]
     # For a run without clusters, the paper's settings are used except for the given ones.
-    settings = clustering_settings(own_run, features="patch")
+    settings = clustering_settings(own_run.recipe, features="patch")
     assert settings == ClusteringSettings(features="patch")
     find_clusters(own_run, clustering)
     assert read_clusters(own_run)["features"] == 1280
