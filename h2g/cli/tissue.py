@@ -90,6 +90,7 @@ def _check_names(slides: tuple[Path, ...]) -> None:
 def _write_one(
     path: Path, out: Path, settings: TissueSettings, mpp: float | None
 ) -> dict[str, Any]:
+    from h2g.slides.info import warn_of_problems
     from h2g.slides.reading import open_slide
     from h2g.slides.tissue import (
         read_tissue_plane,
@@ -100,6 +101,7 @@ def _write_one(
 
     try:
         with open_slide(path, mpp=mpp) as slide:
+            warn_of_problems(slide.info)
             plane = read_tissue_plane(slide, settings)
     except SlideError as error:
         return {"slide": str(path), "status": "failed", "reason": str(error)}

@@ -17,7 +17,7 @@ from h2g.errors import RunError
 from h2g.files import replacing, write_text
 from h2g.folders.run import is_run, provenance
 
-TEXT_COLUMNS = ("slide", "status", "reason", "mpp_source", "file", "outputs")
+TEXT_COLUMNS = ("slide", "status", "reason", "warnings", "mpp_source", "file", "outputs")
 # Areas are measured on the level-0 field. "tumour" is every class but background; tumour_percent is
 # its share of the tissue. Each network adds a column of seconds. If there are several tumour
 # classes, each adds a column of its area.
@@ -25,6 +25,7 @@ COLUMNS = (
     "slide",
     "status",  # ok or failed
     "reason",
+    "warnings",  # problems of the slide that did not stop it, separated by ;
     "mpp",
     "mpp_source",
     "tissue_mm2",

@@ -22,6 +22,7 @@ from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.segment_slide import ChainSegmenter, Segmenter, write_slide
 from h2g.results.outputs import SlideFiles, summary_row
 from h2g.results.slide_state import Failure, Segmented, SlideState
+from h2g.slides.info import warn_of_problems
 from h2g.slides.reading import SlidePool
 from h2g.slides.tissue_patches import BATCH_SIZE
 
@@ -91,6 +92,9 @@ def _predict(
             for slide, state in reader:
                 outcome: Segmented | Failure
                 outcome = state if isinstance(state, Failure) else segmenter.segment(slide, state)
+                info = outcome.info if isinstance(outcome, Failure) else outcome.located.info
+                if info is not None:
+                    warn_of_problems(info)
                 if isinstance(outcome, Failure):
                     logger.error("%s", outcome.reason)
                 writer.hand_over(partial(record, folder, slide, outcome))
@@ -119,6 +123,7 @@ def _failed_row(failure: Failure) -> Row:
     row: Row = {"status": "failed", "reason": failure.reason}
     if failure.info is not None:
         row |= {"mpp": failure.info.mpp, "mpp_source": failure.info.mpp_source}
+        row |= {"warnings": "; ".join(failure.info.problems)}
     if failure.tissue is not None:
         row |= {"tissue_mm2": round(failure.tissue.area_mm2, 4)}
     return row

@@ -161,6 +161,7 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
     row: Row = {
         "status": "ok",
         "reason": "",
+        "warnings": "; ".join(info.problems),
         "mpp": info.known_mpp,
         "mpp_source": info.mpp_source,
         "tissue_mm2": round(tissue.area_mm2, 4),

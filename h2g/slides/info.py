@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,18 @@ from pathlib import Path
 from h2g.errors import SlideError
 from h2g.slides.frame import Frame
 
+logger = logging.getLogger(__name__)
+
 # A slide without pyramid and with a longer side is slow to read at low resolution.
 LARGE_SIDE_PX = 16_384
 # A resolution tag above this is an image program's default for printing, not a microscope's:
 # 72, 96 and 300 dots per inch are 353, 265 and 85 um/px.
 LARGEST_TAG_MPP = 50.0
+# um/px of level 0 that a microscope can have. Values in mm or nm, and resolutions that a converter
+# wrote per mm in place of per cm, lie outside.
+LEAST_MPP, MOST_MPP = 0.05, 20.0
+# The slide's um/px may differ from that of its objective by this factor.
+OBJECTIVE_TOLERANCE = 1.2
 UM_PER_UNIT = {"inch": 25_400.0, "centimeter": 10_000.0}
 # OpenSlide takes the mpp of this format from the resolution tags, not from a scanner.
 GENERIC_TIFF = "generic-tiff"
@@ -103,6 +111,12 @@ def slide_info(
     )
 
 
+def warn_of_problems(info: SlideInfo) -> None:
+    """Logs the slide's problems; call it once per slide of a job."""
+    for problem in info.problems:
+        logger.warning("%s: %s.", info.path.name, problem)
+
+
 def _mpp_xy(properties: Mapping[str, str], resolution: Resolution) -> tuple[float, float] | None:
     if resolution.mpp is None:
         return None
@@ -139,26 +153,51 @@ def find_resolution(properties: Mapping[str, str], given: float | None = None) -
     Args:
         properties: OpenSlide's properties, including ``tiff.XResolution`` and similar ones.
         given: um/px of level 0 from the command line or the cohort; positive.
+
+    A value that no microscope has is ignored, and a contradiction between the slide's um/px and its
+    objective is a problem.
     """
     problems: list[str] = []
     is_generic = properties.get("openslide.vendor") == GENERIC_TIFF
-    slide_mpp = None if is_generic else _slide_mpp(properties, problems)
     power = objective_power(properties)
-    tags = _tag_mpp(properties, problems)
+    slide_mpp = None if is_generic else _slide_mpp(properties, problems)
+    slide_mpp = _possible(slide_mpp, "the slide's resolution", problems)
+    objective_mpp = _possible(10 / power if power else None, "the objective's", problems)
+    tags = _possible(_tag_mpp(properties, problems), "TIFF resolution tags of", problems)
     candidates = (
         (slide_mpp, "slide"),
-        (10 / power if power else None, "objective power"),
+        (objective_mpp, "objective power"),
         (tags, "TIFF resolution tags"),
     )
     found = next(((mpp, source) for mpp, source in candidates if mpp), None)
+    if slide_mpp and objective_mpp and power:
+        factor = max(slide_mpp / objective_mpp, objective_mpp / slide_mpp)
+        if factor > OBJECTIVE_TOLERANCE:
+            problems.append(
+                f"{slide_mpp:.4g} um/px contradicts the {power:g}x objective ({objective_mpp:.4g} "
+                "um/px); check it, and pass --mpp if it is wrong"
+            )
     if given is not None:
         if found and abs(found[0] / given - 1) > 0.1:
             problems.append(f"{given:g} um/px given, but {found[1]} says {found[0]:.4g}")
+        if not LEAST_MPP < given <= MOST_MPP:
+            problems.append(f"{given:g} um/px given, which no microscope has")
         return Resolution(given, "given", tuple(problems))
     if found is None:
         problems.append("no um/px; pass --mpp, e.g. --mpp 0.25")
         return Resolution(None, "none", tuple(problems))
     return Resolution(*found, tuple(problems))
+
+
+def _possible(mpp: float | None, what: str, problems: list[str]) -> float | None:
+    """The um/px if a microscope can have it; otherwise None, with a problem."""
+    if mpp is None or LEAST_MPP < mpp <= MOST_MPP:
+        return mpp
+    problems.append(
+        f"{what} {mpp:.4g} um/px cannot be true (microscopes have {LEAST_MPP:g} to {MOST_MPP:g}); "
+        "ignored"
+    )
+    return None
 
 
 def objective_power(properties: Mapping[str, str]) -> float | None:

@@ -184,7 +184,8 @@ def test_without_a_network_the_sentence_names_the_ways_out(monkeypatch):
     monkeypatch.setitem(BACKBONES, "vgg16", nowhere)
     with pytest.raises(ModelError, match="ImageNet weights of vgg16 cannot be") as caught:
         feature_network("vgg16", weights="imagenet", size_px=SIZE_PX)
-    for way in (f"--weights FILE; http://127.0.0.1:9/{name}", "--features RUN/patch/model.keras"):
+    download = f"download http://127.0.0.1:9/{name} elsewhere (--weights FILE)"
+    for way in (download, "--features RUN/patch/model.keras"):
         assert way in str(caught.value)
 
 

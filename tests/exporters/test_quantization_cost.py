@@ -243,8 +243,8 @@ def test_a_loss_beyond_the_limit_is_refused_with_its_figures() -> None:
     )
     assert why_refused(cost) == (
         "int8 loses 0.045 of the mean Dice on the validation slides, and at most 0.01 is allowed: "
-        "0.920 in float32, 0.875 in int8, and patch accuracy falls from 0.953 to 0.910 (ranges from 48 "
-        "patch inputs and 4 refinement inputs)"
+        "0.920 in float32, 0.875 in int8, and patch accuracy falls from 0.953 to 0.910 (ranges "
+        "from 48 patch inputs and 4 refinement inputs)"
     )
 
 

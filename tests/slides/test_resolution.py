@@ -6,7 +6,7 @@ APERIO = {
     "openslide.vendor": "aperio",
     "openslide.mpp-x": "0.25",
     "openslide.mpp-y": "0.25",
-    "openslide.objective-power": "20",
+    "openslide.objective-power": "40",
     "tiff.ResolutionUnit": "centimeter",
     "tiff.XResolution": "5000",
     "tiff.YResolution": "5000",
@@ -22,8 +22,8 @@ def test_order_of_sources() -> None:
     assert find_resolution(APERIO, 0.26).mpp == 0.26
     slide = find_resolution(APERIO)
     assert (slide.mpp, slide.source, slide.problems) == (0.25, "slide", ())
-    power = find_resolution(without("openslide.mpp"))  # 10 / 20
-    assert (power.mpp, power.source) == (0.5, "objective power")
+    power = find_resolution(without("openslide.mpp"))  # 10 / 40
+    assert (power.mpp, power.source) == (0.25, "objective power")
     tags = find_resolution(without("openslide"))  # 10,000 um a cm / 5000
     assert (tags.mpp, tags.source) == (2.0, "TIFF resolution tags")
     none = find_resolution({})
@@ -47,7 +47,35 @@ def test_print_resolutions_are_ignored(dots: str) -> None:
 
 
 def test_a_coarse_resolution_of_the_scanner_is_used() -> None:
-    assert find_resolution({"openslide.mpp-x": "64", "openslide.mpp-y": "64"}).mpp == 64
+    assert find_resolution({"openslide.mpp-x": "16", "openslide.mpp-y": "16"}).mpp == 16
+
+
+@pytest.mark.parametrize("value", ["0.025", "0.000252", "252", "0.05"])
+def test_resolutions_that_no_microscope_has_are_ignored(value: str) -> None:
+    """A tenth, in mm, in nm; the objective is the next source."""
+    properties = APERIO | {"openslide.mpp-x": value, "openslide.mpp-y": value}
+    found = find_resolution(properties)
+    assert (found.mpp, found.source) == (0.25, "objective power")
+    assert f"{float(value):.4g} um/px cannot be true" in found.problems[0]
+    alone = find_resolution({"openslide.mpp-x": value, "openslide.mpp-y": value})
+    assert alone.mpp is None
+    assert "pass --mpp" in alone.problems[-1]
+
+
+def test_tags_that_no_microscope_has_are_ignored() -> None:
+    tags = {"tiff.ResolutionUnit": "centimeter"}
+    tags |= {"tiff.XResolution": "200000", "tiff.YResolution": "200000"}  # 0.05
+    found = find_resolution(tags)
+    assert found.mpp is None
+    assert "TIFF resolution tags of 0.05 um/px cannot be true" in found.problems[0]
+
+
+def test_a_contradiction_with_the_objective_is_mentioned() -> None:
+    found = find_resolution(APERIO | {"openslide.mpp-x": "1.0", "openslide.mpp-y": "1.0"})
+    assert (found.mpp, found.source) == (1.0, "slide")
+    assert "1 um/px contradicts the 40x objective (0.25 um/px)" in found.problems[0]
+    # Scanners round: 0.2208 um/px is usual for 40x.
+    assert find_resolution(APERIO | {"openslide.mpp-x": "0.2208"}).problems[1:] == ()
 
 
 def test_resolution_tags_in_inches() -> None:

@@ -20,6 +20,7 @@ from h2g.folders.cohort import SPLITS, CohortSlide, Split
 from h2g.folders.run import Run
 from h2g.progress import progress
 from h2g.recipes.recipe import Recipe
+from h2g.slides.info import warn_of_problems
 from h2g.slides.reading import PatchPlan, describe_slide, open_slide, plan_patches
 from h2g.slides.tissue import TissueMask, find_tissue, write_tissue
 
@@ -88,6 +89,7 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
     settings = recipe.preprocessing
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
+        warn_of_problems(info)
         plan = plan_patches(info, settings.patch)
         annotated = read_annotations(row.annotation, recipe.annotation, info.frame)
         tissue = find_tissue(slide, settings.tissue)
