@@ -16,6 +16,8 @@ from h2g.slides.frame import Frame
 from h2g.slides.planes import Plane, read_plane
 from h2g.slides.slide import Slide
 
+# Converters fill unscanned areas with black and a little noise; tissue is never as dark.
+NEAR_BLACK = 16
 OUTLINE_RGB = (0, 140, 60)
 
 
@@ -94,7 +96,9 @@ def draw_preview(plane: Plane, tissue: TissueMask) -> np.ndarray:
 
 
 def _saturation(rgb: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1]
+    """HSV saturation, (h, w) uint8; 0 for nearly black pixels, where it is noise."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
+    return np.where(hsv[..., 2] < NEAR_BLACK, 0, hsv[..., 1]).astype(np.uint8)
 
 
 def _saturated(rgb: np.ndarray, threshold: float) -> np.ndarray:

@@ -38,6 +38,17 @@ def test_white_distance_rule() -> None:
     assert mask.tolist() == [[False, True, True, False, False, True]]
 
 
+@pytest.mark.parametrize("rule", ["saturation", "otsu"])
+def test_nearly_black_areas_are_not_tissue(rule: str) -> None:
+    rgb = np.full((40, 60, 3), 240, np.uint8)
+    rgb[10:30, 20:40] = (220, 120, 180)
+    rgb[:, :10] = (1, 0, 0)
+    rgb[:, 50:] = np.random.default_rng(0).integers(0, 4, (40, 10, 3))
+    mask = tissue_of_rgb(rgb, TissueSettings(rule=rule, **BARE))
+    assert mask[10:30, 20:40].all()
+    assert mask.sum() == 400
+
+
 def test_otsu_rule() -> None:
     # Two groups of saturation, 8 to 15 and about 105: the threshold lies between.
     rgb = np.full((20, 20, 3), (255, 247, 247), np.uint8)
