@@ -19,6 +19,7 @@ MAX_PX = 64_000_000
 JPEG_LIKE = ("JPEG", "OJPEG", "JPEG2000", "APERIO_JP2000_YCBC", "APERIO_JP2000_RGB", "WEBP")
 DECODER_ERRORS = (tifffile.TiffFileError, RuntimeError, ValueError, OSError, struct.error)
 
+SHOWN_VALUES = 10
 COLOUR_PICTURE = (
     "this is a colour image, not a label mask. Save a mask with one channel of class numbers; "
     "0 is background."
@@ -32,10 +33,12 @@ class LabelMask:
     Attributes:
         labels: (h, w) uint8, about MAX_PX at most.
         size_px: (width, height) of the mask in the file, which may be larger.
+        values: the values other than 0 in the file, some of them if there are many.
     """
 
     labels: np.ndarray
     size_px: tuple[int, int]
+    values: tuple[int, ...]
 
 
 def read_png_mask(path: Path, class_count: int) -> LabelMask:
@@ -50,7 +53,9 @@ def read_png_mask(path: Path, class_count: int) -> LabelMask:
     rows, cols = _sampled(width, height)
     if len(rows) < height:
         values = values[rows][:, cols]
-    return LabelMask(_labels(_one_channel(values, path), class_count, path), (width, height))
+    found: set[int] = set()
+    labels = _labels(_one_channel(values, path), class_count, path, found)
+    return LabelMask(labels, (width, height), tuple(sorted(found)))
 
 
 def read_tiff_mask(path: Path, class_count: int) -> LabelMask:
@@ -60,8 +65,9 @@ def read_tiff_mask(path: Path, class_count: int) -> LabelMask:
             levels = _levels(tiff)
             full = levels[0]
             _check_storage(full, path)
-            labels = _read_page(_fine_enough(levels), class_count, path)
-            return LabelMask(labels, (full.imagewidth, full.imagelength))
+            found: set[int] = set()
+            labels = _read_page(_fine_enough(levels), class_count, path, found)
+            return LabelMask(labels, (full.imagewidth, full.imagelength), tuple(sorted(found)))
     except DECODER_ERRORS as error:
         raise AnnotationError(f"{path}: cannot be read as TIFF ({error}).") from error
 
@@ -112,7 +118,9 @@ def _fine_enough(levels: list[tifffile.TiffPage]) -> tifffile.TiffPage:
     return small[0]
 
 
-def _read_page(page: tifffile.TiffPage, class_count: int, path: Path) -> np.ndarray:
+def _read_page(
+    page: tifffile.TiffPage, class_count: int, path: Path, found: set[int]
+) -> np.ndarray:
     """The page's labels, decoded tile by tile and subsampled if the page is too large."""
     rows, cols = _sampled(page.imagewidth, page.imagelength)
     labels = np.zeros((len(rows), len(cols)), dtype=np.uint8)
@@ -125,7 +133,7 @@ def _read_page(page: tifffile.TiffPage, class_count: int, path: Path) -> np.ndar
         in_rows = slice(*np.searchsorted(rows, (top, top + height)))
         in_cols = slice(*np.searchsorted(cols, (left, left + width)))
         wanted = values[rows[in_rows] - top][:, cols[in_cols] - left]
-        labels[in_rows, in_cols] = _labels(wanted, class_count, path)
+        labels[in_rows, in_cols] = _labels(wanted, class_count, path, found)
     return labels
 
 
@@ -152,12 +160,21 @@ def _one_channel(values: np.ndarray, path: Path) -> np.ndarray:
     return values
 
 
-def _labels(values: np.ndarray, class_count: int, path: Path) -> np.ndarray:
+def _labels(values: np.ndarray, class_count: int, path: Path, found: set[int]) -> np.ndarray:
+    """The class numbers of values, uint8; adds the values other than 0 to ``found``."""
+    if values.size and values.min() < 0:
+        raise AnnotationError(
+            f"{path}: the mask holds the value {values.min()}. Save it with class numbers of 0 or "
+            "more."
+        )
+    if len(found) < SHOWN_VALUES:
+        found.update(np.unique(values[values != 0]).tolist()[:SHOWN_VALUES])
     if class_count == 2:
         return (values != 0).astype(np.uint8)
-    if values.size and (values.max() >= class_count or values.min() < 0):
+    if values.size and values.max() >= class_count:
+        shown = ", ".join(map(str, np.unique(values)[:SHOWN_VALUES]))
         raise AnnotationError(
-            f"{path}: the mask holds the values {', '.join(map(str, np.unique(values)[:10]))}; "
-            f"the recipe's classes have the values 0 to {class_count - 1}."
+            f"{path}: the mask holds the values {shown}; the recipe's classes have the values 0 to "
+            f"{class_count - 1}."
         )
     return values.astype(np.uint8)

@@ -6,6 +6,7 @@ the recipe's order). If the recipe has one class, any value but 0 means that cla
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from shapely import affinity
@@ -16,6 +17,8 @@ from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
 from h2g.slides.frame import Frame
+
+logger = logging.getLogger(__name__)
 
 
 def read_mask(
@@ -30,6 +33,14 @@ def read_mask(
     """
     read = read_png_mask if path.suffix.lower() == ".png" else read_tiff_mask
     mask = read(path, len(settings.class_names))
+    if len(mask.values) > 1 and len(settings.classes) == 1:
+        logger.warning(
+            "%s: the mask holds the values %s, and the recipe has one class, so all of them count "
+            "as '%s'. If one means something else, list a class for each value.",
+            path.name,
+            ", ".join(map(str, mask.values)),
+            settings.class_names[1],
+        )
     x, y, *part_level0 = (0, 0, *frame.field_level0)
     if not fits(mask.size_px, frame.field_level0):
         x, y, *part_level0 = frame.scanned_level0

@@ -170,3 +170,25 @@ def test_damaged_files_are_sentences(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(AnnotationError, match="cannot be read as"):
             read(tmp_path / name, field=(1000, 600))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_several_values_of_one_class_are_mentioned(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = np.zeros((20, 40), np.uint8)
+    labels[:10, :10], labels[10:, :10] = 1, 2
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        Image.fromarray(labels).save(path)
+    else:
+        tifffile.imwrite(path, labels)
+    found = read_mask(path, AnnotationSettings(), Frame((40, 20), 1.0))
+    assert area_level0(found, "tumour") == 200
+    assert "the mask holds the values 1, 2, and the recipe has one class" in caplog.text
+
+
+def test_negative_values_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((20, 40), -1, np.int8))
+    with pytest.raises(AnnotationError, match="holds the value -1"):
+        read_mask(tmp_path / "a.tif", AnnotationSettings(), Frame((40, 20), 1.0))
