@@ -26,6 +26,7 @@ from h2g.files import file_sha256
 from h2g.folders.bundle import Card, Check, Export, FilePrecision, Format, QuantisationCost
 from h2g.hardware import package_version
 from h2g.progress import progress
+from h2g.texts import joined
 
 # Subfolder of an export's folder: its files under their names in the bundle.
 BUNDLE_FILES = "bundle"
@@ -199,7 +200,7 @@ def _metadata(card: Card) -> dict[str, str]:
     return {
         "name": card.name,
         "h2g_version": __version__,
-        "class_names": ",".join(card.class_names),
+        "class_names": joined(card.class_names, ","),
         "patch_mpp": f"{patch.mpp:g}",
         "patch_size_px": str(patch.size_px),
         "licence": card.licence,

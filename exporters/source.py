@@ -23,6 +23,7 @@ from h2g.models.deployment import deployed, load_network
 from h2g.recipes.reading import load_recipe
 from h2g.recipes.recipe import Recipe
 from h2g.stages.chain import NETWORKS, network_names, variants
+from h2g.texts import shell_command
 
 logger = logging.getLogger(__name__)
 
@@ -229,10 +230,9 @@ def test_scores(run: Run) -> dict[str, dict[str, float]]:
     trained = max(path.stat().st_mtime for path in files.values())
     if file.stat().st_mtime < trained:
         logger.warning(
-            "%s is older than the networks and is left out of the card; 'h2g evaluate %s' updates "
-            "it.",
+            "%s is older than the networks and is left out of the card. Update it: %s",
             file,
-            run.path,
+            shell_command("h2g", "evaluate", run.path),
         )
         return {}
     try:

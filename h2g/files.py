@@ -25,9 +25,10 @@ def same_files(some: Sequence[Path], others: Sequence[Path]) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes the file whole or not at all, as UTF-8."""
+    """Writes the file whole or not at all, as UTF-8; names that are not UTF-8 are escaped."""
     with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
+        # The escapes are those of JSON.
+        temporary.write_text(text, "utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager

@@ -23,13 +23,14 @@ Item = TypeVar("Item")
 @contextlib.contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     """A progress bar; call the yielded function as ``advance(steps=1, note="loss 0.31")``."""
+    # Without markup, because names of slides may hold brackets.
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     quiet = not logging.getLogger("h2g").isEnabledFor(logging.INFO)
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as bars:

@@ -1,10 +1,23 @@
-"""Tables in Markdown."""
+"""Tables in Markdown and as CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
+
+from h2g.files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_csv(table: pd.DataFrame, path: Path, *, float_format: str | None = None) -> None:
+    """Writes the table whole or not at all, in UTF-8; names that are not UTF-8 are escaped."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=float_format, errors="backslashreplace")
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

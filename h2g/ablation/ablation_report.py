@@ -13,12 +13,12 @@ from h2g.ablation.design_record import Record, is_done, read_record
 from h2g.evaluation.compare import Comparison, compare_designs, write_comparison
 from h2g.evaluation.scored_runs import read_designs
 from h2g.evaluation.scores import METRICS
-from h2g.files import replacing, write_text
+from h2g.files import write_text
 from h2g.folders.run import open_run
 from h2g.recipes.paper import PaperRow, mean_sd
 from h2g.recipes.recipe import Recipe
 from h2g.stages.chain import NETWORKS
-from h2g.tables import markdown_table
+from h2g.tables import markdown_table, write_csv
 
 # The paper's numerals for the last word of a cohort's grade.
 NUMERALS = {"1": "I", "2": "II", "3": "III", "I": "I", "II": "II", "III": "III"}
@@ -40,8 +40,7 @@ def write_report(out: Path, designs: Sequence[tuple[Recipe, Path]], *, title: st
         comparison = compare_designs(read_designs(done, "test"), "test")
         write_comparison(comparison, out / "comparison")
     table = report_table(designs, records, comparison)
-    with replacing(out / "ablation.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_csv(table, out / "ablation.csv")
     write_text(out / "ablation.md", _markdown(table, comparison, title))
     return table
 

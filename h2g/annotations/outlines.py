@@ -14,7 +14,7 @@ from shapely import affinity
 from h2g.annotations.regions import AnnotatedRegions, Region, areas, cut_out
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import BACKGROUND, AnnotationSettings
-from h2g.texts import same_text
+from h2g.texts import same_text, set_option
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +105,17 @@ def _mapped(
 def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: Path) -> str:
     names = ", ".join(f"'{name}' ({count})" for name, count in sorted(unknown.items()))
     first_class, first_names = next(iter(settings.classes.items()))
-    added = ", ".join((*first_names, sorted(unknown)[0]))
+    added = [*first_names, min(unknown)]
+    # A key of --set ends at a dot and at an equals sign.
+    if set(".=") & {*first_class}:
+        to_class = set_option("annotation.classes", {**settings.classes, first_class: added})
+    else:
+        to_class = set_option(f"annotation.classes.{first_class}", added)
+    to_ignored = set_option("annotation.ignored", [*settings.ignored, *sorted(unknown)])
     return (
         f"{source}: the recipe has no class for the names {names} (object counts in brackets). "
-        f"List each under annotation.classes (--set 'annotation.classes.{first_class}=[{added}]') "
-        f"or under annotation.ignored (--set 'annotation.ignored=[{', '.join(sorted(unknown))}]'), "
-        "or ignore all such names with --set annotation.unlisted=ignore."
+        f"List each under annotation.classes ({to_class}) or under annotation.ignored "
+        f"({to_ignored}), or ignore all such names with --set annotation.unlisted=ignore."
     )
 
 

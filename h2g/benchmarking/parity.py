@@ -16,12 +16,13 @@ from h2g.benchmarking.child import predict_command, run_child
 from h2g.benchmarking.choose_rows import Wanted, choices
 from h2g.benchmarking.row import Choice
 from h2g.errors import H2GError, RunError, SlideError
-from h2g.files import replacing, write_text
+from h2g.files import write_text
 from h2g.folders.run import is_run
 from h2g.hardware import this_hardware
 from h2g.results.outputs import SlideFiles
 from h2g.slides.tiff_files import read_heatmap
-from h2g.tables import markdown_table
+from h2g.tables import markdown_table, write_csv
+from h2g.texts import name_of_slide, shell_command
 
 NAMES = ("model", "engine", "device", "precision")
 FIGURES = ("heatmap_difference", "equal_pixels", "dice", "reason")
@@ -94,7 +95,8 @@ def parity_table(wanted: Wanted, slide: Path, mpp: float | None, out: Path) -> p
         raise RunError("Give the run folder too: the bundles are compared with its Keras networks.")
     others = tuple(model for model in wanted.models if model != run)
     if not others:
-        raise RunError(f"{run}: give a bundle too; 'h2g export {run}' writes one.")
+        export = shell_command("h2g", "export", run)
+        raise RunError(f"{run}: give a bundle too, which this writes: {export}")
     keras = Choice(model=run, engine="keras", device="CPU", precision="float32")
     reference = _predict(keras, slide, mpp, out / "keras")
     rows = []
@@ -112,8 +114,7 @@ def parity_table(wanted: Wanted, slide: Path, mpp: float | None, out: Path) -> p
 
 def write_parity(table: pd.DataFrame, out: Path) -> None:
     """Writes the table as parity.csv and parity.md."""
-    with replacing(out / "parity.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_csv(table, out / "parity.csv")
     columns = [*NAMES, "heatmap, largest difference", "equal pixels", "Dice"]
     lines = [
         [*(str(row[name]) for name in NAMES), *figure_cells(row)]
@@ -144,7 +145,7 @@ def _predict(choice: Choice, slide: Path, mpp: float | None, out: Path) -> Slide
     child = run_child(predict_command(choice, slide, out, mpp=mpp), device=choice.device)
     if child.returncode != 0:
         raise SlideError(child.last_words.removeprefix("h2g: "))
-    return SlideFiles(out, slide.stem)
+    return SlideFiles(out, name_of_slide(slide))
 
 
 def _dice(labels: np.ndarray, reference: np.ndarray) -> float:

@@ -12,10 +12,10 @@ import pandas as pd
 
 from h2g.benchmarking.row import FINISHING, PREPARING, RowResult, mean, sd, seconds_text
 from h2g.engines.specs import ENGINES
-from h2g.files import replacing, write_text
+from h2g.files import write_text
 from h2g.reporting.runtimes import TimedRow, draw_runtimes
 from h2g.stages.chain import NETWORKS
-from h2g.tables import markdown_table
+from h2g.tables import markdown_table, write_csv
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,7 @@ NAMES = ("model", "engine", "device", "precision")
 def write_report(rows: Sequence[RowResult], out: Path, *, chart: bool = True) -> None:
     """Writes benchmark.json, .csv and .md and, if matplotlib is installed, .png."""
     write_text(out / "benchmark.json", json.dumps(document(rows), indent=2) + "\n")
-    with replacing(out / "benchmark.csv") as temporary:
-        table(rows).to_csv(temporary, index=False, float_format="%.4f")
+    write_csv(table(rows), out / "benchmark.csv", float_format="%.4f")
     write_text(out / "benchmark.md", "\n".join(markdown(rows)) + "\n")
     if not chart:
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def command(
     )
     if as_json:
         rows = json.loads(table.to_json(orient="records"))
-        click.echo(json.dumps({"out": str(out), "designs": rows}, indent=2, ensure_ascii=False))
+        print_json({"out": str(out), "designs": rows})
     else:
         _print(table, out)
     failed = table["design"][table["status"] == "failed"]
@@ -99,7 +100,6 @@ def command(
 def _print(table: pd.DataFrame, out: Path) -> None:
     from rich.table import Table
 
-    from h2g.cli.output import results
     from h2g.evaluation.scores import METRICS
 
     rows = Table(title=f"{out}: mean ± SD over the test slides")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.engines.specs import DEVICES, ENGINES, PRECISIONS
 from h2g.errors import H2GError
 
@@ -121,7 +121,7 @@ def command(
     )
     rows = run_benchmark(wanted, protocol, out)
     if as_json:
-        click.echo(json.dumps(document(rows), indent=2))
+        print_json(document(rows))
     else:
         _print_table(rows, out)
     failed = [row.settings.choice.label for row in rows if row.status == "failed"]
@@ -134,7 +134,6 @@ def _print_table(rows: Sequence[RowResult], out: Path) -> None:
     from rich.table import Table
 
     from h2g.benchmarking.report import NAMES, names_of, paper_cells, paper_columns
-    from h2g.cli.output import results
 
     table = Table(title=f"{out}: seconds, mean ± standard deviation")
     for heading in NAMES:

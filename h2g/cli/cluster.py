@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.errors import RunError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(run: Path, features: str | None, weights: str | None, as_json: bool)
     document = read_clusters(opened)
     _check_same_settings(document["settings"], run, features=features, weights=weights)
     if as_json:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
     else:
         _print(document, opened)
 
@@ -80,8 +80,6 @@ def _check_same_settings(settings: dict[str, Any], run: Path, **given: str | Non
 def _print(document: dict[str, Any], run: Run) -> None:
     from rich import box
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     table = Table(box=box.SIMPLE)
     for heading in ("cluster", "patches", "share", "slides", *run.recipe.class_names):

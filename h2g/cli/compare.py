@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 
 if TYPE_CHECKING:
     from h2g.evaluation.compare import Comparison
@@ -46,7 +47,7 @@ def command(runs: tuple[Path, ...], out: Path, split: Split, as_json: bool) -> N
         document = {
             name: json.loads(getattr(comparison, name).to_json(orient="records")) for name in tables
         }
-        click.echo(json.dumps({"split": split, "n": len(comparison.dice), **document}, indent=2))
+        print_json({"split": split, "n": len(comparison.dice), **document})
     else:
         _print(comparison, out)
 
@@ -54,7 +55,6 @@ def command(runs: tuple[Path, ...], out: Path, split: Split, as_json: bool) -> N
 def _print(comparison: Comparison, out: Path) -> None:
     from rich.table import Table
 
-    from h2g.cli.output import results
     from h2g.evaluation.scores import METRICS
 
     table = Table(title=f"{comparison.split}, {len(comparison.dice)} slides: mean ± SD")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import platform
 from typing import Any
 
@@ -12,6 +11,7 @@ import click
 from h2g import __version__
 from h2g.cli.main import EXTRA_OF_PACKAGE
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 
 
 @click.command("doctor")
@@ -29,7 +29,7 @@ def command(as_json: bool) -> None:
     """
     report = _report()
     if as_json:
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
     else:
         _print_tables(report)
 
@@ -74,14 +74,11 @@ def _extras() -> dict[str, bool]:
 
 def _print_tables(report: dict[str, Any]) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     machine = Table(box=box.SIMPLE_HEAD, show_header=False)
     for name, value in _machine_lines(report):
-        machine.add_row(name, escape(value))
+        machine.add_row(name, value)
     results().print(machine)
     engines = Table("engine", "status", "version", "devices", "precisions, default first")
     engines.add_column("note", overflow="fold")
@@ -90,9 +87,9 @@ def _print_tables(report: dict[str, Any]) -> None:
             row["engine"],
             row["status"],
             "\n".join(f"{name} {number}" for name, number in row["versions"].items()),
-            "\n".join(escape(f"{name} {text}".strip()) for name, text in row["devices"].items()),
+            "\n".join(f"{name} {text}".strip() for name, text in row["devices"].items()),
             ", ".join(row["precisions"]),
-            escape(row["note"]),
+            row["note"],
         )
     results().print(engines)
 

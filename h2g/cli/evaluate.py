@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None
 
     evaluation = evaluate_run(opened, split, threads=workers or os.cpu_count() or 1)
     if as_json:
-        click.echo(json.dumps(evaluation_document(evaluation), indent=2, ensure_ascii=False))
+        print_json(evaluation_document(evaluation))
     else:
         _print(evaluation, opened.evaluation_folder(split))
     if evaluation.failed:
@@ -58,7 +58,6 @@ def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None
 def _print(evaluation: Evaluation, folder: Path) -> None:
     from rich.table import Table
 
-    from h2g.cli.output import results
     from h2g.evaluation.scores import METRICS, summarise
     from h2g.evaluation.tables import title
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.engines.specs import EXPORT_FORMATS
 from h2g.errors import WrongUseError
 from h2g.fast_versions import FAST_VERSIONS, FastName
@@ -165,7 +165,7 @@ def command(
         }
         if install is not None:
             document["installed"] = [str(path) for path in installed]
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
     else:
         _print(bundle, exported, installed)
 
@@ -186,7 +186,7 @@ def _export_clusters(
     exported = export_clusters(file, out, dataclasses.replace(request, formats=formats))
     if as_json:
         rows = [dataclasses.asdict(each) for each in exported]
-        click.echo(json.dumps({"folder": str(out), "formats": rows}, indent=2))
+        print_json({"folder": str(out), "formats": rows})
         return
     for each in exported:
         checked = f"{each.patches} patches in the same clusters as with Keras"
@@ -215,8 +215,6 @@ def _row(exported: Exported) -> dict[str, Any]:
 
 def _print(bundle: Bundle, exported: list[Exported], installed: list[Path]) -> None:
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     table = Table(title=f"{bundle.card.name}: largest difference of a probability")
     table.add_column("format")

@@ -72,6 +72,7 @@ class Verbs(click.Group):
             formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
+        _write_any_text()
         try:
             with _sigterm_as_interrupt():
                 return super().invoke(ctx)
@@ -94,6 +95,13 @@ class Verbs(click.Group):
         except KeyboardInterrupt:
             click.echo("h2g: stopped; run the same command again to resume.", err=True)
             ctx.exit(130)
+
+
+def _write_any_text() -> None:
+    """Lets stdout and stderr escape what their encoding lacks, such as names that are not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 
 if TYPE_CHECKING:
     from h2g.models.registry import Architecture
@@ -33,7 +33,7 @@ def command(name: str | None, as_json: bool) -> None:
     names = [name] if name else list(MODELS)
     rows = [_row(each, find_architecture(each)) for each in names]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     elif name:
         build_default(name).summary(print_fn=lambda line, **_: click.echo(line))
         click.echo(f"Source: {rows[0]['source']}")
@@ -54,8 +54,6 @@ def _row(name: str, architecture: Architecture) -> dict[str, object]:
 
 def _print_table(rows: list[dict[str, object]]) -> None:
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     table = Table("name", "kind", "answer", "parameters", "in the paper", "source")
     for row in rows:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.engines.specs import DEVICES, ENGINES, PRECISIONS
 from h2g.errors import H2GError
 
@@ -87,7 +88,7 @@ def command(
         write_parity(table, out)
     if as_json:
         rows = json.loads(table.to_json(orient="records", double_precision=15))
-        click.echo(json.dumps({"slide": str(slide), "rows": rows}, indent=2, ensure_ascii=False))
+        print_json({"slide": str(slide), "rows": rows})
     else:
         _print(table, slide)
     if not table["reason"].eq("").any():
@@ -98,7 +99,6 @@ def _print(table: pd.DataFrame, slide: Path) -> None:
     from rich.table import Table
 
     from h2g.benchmarking.parity import NAMES, figure_cells
-    from h2g.cli.output import results
 
     rows = Table(title=f"{slide.name}: compared with Keras, float32")
     for heading in NAMES:

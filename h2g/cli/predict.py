@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.engines.specs import DEVICES, ENGINES, PRECISIONS
 from h2g.errors import H2GError
 
@@ -112,7 +112,7 @@ def command(
     requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)
     summary = loaded.predict_slides(requests, out)
     if as_json:
-        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        print_json(summary)
     else:
         _print_table(summary, out)
     requested = {request.name for request in requests}
@@ -129,8 +129,6 @@ def command(
 
 def _print_table(summary: list[Row], out: Path) -> None:
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     table = Table(title=str(out))
     table.add_column("slide", overflow="fold")

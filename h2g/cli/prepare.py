@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def command(
         failed = index_cohort(run, jobs=jobs or os.cpu_count() or 1)
         counts = count_patches(run)
         if as_json:
-            click.echo(_document(counts, failed))
+            print_json(_document(counts, failed))
         else:
             _print_table(counts)
         check_counts(run, counts)
@@ -66,7 +66,7 @@ def command(
         )
 
 
-def _document(counts: pd.DataFrame, failed: dict[str, str]) -> str:
+def _document(counts: pd.DataFrame, failed: dict[str, str]) -> dict[str, Any]:
     slides = [
         {
             **{key: row.pop(key) for key in ("slide", "split", "grade")},
@@ -75,15 +75,12 @@ def _document(counts: pd.DataFrame, failed: dict[str, str]) -> str:
         for row in counts.to_dict("records")
     ]
     left_out = [{"slide": name, "reason": reason} for name, reason in failed.items()]
-    return json.dumps({"slides": slides, "failed": left_out}, indent=2, ensure_ascii=False)
+    return {"slides": slides, "failed": left_out}
 
 
 def _print_table(counts: pd.DataFrame) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     classes = list(counts.columns[3:])
     table = Table(box=box.SIMPLE_HEAD)
@@ -92,9 +89,9 @@ def _print_table(counts: pd.DataFrame) -> None:
     for name in classes:
         table.add_column(name, justify="right")
     for (split, grade), group in counts.groupby(["split", "grade"], sort=False):
-        stratum = str(split), escape(str(grade))
+        stratum = str(split), str(grade)
         for row in group.to_dict("records"):
-            table.add_row(*stratum, escape(row["slide"]), *(str(row[name]) for name in classes))
+            table.add_row(*stratum, row["slide"], *(str(row[name]) for name in classes))
         sums = (str(group[name].sum()) for name in classes)
         table.add_row(*stratum, f"all {len(group)}", *sums, style="bold")
         table.add_section()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 
 if TYPE_CHECKING:
     from h2g.recipes.paper import PaperRow
@@ -38,7 +39,7 @@ def command(name: str | None, as_json: bool, schema: bool) -> None:
     if schema:
         if name:
             raise click.UsageError("--schema is the same for every recipe; omit the name.")
-        click.echo(json.dumps(recipe_schema(), indent=2))
+        print_json(recipe_schema())
         return
     if name:
         text = recipe_text(name)
@@ -47,7 +48,7 @@ def command(name: str | None, as_json: bool, schema: bool) -> None:
         return
     recipes = shipped_recipes()
     if as_json:
-        click.echo(json.dumps([_row(each) for each in recipes], indent=2, ensure_ascii=False))
+        print_json([_row(each) for each in recipes])
     else:
         _print_table(recipes)
 
@@ -76,7 +77,6 @@ def _print_table(recipes: list[Recipe]) -> None:
     from rich import box
     from rich.table import Table
 
-    from h2g.cli.output import results
     from h2g.recipes.paper import mean_sd
 
     table = Table("design", "name", "models", "paper's Dice", "description", box=box.SIMPLE)

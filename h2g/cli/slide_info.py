@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.errors import SlideError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(slides: tuple[Path, ...], mpp: float | None, as_json: bool) -> None:
         except SlideError as error:
             rows.append({"slide": str(path), "status": "failed", "reason": str(error)})
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
     else:
         _print_tables(rows)
     if any(row["status"] == "failed" for row in rows):
@@ -76,17 +76,14 @@ def _row(info: SlideInfo) -> dict[str, Any]:
 
 def _print_tables(rows: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     console = results()
     for row in rows:
         table = Table(box=box.SIMPLE_HEAD, show_header=False)
         for name, value in _lines(row):
-            table.add_row(name, escape(value))
-        console.print(escape(row["slide"]), style="bold", soft_wrap=True)
+            table.add_row(name, value)
+        console.print(row["slide"], style="bold", soft_wrap=True)
         console.print(table)
 
 

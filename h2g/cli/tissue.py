@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 from h2g.errors import SlideError, WrongUseError
+from h2g.texts import name_of_slide
 
 if TYPE_CHECKING:
     from h2g.recipes.preprocessing import TissueSettings
@@ -59,7 +60,7 @@ def command(
         for path in track(slides, "Finding tissue", total=len(slides))
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
     else:
         _print_table(rows)
     if any(row["status"] == "failed" for row in rows):
@@ -78,13 +79,21 @@ def _settings(profile: str | None, recipe: str | None) -> TissueSettings:
 
 
 def _check_names(slides: tuple[Path, ...]) -> None:
-    names = [path.stem for path in slides]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise WrongUseError(
-            f"Several slides are named {', '.join(repeated)}, and the files in --out are named "
-            "after slides. Use a separate call and --out for each."
-        )
+    first: dict[Path, int] = {}
+    for number, path in enumerate(slides):
+        for file in _files(path, Path()):
+            other = first.setdefault(file, number)
+            if other != number:
+                raise WrongUseError(
+                    f"{slides[other]} and {path} would both write {file}, because files are named "
+                    "after slides. Use a separate call and --out for each."
+                )
+
+
+def _files(path: Path, out: Path) -> tuple[Path, Path]:
+    """Mask and preview of a slide."""
+    name = name_of_slide(path)
+    return out / f"{name}.png", out / f"{name}_preview.png"
 
 
 def _write_one(
@@ -106,7 +115,7 @@ def _write_one(
     except SlideError as error:
         return {"slide": str(path), "status": "failed", "reason": str(error)}
     tissue = tissue_of_plane(plane, settings)
-    mask, preview = out / f"{path.stem}.png", out / f"{path.stem}_preview.png"
+    mask, preview = _files(path, out)
     write_tissue(tissue, mask)
     write_preview(plane, tissue, preview)
     hint = "no tissue found; check the preview and set preprocessing.tissue in a recipe"
@@ -124,10 +133,7 @@ def _write_one(
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("slide", "tissue, %", "mm2", "um/px", "mask or reason"):
@@ -141,5 +147,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
                 f"{row['mask_mpp']:.3g}",
             )
         where = row["reason"] or row["mask"]
-        table.add_row(escape(Path(row["slide"]).name), *numbers, escape(where))
+        table.add_row(Path(row["slide"]).name, *numbers, where)
     results().print(table)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from h2g.cli.options import common
+from h2g.cli.output import print_json, results
 
 if TYPE_CHECKING:
     from h2g.training.resources import Strategy
@@ -87,7 +87,7 @@ def command(
     )
     rows = training_summary(run)
     if as_json:
-        click.echo(json.dumps({"run": str(out), "stages": rows}, indent=2, ensure_ascii=False))
+        print_json({"run": str(out), "stages": rows})
     else:
         _print(rows, out)
 
@@ -95,8 +95,6 @@ def command(
 def _print(rows: list[dict[str, Any]], out: Path) -> None:
     from rich import box
     from rich.table import Table
-
-    from h2g.cli.output import results
 
     table = Table("stage", "seconds", "epochs", "best epoch", "at the best epoch", box=box.SIMPLE)
     for row in rows:

@@ -18,10 +18,10 @@ from h2g.evaluation.statistics import (
     paired_wilcoxon,
     tukey,
 )
-from h2g.files import replacing, write_text
+from h2g.files import write_text
 from h2g.folders.cohort import Split
 from h2g.reporting.boxes import draw_boxes
-from h2g.tables import markdown_table
+from h2g.tables import markdown_table, write_csv
 
 # With fewer pairs, a two-sided signed-rank test cannot reach p < 0.05.
 FEWEST_PAIRS = 6
@@ -89,8 +89,7 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         ).reset_index(),
     }
     for name, table in tables.items():
-        with replacing(out / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+        write_csv(table, out / f"{name}.csv")
     grades = comparison.designs[0].slides["grade"]
     draw_boxes(out / "dice.png", comparison.dice, groups=grades, label="Dice")
     write_text(out / "compare.md", markdown(comparison))

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from h2g.evaluation.patches import PatchReport
-from h2g.files import replacing, write_text
+from h2g.files import write_text
 from h2g.folders.cohort import Split
 from h2g.reporting.classifier import draw_classifier
-from h2g.tables import markdown_table
+from h2g.tables import markdown_table, write_csv
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class ClassifierReport:
 
 def write_report(report: ClassifierReport, folder: Path, *, key: dict[str, Any]) -> None:
     """Writes the four files; ``key`` identifies their sources and is stored in the JSON."""
-    with replacing(folder / "patches.csv") as temporary:
-        report.patches.slides.to_csv(temporary, index=False)
+    write_csv(report.patches.slides, folder / "patches.csv")
     write_text(folder / "classifier.md", markdown(report))
     draw_classifier(
         folder / "classifier.png",

@@ -14,6 +14,7 @@ from h2g.errors import RunError
 from h2g.evaluation.scores import METRICS
 from h2g.folders.cohort import Split
 from h2g.folders.run import Run, evaluation_folder, open_run
+from h2g.texts import shell_command
 
 SMOOTHED = "smoothed"
 
@@ -83,7 +84,8 @@ def _read_scores(path: Path, split: Split) -> Scored:
         }
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
-            f"{path}: not evaluated on {split}. Run: h2g evaluate {path} --split {split}."
+            f"{path}: not evaluated on {split}. Run: "
+            f"{shell_command('h2g', 'evaluate', path, '--split', split)}"
         ) from error
     if document["failed"]:
         names = ", ".join(failed["slide"] for failed in document["failed"])

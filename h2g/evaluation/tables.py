@@ -13,8 +13,8 @@ import pandas as pd
 
 from h2g.evaluation.boundaries import TOLERANCE_UM
 from h2g.evaluation.scores import METRICS, Evaluation, SlideScores, Summary, summarise
-from h2g.files import replacing, write_text
-from h2g.tables import markdown_table
+from h2g.files import write_text
+from h2g.tables import markdown_table, write_csv
 
 # Titles of variants that differ from their names.
 TITLES = {"patchwise": "patch-wise"}
@@ -96,8 +96,7 @@ def markdown(evaluation: Evaluation) -> str:
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:
     """Writes scores.csv, table.md and scores.json."""
-    with replacing(folder / "scores.csv") as temporary:
-        score_table(evaluation).to_csv(temporary, index=False)
+    write_csv(score_table(evaluation), folder / "scores.csv")
     write_text(folder / "table.md", markdown(evaluation))
     text = json.dumps(evaluation_document(evaluation), indent=2, ensure_ascii=False)
     write_text(folder / "scores.json", text + "\n")

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from h2g.errors import CohortError
 from h2g.folders.table_files import TableRow, read_table
-from h2g.texts import same_text
+from h2g.texts import name_of_slide, same_text
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -81,7 +81,7 @@ def _slide(row: TableRow, patients: dict[str, str], files_must_exist: bool) -> C
                 "the table."
             )
     return CohortSlide(
-        name=files["slide"].stem,
+        name=name_of_slide(files["slide"]),
         slide=files["slide"],
         annotation=files["annotation"],
         split=_split(row),

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from h2g.errors import RunError
 from h2g.files import replacing, write_text
 from h2g.folders.run import is_run, provenance
+from h2g.texts import name_of_slide, parted, printable
 
 TEXT_COLUMNS = ("slide", "status", "reason", "warnings", "mpp_source", "file", "outputs")
 # Areas are measured on the level-0 field. "tumour" is every class but background; tumour_percent is
@@ -37,7 +38,7 @@ COLUMNS = (
     "seconds_writing",
     "seconds_total",
     "file",
-    "outputs",  # paths in this folder, separated by ;
+    "outputs",  # paths in this folder, separated by ; and in quotes if they hold one
 )
 Row = dict[str, Any]
 
@@ -52,7 +53,7 @@ class SlideRequest:
     @property
     def name(self) -> str:
         """Name of the slide and of all its outputs."""
-        return self.path.stem
+        return name_of_slide(self.path)
 
 
 class Identity(Protocol):
@@ -88,7 +89,8 @@ class PredictionFolder:
         """RunError if the folder holds another slide with the name of a requested one."""
         for request in requests:
             row = self._rows.get(request.name)
-            if row and row["status"] == "ok" and row["file"] != str(request.path.resolve()):
+            file = printable(str(request.path.resolve()))
+            if row and row["status"] == "ok" and row["file"] != file:
                 raise RunError(
                     f"{self.path}: holds another slide named '{request.name}' ({row['file']}), "
                     f"which {request.path} would replace. Give another --out."
@@ -100,7 +102,7 @@ class PredictionFolder:
         rows = self.summary()
         with (
             replacing(self.path / "summary.csv") as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as stream,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
             writer.writeheader()
@@ -117,7 +119,7 @@ class PredictionFolder:
 
     def _outputs(self, name: str) -> list[Path]:
         outputs = self._rows.get(name, {}).get("outputs") or ""
-        return [self.path / output for output in outputs.split(";") if output]
+        return [self.path / output for output in parted(outputs, ";")]
 
     def note_run(self, model: Identity, **facts: Any) -> None:
         """Records the current run in run.json; earlier runs stay listed.

@@ -25,6 +25,7 @@ from h2g.folders.cohort import Cohort, Split, read_cohort, write_cohort
 from h2g.hardware import package_version
 from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
 from h2g.recipes.recipe import Recipe
+from h2g.texts import shell_command
 
 RECIPE_FILE = "recipe.yaml"
 EVALUATION = "evaluation"
@@ -71,10 +72,13 @@ class Run:
         files = {stage: self.model_file(stage) for stage in stages}
         missing = [stage for stage, file in files.items() if not file.is_file()]
         if missing:
+            train = shell_command(
+                *("h2g", "train", self.path / "cohort.csv"),
+                *("--recipe", self.recipe_file, "--out", self.path),
+            )
             raise RunError(
                 f"{self.path}: the {' and '.join(missing)} network is not trained yet. Train it "
-                f"first: h2g train {self.path / 'cohort.csv'} --recipe "
-                f"{self.path / 'recipe.yaml'} --out {self.path}."
+                f"first: {train}"
             )
         return files
 

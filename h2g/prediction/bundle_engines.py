@@ -18,6 +18,7 @@ from h2g.folders.bundle import (
 )
 from h2g.hardware import has_onnxruntime_gpu
 from h2g.prediction.model_files import ModelFiles, NetworkFile
+from h2g.texts import shell_word
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _missing_export_message(bundle: Bundle, engine: str, precision: str) -> str:
 
 def _export_command(bundle: Bundle, format: Format, precision: FilePrecision) -> str:
     option = "" if precision == "float32" else f" --precision {precision}"
-    return f"h2g export RUN --format {format}{option} --out {bundle.path}"
+    return f"h2g export RUN --format {format}{option} --out {shell_word(str(bundle.path))}"
 
 
 def _check_chain(bundle: Bundle) -> None:

@@ -127,7 +127,7 @@ class FastSegmenter:
         with tempfile.TemporaryDirectory(prefix="h2g-fast-") as folder:
             prefix = Path(folder) / "slide"
             variables = {"slide": str(request.path.resolve()), "out": str(prefix)}
-            with progress(f"{request.path.stem} in FAST", total=1) as advance:
+            with progress(f"{request.name} in FAST", total=1) as advance:
                 failure = run_pipeline(self.program.runner, self.pipeline, variables)
                 advance()
             total = time.perf_counter() - start

@@ -12,6 +12,7 @@ from h2g.folders.run import is_run, open_run
 from h2g.prediction.bundle_engines import load_bundle
 from h2g.prediction.model_files import ModelFiles, NetworkFile
 from h2g.stages.chain import NETWORKS, network_names
+from h2g.texts import shell_command
 
 # Suffixes of network files, which users often give in place of the folder.
 NETWORK_SUFFIXES = {".onnx", ".xml", ".bin", ".tflite", ".keras", ".json", ".fpl"}
@@ -42,16 +43,17 @@ def find_model(
 
 def _load_run(path: Path, engine: str, device: str, precision: str) -> ModelFiles:
     run = open_run(path, slides_must_exist=False)
+    export = shell_command("h2g", "export", path)
     if engine not in {"auto", "keras"}:
         raise WrongUseError(
             f"{path}: --engine keras runs run folders. For --engine {engine}, export the run "
-            f"first: h2g export {path} --format {ENGINES[engine].formats[0]} --out BUNDLE, and "
+            f"first: {export} --format {ENGINES[engine].formats[0]} --out BUNDLE, and "
             "give BUNDLE."
         )
     if precision != "float32":
         raise WrongUseError(
             f"{path}: run folders are computed in float32. For --precision {precision}, export the "
-            f"run first: h2g export {path} --format openvino"
+            f"run first: {export} --format openvino"
             f"{'' if precision == 'bfloat16' else f' --precision {precision}'} --out BUNDLE, and "
             "give BUNDLE."
         )

@@ -25,6 +25,7 @@ from h2g.results.slide_state import Failure, Segmented, SlideState
 from h2g.slides.info import warn_of_problems
 from h2g.slides.reading import SlidePool
 from h2g.slides.tissue_patches import BATCH_SIZE
+from h2g.texts import joined, printable
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +116,8 @@ def record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented |
     else:
         outputs, seconds = write_slide(outcome, files)
         row = summary_row(outcome, seconds)
-    file = str(request.path.resolve())
-    folder.record({"slide": request.name, "file": file, "outputs": ";".join(outputs), **row})
+    file = printable(str(request.path.resolve()))
+    folder.record({"slide": request.name, "file": file, "outputs": joined(outputs, ";"), **row})
 
 
 def _failed_row(failure: Failure) -> Row:

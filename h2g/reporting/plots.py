@@ -209,5 +209,9 @@ def new_figure(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names may hold dollar signs
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from h2g.folders.cohort import Split, read_cohort
 from h2g.folders.run import Run, open_run, start_run
 from h2g.recipes.reading import load_recipe
 from h2g.stages.run_chain import reuse_stage, train_run
+from h2g.texts import flow_yaml
 from h2g.training.resources import Resources, Strategy
 
 
@@ -53,7 +53,7 @@ def train(
         'tiny'
     """
     if isinstance(overrides, Mapping):
-        overrides = [f"{key}={_as_yaml(value)}" for key, value in overrides.items()]
+        overrides = [f"{key}={flow_yaml(value)}" for key, value in overrides.items()]
     run = start_run(Path(out), read_cohort(Path(cohort)), load_recipe(recipe, tuple(overrides)))
     # Imported here, because it takes seconds and a wrong table or recipe is reported first.
     from h2g.models.startup import start_keras
@@ -89,8 +89,3 @@ def evaluate(
 
     opened = run if isinstance(run, Run) else open_run(Path(run))
     return score_table(evaluate_run(opened, split, threads=threads or os.cpu_count() or 1))
-
-
-def _as_yaml(value: Any) -> str:
-    """The value as text for ``--set KEY=VALUE``; JSON is valid YAML."""
-    return json.dumps(value)

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from h2g.errors import TrainingError
-from h2g.files import replacing
 from h2g.recipes.training import TrainingSettings
+from h2g.tables import write_csv
 from h2g.training.checkpoint import TrainingState, save_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -137,5 +137,4 @@ class ShowProgress(keras.callbacks.Callback):
 
 def write_history(state: TrainingState, path: Path) -> None:
     """Writes history.csv, one row per epoch."""
-    with replacing(path) as temporary:
-        pd.DataFrame(list(state.history)).to_csv(temporary, index=False, float_format="%.6g")
+    write_csv(pd.DataFrame(list(state.history)), path, float_format="%.6g")

@@ -1,5 +1,8 @@
+import json
 import logging
 import math
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from h2g.annotations.outlines import UNCLASSIFIED, Outline, polygon, regions_of
 from h2g.annotations.regions import areas
 from h2g.errors import AnnotationError
 from h2g.recipes.annotation import AnnotationSettings
+from h2g.recipes.reading import load_recipe
 from tests.region_areas import area_level0
 
 SQUARE = shapely.box(0, 0, 10, 10)
@@ -44,9 +48,28 @@ def test_unknown_names_stop_and_are_listed_with_how_to_map_them() -> None:
     sentence = str(failure.value)
     assert "'Vessel' (2)" in sentence
     assert "'unclassified' (1)" in sentence
-    assert "annotation.classes.tumour=[Tumor, carcinoma, Vessel]" in sentence
-    assert "annotation.ignored=[Vessel, unclassified]" in sentence
+    assert """--set 'annotation.classes.tumour=["Tumor", "carcinoma", "Vessel"]'""" in sentence
+    assert """--set 'annotation.ignored=["Artefact", "Vessel", "unclassified"]'""" in sentence
     assert "annotation.unlisted=ignore" in sentence
+
+
+@pytest.mark.parametrize("name", ["In situ: Tumor", "1", "No", "Crohn's area", "Region (2)", "#;"])
+@pytest.mark.parametrize("class_name", ["tumour", "pT1.b", "a=b", "Crohn's"])
+def test_the_offered_settings_can_be_pasted(name: str, class_name: str) -> None:
+    settings = AnnotationSettings(classes={class_name: ("Tumor",), "stroma": ()})
+    annotation = json.dumps(settings.model_dump())
+    with pytest.raises(AnnotationError) as failure:
+        names_of(Outline((name,), SQUARE), settings=settings)
+    offered = re.search(
+        r"classes \((--set .*)\) or under .* \((--set .*)\), or", str(failure.value)
+    )
+    assert offered is not None
+    for command, found in zip(offered.groups(), ([class_name], []), strict=True):
+        option, override = shlex.split(command)
+        assert option == "--set"
+        changed = load_recipe("demo", (f"annotation={annotation}", override)).annotation
+        assert names_of(Outline((name,), SQUARE), settings=changed) == found
+        assert tuple(changed.classes) == (class_name, "stroma")
 
 
 def test_unknown_names_can_be_ignored() -> None:

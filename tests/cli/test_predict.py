@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -163,3 +164,28 @@ def test_a_changed_bundle_writes_nothing(tiny_bundle: Path, cohort: Path, tmp_pa
     assert result.exit_code == 1
     assert "patch.onnx: changed since it was exported" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_slides_of_odd_names(run: Path, tmp_path: Path) -> None:
+    """Names that are no UTF-8, no plain CSV, no formula's and no markup's all get their row."""
+    slides, out = tmp_path / "slides", tmp_path / "out[" / "x]"
+    slides.mkdir()
+    odd = ["z", '=1;"u", t', "line\nbreak", "x[bold] :smile: p|q $a$"]
+    names = [*odd, os.fsdecode(b"gr\xfcn")]
+    for name in names:
+        shutil.copy(run.parent / "one.tiff", slides / f"{name}.tiff")
+    result = predict(run, slides, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    rows = {row["slide"]: row for row in json.loads(result.stdout)}
+    assert {*rows} == {*odd, "gr%FCn"}
+    summary = pd.read_csv(out / "summary.csv", encoding="utf-8")
+    assert {*summary["slide"]} == {*rows}
+    assert rows["gr%FCn"]["file"].endswith("/gr\\udcfcn.tiff")
+    for name in rows:
+        for file in (f"overlays/{name}.png", f"geojson/{name}.geojson", f"patches/{name}.csv"):
+            assert (out / file).is_file()
+    before = (out / "run.json").read_text()
+    result = predict(run, slides, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "x[bold] :smile: p|q $a$" in result.stdout
+    assert (out / "run.json").read_text() == before  # nothing was predicted again

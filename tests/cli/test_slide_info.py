@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +54,23 @@ def test_resolution_given_and_missing(tmp_path: Path) -> None:
     given = CliRunner().invoke(main, ["slide-info", "--mpp", "0.5", str(path)])
     assert "0.5 um/px, source: given" in given.stdout
     assert CliRunner().invoke(main, ["slide-info", "--mpp", "0", str(path)]).exit_code == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_a_name_that_is_not_utf8(tmp_path: Path, encoding: str) -> None:
+    """In a process of its own, because a test run's streams write every text."""
+    names = [b"gr\xfcn.svs", "grün [x].svs".encode()]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_text("no slide")
+    command = [sys.executable, "-c", "from h2g.cli.main import main; main()", "slide-info"]
+    files = [os.fsencode(tmp_path) + b"/" + name for name in names]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for option in ("--json", "--quiet"):
+        result = subprocess.run([*command, option, *files], capture_output=True, env=environment)
+        assert result.returncode == 1, result.stderr.decode()
+        assert not result.stderr
+        if option == "--json":
+            rows = json.loads(result.stdout.decode())
+            assert [Path(row["slide"]).name for row in rows] == [os.fsdecode(n) for n in names]
+        else:
+            assert rb"gr\udcfcn.svs" in result.stdout

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,20 @@ def test_slides_of_one_name_are_refused(tmp_path: Path) -> None:
     result = run(CMU, tmp_path / CMU.name, "--out", tmp_path)
     assert result.exit_code == 2
     assert "CMU-1-Small-Region" in result.stderr
+
+
+def test_names_of_slides_and_of_their_files(tmp_path: Path) -> None:
+    """A preview is no mask of another slide, and a name that is not UTF-8 gets its files."""
+    names = ("x.png", "x_preview.png", os.fsdecode(b"gr\xfcn.png"))
+    for name in names:
+        Image.fromarray(np.full((200, 300, 3), 250, np.uint8)).save(tmp_path / "glass.png")
+        (tmp_path / "glass.png").rename(tmp_path / name)
+    first, second, latin = (tmp_path / name for name in names)
+    result = run(first, second, "--out", tmp_path / "out", "--mpp", "0.5")
+    assert result.exit_code == 2
+    assert "would both write x_preview.png" in result.stderr
+    result = run(first, latin, "--out", tmp_path / "out", "--mpp", "0.5", "--json")
+    assert result.exit_code == 0, result.output
+    assert Path(json.loads(result.stdout)[1]["mask"]).name == "gr%FCn.png"
+    files = ["gr%FCn.png", "gr%FCn_preview.png", "x.png", "x_preview.png"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == files

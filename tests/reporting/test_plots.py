@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from h2g.reporting.plots import PanelRow, draw_history, draw_panels, scale_bar_mm
+from h2g.reporting.plots import (
+    PanelRow,
+    draw_history,
+    draw_panels,
+    new_figure,
+    save_figure,
+    scale_bar_mm,
+)
 from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane
@@ -106,3 +113,12 @@ def test_panels_of_slides_of_different_shapes(tmp_path: Path) -> None:
 def test_matplotlib_is_loaded_only_to_draw() -> None:
     code = "import sys, h2g.reporting.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_dollar_signs_in_names_are_no_formula(tmp_path: Path) -> None:
+    figure = new_figure((2, 2))
+    axes = figure.subplots()
+    axes.set_yticks([0], ["$a$ $x_{"])  # as a formula, it could not be drawn
+    axes.set_title("$b$ $x_{")
+    save_figure(figure, tmp_path / "plot.png")
+    assert picture(tmp_path / "plot.png").shape == (220, 220, 3)

@@ -7,6 +7,7 @@ from typing import Any
 
 from h2g.errors import RunError
 from h2g.folders.run import Run
+from h2g.texts import shell_command
 
 FOLDER = "clusters"
 
@@ -25,5 +26,6 @@ def read_clusters(run: Run) -> dict[str, Any]:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{run.path}: this run has no clusters. Find them: h2g cluster {run.path}"
+            f"{run.path}: this run has no clusters. Find them: "
+            f"{shell_command('h2g', 'cluster', run.path)}"
         ) from error

@@ -26,6 +26,7 @@ from h2g.slides.tissue_patches import (
     locate_patches,
     read_batches,
 )
+from h2g.texts import name_of_slide
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def classify_batches(
     start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
     outputs = network.run_each(_feeds(waiting.each(batches)))
     # Closed however the loop ends, so that no batch stays in the network.
-    with progress(info.path.stem, len(located.cells)) as advance, closing(outputs):
+    with progress(name_of_slide(info.path), len(located.cells)) as advance, closing(outputs):
         for cells, probabilities in outputs:
             with stitching:
                 heatmap_cells.put(cells, probabilities)

@@ -22,6 +22,7 @@ from h2g.models.registry import build_patch_model, build_tile_model
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.sections import patch_settings
 from h2g.stages.patch.cluster_weights import open_weigher
+from h2g.texts import shell_command
 from h2g.training.checkpoint import TrainingState
 from h2g.training.class_weights import split_weigher
 from h2g.training.fit import StageTraining, fit_stage
@@ -140,7 +141,8 @@ def _cluster_weigher(run: Run) -> Weigh | None:
     file = run.model_file("clusters")
     if not file.is_file():
         raise RunError(
-            f"{run.path}: patch.loss {loss} needs clusters. Find them: h2g cluster {run.path}"
+            f"{run.path}: patch.loss {loss} needs clusters. Find them: "
+            f"{shell_command('h2g', 'cluster', run.path)}"
         )
     return open_weigher(file, form=loss)
 
