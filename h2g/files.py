@@ -24,6 +24,11 @@ def same_files(some: Sequence[Path], others: Sequence[Path]) -> bool:
     )
 
 
+def absolute(path: Path) -> Path:
+    """The absolute path without ``..``; links keep their own names."""
+    return Path(os.path.abspath(path))
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes the file whole or not at all, as UTF-8; names that are not UTF-8 are escaped."""
     with replacing(path) as temporary:

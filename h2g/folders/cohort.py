@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from h2g.errors import CohortError
+from h2g.files import absolute
 from h2g.folders.table_files import TableRow, read_table
 from h2g.texts import name_of_slide, same_text
 
@@ -60,13 +61,13 @@ def read_cohort(path: Path, *, files_must_exist: bool = True) -> Cohort:
 
 
 def write_cohort(cohort: Cohort, path: Path) -> None:
-    """Writes ``cohort`` as CSV with absolute paths."""
+    """Writes ``cohort`` as CSV with absolute paths; links keep their own names."""
     # File names that are not UTF-8 keep their bytes, so that they are found again.
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow((*REQUIRED, *OPTIONAL))
         for slide in cohort.slides:
-            files = slide.slide.resolve(), slide.annotation.resolve()
+            files = absolute(slide.slide), absolute(slide.annotation)
             writer.writerow((*files, slide.split, slide.grade, slide.patient, slide.mpp))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from h2g.errors import RunError
-from h2g.files import replacing, write_text
+from h2g.files import absolute, replacing, write_text
 from h2g.folders.run import is_run, provenance
 from h2g.texts import name_of_slide, parted, printable
 
@@ -89,7 +89,7 @@ class PredictionFolder:
         """RunError if the folder holds another slide with the name of a requested one."""
         for request in requests:
             row = self._rows.get(request.name)
-            file = printable(str(request.path.resolve()))
+            file = printable(str(absolute(request.path)))
             if row and row["status"] == "ok" and row["file"] != file:
                 raise RunError(
                     f"{self.path}: holds another slide named '{request.name}' ({row['file']}), "

@@ -22,6 +22,7 @@ import tifffile
 from h2g.engines.fast_process import Fast, need_fast, run_pipeline
 from h2g.errors import RunError, SlideError
 from h2g.fast_versions import FAST_VERSIONS, FastName
+from h2g.files import absolute
 from h2g.folders.bundle import Card, open_bundle
 from h2g.folders.predictions import SlideRequest
 from h2g.prediction.model_files import ModelFiles
@@ -126,7 +127,7 @@ class FastSegmenter:
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="h2g-fast-") as folder:
             prefix = Path(folder) / "slide"
-            variables = {"slide": str(request.path.resolve()), "out": str(prefix)}
+            variables = {"slide": str(absolute(request.path)), "out": str(prefix)}
             with progress(f"{request.name} in FAST", total=1) as advance:
                 failure = run_pipeline(self.program.runner, self.pipeline, variables)
                 advance()

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from h2g.concurrency import ReadAhead, WriteBehind
+from h2g.files import absolute
 from h2g.folders.predictions import PredictionFolder, Row, SlideRequest, open_folder
 from h2g.hardware import usable_cores
 from h2g.prediction.fast_slides import FastSegmenter
@@ -116,7 +117,7 @@ def record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented |
     else:
         outputs, seconds = write_slide(outcome, files)
         row = summary_row(outcome, seconds)
-    file = printable(str(request.path.resolve()))
+    file = printable(str(absolute(request.path)))
     folder.record({"slide": request.name, "file": file, "outputs": joined(outputs, ";"), **row})
 
 

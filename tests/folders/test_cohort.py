@@ -80,3 +80,19 @@ def test_missing_and_empty_files(tmp_path):
     (tmp_path / "empty.csv").touch()
     with pytest.raises(CohortError, match="is empty"):
         read_cohort(tmp_path / "empty.csv")
+
+
+def test_links_keep_their_names(table, tmp_path):
+    """Caches of data sets link names to files that are named after their contents."""
+    for link, file in (("one.svs", "a.svs"), ("one.geojson", "a.geojson")):
+        (tmp_path / link).symlink_to(tmp_path / file)
+    cohort = read_cohort(table("one.svs,one.geojson,train,,,"))
+    written = tmp_path / "run" / "cohort.csv"
+    written.parent.mkdir()
+    write_cohort(cohort, written)
+    (slide,) = read_cohort(written).slides
+    assert (slide.name, slide.slide, slide.annotation.name) == (
+        "one",
+        tmp_path / "one.svs",
+        "one.geojson",
+    )
