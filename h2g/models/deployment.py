@@ -172,7 +172,14 @@ def load_network(path: Path) -> keras.Model:
             ) from error
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"{path}: not a Keras model that can be loaded ({reason}).") from error
-    return _in_float32(network)
+    return _in_float32(_functional(network))
+
+
+def _functional(network: keras.Model) -> keras.Model:
+    """A sequential model as a functional one, which names its inputs and outputs."""
+    if isinstance(network, keras.Sequential) and network.built:
+        return keras.Model(network.inputs, network.outputs, name=network.name)
+    return network
 
 
 def _in_float32(network: keras.Model) -> keras.Model:

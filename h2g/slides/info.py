@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 # A slide without pyramid and with a longer side is slow to read at low resolution.
 LARGE_SIDE_PX = 16_384
+# A coarsest level with shorter sides is of no use.
+SMALL_LEVEL_PX = 64
 # A resolution tag above this is an image program's default for printing, not a microscope's:
 # 72, 96 and 300 dots per inch are 353, 265 and 85 um/px.
 LARGEST_TAG_MPP = 50.0
@@ -96,6 +98,12 @@ def slide_info(
     problems = list(resolution.problems)
     if len(levels) == 1 and max(field) > LARGE_SIDE_PX:
         problems.append("no pyramid; reading the whole slide is slow")
+    if len(levels) > 1 and max(levels[-1].size_px) < SMALL_LEVEL_PX:
+        width, height = levels[-1].size_px
+        problems.append(
+            f"the coarsest level has only {width} x {height} pixels, which profiles of FAST find "
+            "tissue on"
+        )
     return SlideInfo(
         path=path,
         vendor=properties.get("openslide.vendor", "unknown"),

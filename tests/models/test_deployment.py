@@ -166,3 +166,20 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(ModelError, match="not a Keras model that can be loaded"):
         load_network(tmp_path / "model.keras")
+
+
+def test_a_sequential_file_is_loaded_as_a_functional_network(tmp_path: Path) -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3), name="patch"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, activation="softmax", name="output_0_probabilities"),
+        ]
+    )
+    network.save(tmp_path / "a.keras")
+    loaded = load_network(tmp_path / "a.keras")
+    assert loaded.output_names == ["output_0_probabilities"]
+    patches = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.float32)
+    found = deployed(loaded).predict_on_batch(patches)
+    np.testing.assert_allclose(found, network.predict_on_batch(patches / 255), atol=1e-6)

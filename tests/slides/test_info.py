@@ -57,3 +57,10 @@ def test_no_resolution_says_how_to_give_it() -> None:
 
 def test_a_large_slide_without_pyramid_is_mentioned() -> None:
     assert "no pyramid" in slide_info(Path("a.svs"), MIRAX, LEVELS[:1]).problems[0]
+
+
+def test_a_coarsest_level_of_some_pixels_is_a_problem() -> None:
+    levels = [Level((2048, 2048), 1.0), Level((8, 8), 256.0)]
+    info = slide_info(Path("a.svs"), {}, levels, mpp=1.0)
+    assert "the coarsest level has only 8 x 8 pixels" in info.problems[0]
+    assert slide_info(Path("a.svs"), {}, levels[:1], mpp=1.0).problems == ()
