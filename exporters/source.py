@@ -15,6 +15,7 @@ import keras
 
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.evaluation.scores import METRICS
+from h2g.exporters.foreign_network import check_foreign
 from h2g.files import file_sha256
 from h2g.folders.bundle import Card, NetworkCard, TrainingData, check_export, open_bundle
 from h2g.folders.cohort import SPLITS, Cohort
@@ -136,7 +137,8 @@ def _open_run(path: Path, name: str | None) -> ExportSource:
 
 def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource:
     own = load_recipe(recipe) if recipe is not None else _recipe_above(path)
-    found = _sides(load_network(path))
+    network = load_network(path)
+    found = _sides(network)
     wanted = {stage: NETWORKS[stage].shapes(own) for stage in network_names(own)}
     fitting = [stage for stage, shapes in wanted.items() if shapes == found]
     if not fitting:
@@ -145,6 +147,7 @@ def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource
             f"{path}: this is no network of recipe '{own.name}': its inputs and output are "
             f"{_text(found)}, the recipe's are {known}. Name its recipe with --recipe."
         )
+    check_foreign(network, path)
     return _source({fitting[0]: path}, own, name, run=None)
 
 
