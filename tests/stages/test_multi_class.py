@@ -157,9 +157,9 @@ def test_names_in_the_annotations_become_the_recipes_classes(
     """Together the grades cover exactly the tumour of the generated cohort."""
     plain = {row.name: row for row in read_cohort(phantom_cohort).slides}
     for row in segmented.run.cohort.slides:
-        info = describe_slide(row.slide, mpp=row.mpp)
-        labels = true_labels(row, segmented.run.recipe, info, (PX, PX))
-        tumour = true_labels(plain[row.name], load_recipe("demo"), info, (PX, PX))
+        frame = describe_slide(row.slide, mpp=row.mpp).frame
+        labels = true_labels(row, segmented.run.recipe, frame, (PX, PX))
+        tumour = true_labels(plain[row.name], load_recipe("demo"), frame, (PX, PX))
         np.testing.assert_array_equal(labels > 0, tumour > 0)
         # Slides of grade 2 are grade 2 on the left and 3 on the right: both high.
         low = {"1": True, "2": False, "3": True}[row.grade[-1]]
@@ -198,7 +198,8 @@ def test_scores_of_every_class_are_those_of_its_pixels(segmented: Segmented) -> 
     mean: dict[str, list[float]] = {name: [] for name in CLASSES[1:]}
     for row, found in zip(run.cohort.split("test"), scores["slides"], strict=True):
         assert found["slide"] == row.name
-        truth = true_labels(row, run.recipe, describe_slide(row.slide, mpp=row.mpp), (PX, PX))
+        frame = describe_slide(row.slide, mpp=row.mpp).frame
+        truth = true_labels(row, run.recipe, frame, (PX, PX))
         labels_file = run.path / "evaluation" / "test" / "labels" / f"{row.name}.png"
         labels = keras.utils.img_to_array(
             keras.utils.load_img(labels_file, color_mode="grayscale"), dtype="uint8"
