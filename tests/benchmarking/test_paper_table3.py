@@ -41,4 +41,4 @@ def test_no_benchmark(tmp_path: Path) -> None:
     (tmp_path / "benchmark.csv").write_text(json.dumps({}))
     result = run(tmp_path)
     assert result.returncode == 1
-    assert "no such file. 'h2g benchmark' writes it." in result.stderr
+    assert "no such file. Run 'h2g benchmark' to write it." in result.stderr
