@@ -43,7 +43,7 @@ def test_a_bundle_beside_its_run(tiny_run: Path, tiny_bundle: Path, tmp_path: Pa
     ("models", "sentence"),
     [
         (("tiny_bundle",), "Give the run folder too"),
-        (("tiny_run",), "give a bundle too; 'h2g export"),
+        (("tiny_run",), "give a bundle too, which this writes: h2g export"),
     ],
 )
 def test_a_model_that_is_missing(
