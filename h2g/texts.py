@@ -83,6 +83,11 @@ def _in_hex(char: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
 
 
+def first_few(names: Sequence[str], count: int = 5) -> str:
+    """The first names, separated by commas, with ``...`` for the others."""
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
 def joined(texts: Sequence[str], separator: str) -> str:
     """Texts in one cell of a table; those that hold the separator are in double quotes."""
     stream = io.StringIO()

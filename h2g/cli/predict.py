@@ -100,6 +100,7 @@ def command(
     """
     from h2g.prediction.model import load_model
     from h2g.slides.find_slides import find_slides
+    from h2g.texts import first_few
 
     loaded = load_model(
         model,
@@ -122,7 +123,7 @@ def command(
     if failed:
         raise H2GError(
             f"{len(failed)} of {len(requests)} slides could not be segmented "
-            f"({', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}); see "
+            f"({first_few(failed)}); see "
             f"{out / 'summary.csv'}."
         )
 

@@ -14,7 +14,7 @@ from h2g.errors import RunError
 from h2g.evaluation.scores import METRICS
 from h2g.folders.cohort import Split
 from h2g.folders.run import Run, evaluation_folder, open_run
-from h2g.texts import shell_command
+from h2g.texts import first_few, shell_command
 
 SMOOTHED = "smoothed"
 
@@ -105,7 +105,7 @@ def _check_same_slides(first: Scored, other: Scored, split: Split) -> None:
     if names:
         raise RunError(
             f"{first.run.path} and {other.run.path}: evaluated on different {what} of {split} "
-            f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}). Train and evaluate them "
+            f"({first_few(names)}). Train and evaluate them "
             "on one cohort to compare them."
         )
 

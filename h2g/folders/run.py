@@ -25,7 +25,7 @@ from h2g.folders.cohort import Cohort, Split, read_cohort, write_cohort
 from h2g.hardware import package_version
 from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
 from h2g.recipes.recipe import Recipe
-from h2g.texts import shell_command
+from h2g.texts import first_few, shell_command
 
 RECIPE_FILE = "recipe.yaml"
 EVALUATION = "evaluation"
@@ -204,5 +204,5 @@ def _refuse_other_cohort(run: Run, cohort: Cohort) -> None:
     if changed:
         raise RunError(
             f"{run.path}: this run has another cohort (slides that differ: "
-            f"{', '.join(changed[:5])}). Give another --out, or the cohort it was started with."
+            f"{first_few(changed)}). Give another --out, or the cohort it was started with."
         )

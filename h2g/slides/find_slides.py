@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import openslide
 
 from h2g.errors import WrongUseError
 from h2g.folders.cohort import OPTIONAL, REQUIRED
@@ -17,42 +17,56 @@ from h2g.folders.table_files import (
     read_table,
     refuse_spreadsheet,
 )
-from h2g.slides.slide import SLIDE_SUFFIXES
-from h2g.texts import same_text
+from h2g.slides.file_kinds import dicom_series, file_kind
+from h2g.slides.images import IMAGE_SUFFIXES
+from h2g.texts import first_few, same_text
+
+logger = logging.getLogger(__name__)
 
 
-def slides_below(folder: Path, *, apart_from: Path | None = None) -> list[Path]:
+@dataclass(frozen=True)
+class FolderSlides:
+    """The slides below a folder, and the pictures that were left out because slides lie there."""
+
+    slides: tuple[Path, ...]
+    left_out: tuple[Path, ...] = ()
+
+
+def slides_below(folder: Path, *, apart_from: Path | None = None) -> FolderSlides:
     """The slides of a folder and all its subfolders, sorted; one file per DICOM series.
+
+    A slide is what OpenSlide opens, whatever its suffix, but for TIFF files of one channel: those
+    are masks or heatmaps. Plain images are slides only in a folder without any other slide;
+    elsewhere they are thumbnails, masks, or parts of a slide.
 
     Args:
         apart_from: a folder that is not searched.
     """
     skipped = apart_from.resolve() if apart_from else None
-    files = []
+    slides, pictures = [], []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if (Path(parent) / name).resolve() != skipped]
         # macOS leaves hidden files with the same suffix beside every file.
-        files += [Path(parent) / name for name in names if not name.startswith(".")]
-    return _one_per_series(sorted(f for f in files if f.suffix.lower() in SLIDE_SUFFIXES))
+        for file in (Path(parent) / name for name in names if not name.startswith(".")):
+            kind = file_kind(file)
+            if kind == "slide":
+                slides.append(file)
+            elif kind == "picture":
+                pictures.append(file)
+    if slides:
+        return FolderSlides(tuple(_one_per_series(sorted(slides))), tuple(sorted(pictures)))
+    return FolderSlides(tuple(sorted(pictures)))
 
 
-def _one_per_series(files: Sequence[Path]) -> list[Path]:
+def _one_per_series(files: Iterable[Path]) -> list[Path]:
     """One file per DICOM series, because OpenSlide opens a whole series from any of its files."""
     kept, seen = [], set()
     for file in files:
-        series = _dicom_series(file) if file.suffix.lower() == ".dcm" else None
-        if series is None or (file.parent, series) not in seen:
+        series = dicom_series(file)
+        if series is None or (file.parent.resolve(), series) not in seen:
             kept.append(file)
-        seen.add((file.parent, series))
+        seen.add((file.parent.resolve(), series))
     return kept
-
-
-def _dicom_series(file: Path) -> str | None:
-    try:
-        with openslide.OpenSlide(file) as slide:
-            return slide.properties.get("dicom.SeriesInstanceUID")
-    except openslide.OpenSlideError:
-        return None  # opening it later reports the reason
 
 
 def find_slides(
@@ -64,7 +78,8 @@ def find_slides(
 ) -> tuple[SlideRequest, ...]:
     """The slides that files, folders and tables name, each once.
 
-    Subfolders are searched too, and a DICOM series gives one of its files. A table is a CSV file
+    Subfolders are searched too (:func:`slides_below`), and a DICOM series gives one of its files,
+    however it was named. A table is a CSV file
     with a column ``slide`` (paths relative to the file) and optional columns ``mpp`` and ``split``.
     A cohort table is such a table.
 
@@ -79,7 +94,8 @@ def find_slides(
     for place in places:
         for request in _slides_at(place, mpp, split, apart_from):
             found.setdefault(request.path.resolve(), request)
-    requests = tuple(found.values())
+    kept = set(_one_per_series(request.path for request in found.values()))
+    requests = tuple(request for request in found.values() if request.path in kept)
     _refuse_equal_names(requests)
     return requests
 
@@ -96,12 +112,20 @@ def _slides_at(
         raise WrongUseError(f"{place}: --split needs a table (CSV) with a column split.")
     if not place.is_dir():
         return [SlideRequest(place, mpp)]
-    files = slides_below(place, apart_from=apart_from)
-    if not files:
+    below = slides_below(place, apart_from=apart_from)
+    if not below.slides:
         raise WrongUseError(
-            f"{place}: no slide in this folder (looked for {', '.join(sorted(SLIDE_SUFFIXES))})."
+            f"{place}: no slide in this folder. OpenSlide opens none of its files, and none is a "
+            f"plain image ({', '.join(sorted(IMAGE_SUFFIXES))})."
         )
-    return [SlideRequest(file, mpp) for file in files]
+    if below.left_out:
+        logger.warning(
+            "%s: pictures beside slides are left out: %d (%s). To predict a picture, name it.",
+            place,
+            len(below.left_out),
+            first_few([str(file.relative_to(place)) for file in below.left_out]),
+        )
+    return [SlideRequest(file, mpp) for file in below.slides]
 
 
 def _slides_of_table(path: Path, mpp: float | None, split: str | None) -> list[SlideRequest]:

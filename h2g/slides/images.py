@@ -10,6 +10,8 @@ from PIL import Image
 
 from h2g.errors import SlideError
 
+TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp"}
 LARGEST_IMAGE_PX = 2**30  # 3 GiB of RGB
 TIFF_UNITS = {2: "inch", 3: "centimeter"}
 _pillow_guard = threading.Lock()

@@ -5,10 +5,9 @@ from h2g.slides.patch_plan import PatchPlan
 from h2g.slides.patches import plan_patches
 from h2g.slides.planes import Plane, low_resolution_size, read_low_resolution, read_plane
 from h2g.slides.pool import SlidePool
-from h2g.slides.slide import SLIDE_SUFFIXES, Slide, describe_slide, open_slide
+from h2g.slides.slide import Slide, describe_slide, open_slide
 
 __all__ = [
-    "SLIDE_SUFFIXES",
     "Level",
     "PatchPlan",
     "Plane",

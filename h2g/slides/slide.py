@@ -12,15 +12,9 @@ import openslide
 
 from h2g.errors import SlideError
 from h2g.recipes.preprocessing import PatchSettings
-from h2g.slides.images import image_properties, load_image
+from h2g.slides.images import IMAGE_SUFFIXES, image_properties, load_image
 from h2g.slides.info import Level, SlideInfo, slide_info
 from h2g.slides.source_level import source_level
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
-# Suffixes of files that count as slides in a folder.
-SLIDE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
-    {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"}
-)
 
 
 class Slide:

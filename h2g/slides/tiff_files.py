@@ -23,7 +23,7 @@ READ_FAILURES = (
     tifffile.TiffFileError,
     RuntimeError,
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
 )
 

@@ -2,26 +2,59 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from h2g.errors import WrongUseError
 from h2g.folders.predictions import SlideRequest
 from h2g.slides.find_slides import find_slides
+from h2g.slides.tiff_files import write_pyramid
+from tests.odd_slides import write_odd_slide
 
 
 @pytest.fixture
 def slides(tmp_path: Path) -> Path:
+    """Two slides and a plain image in a folder of its own, with files that are no slides."""
     folder = tmp_path / "slides of March"
-    for name in ("b.svs", "a.tiff", "deep/ç.ndpi", "notes.txt", "._a.tiff", "out/heat.tiff"):
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+    for name in ("b.svs", "a.tiff", "deep/ç", "out/heat.tiff"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_odd_slide(folder / name, size_px=(300, 260), downsamples=(), objective=20, mpp=0.5)
+    for name in ("notes.txt", "._a.tiff"):
+        (folder / name).write_text("no slide")
     return folder
 
 
 def test_a_folder_is_searched_with_its_folders_but_not_the_output(slides: Path) -> None:
     found = find_slides([slides], mpp=0.5, apart_from=slides / "out")
     assert [(r.name, r.mpp) for r in found] == [("a", 0.5), ("b", 0.5), ("ç", 0.5)]
+
+
+def save_picture(path: Path, *, mode: str = "RGB") -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.new(mode, (64, 48), 1).save(path)
+    return path
+
+
+def test_pictures_and_masks_beside_slides_are_left_out_and_named(
+    slides: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_picture(slides / "a.jpg")
+    mask = np.zeros((512, 512), np.uint8)
+    (slides / "masks").mkdir()
+    write_pyramid(slides / "masks" / "b_mask.tif", mask, mpp=0.5, tile_px=256)
+    found = find_slides([slides], apart_from=slides / "out")
+    assert [r.name for r in found] == ["a", "b", "ç"]
+    assert "pictures beside slides are left out: 2 (a.jpg, masks/b_mask.tif)" in caplog.text
+    assert [r.name for r in find_slides([slides / "a.jpg"])] == ["a"]  # a file named is taken
+
+
+def test_pictures_alone_are_the_slides(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("x.png", "y.JPG", "z.tif"):
+        save_picture(tmp_path / name)
+    (tmp_path / "notes.png.txt").write_text("no picture")
+    assert [r.path.name for r in find_slides([tmp_path])] == ["x.png", "y.JPG", "z.tif"]
+    assert not caplog.text
 
 
 def test_a_slide_named_twice_is_taken_once(slides: Path) -> None:
@@ -34,7 +67,7 @@ def test_a_file_of_any_suffix_is_a_slide(slides: Path) -> None:
 
 
 def test_two_slides_of_one_name_are_refused(slides: Path) -> None:
-    (slides / "deep" / "a.svs").touch()
+    (slides / "b.svs").rename(slides / "deep" / "a.svs")
     with pytest.raises(WrongUseError, match="Two slides are named 'a'.*[Rr]ename one"):
         find_slides([slides])
 
@@ -57,12 +90,12 @@ def test_a_cohort_table_with_split_and_mpp(slides: Path) -> None:
     table = write_table(
         slides,
         "slide,annotation,split,mpp\nb.svs,b.geojson,test,0.25\na.tiff,a.geojson,train,\n"
-        "deep/ç.ndpi,c.geojson,Test,\n",
+        "deep/ç,c.geojson,Test,\n",
     )
     found = find_slides([table], split="test", mpp=0.5)
     assert found == (
         SlideRequest(slides / "b.svs", 0.25),  # its row says more than --mpp
-        SlideRequest(slides / "deep/ç.ndpi", 0.5),
+        SlideRequest(slides / "deep/ç", 0.5),
     )
     assert len(find_slides([table])) == 3
 
@@ -97,8 +130,8 @@ def test_a_spreadsheet_is_refused_and_its_text_is_read(slides: Path) -> None:
     with pytest.raises(WrongUseError, match="a spreadsheet. Save its sheet as CSV"):
         find_slides([slides / "slides.xlsx"])
     table = slides / "slides.tsv"
-    table.write_bytes("Slide\tMPP\r\n\r\ndeep\\ç.ndpi\t0,25\r\n".encode("utf-16"))
-    assert find_slides([table]) == (SlideRequest(slides / "deep/ç.ndpi", 0.25),)
+    table.write_bytes("Slide\tMPP\r\n\r\ndeep\\ç\t0,25\r\n".encode("utf-16"))
+    assert find_slides([table]) == (SlideRequest(slides / "deep/ç", 0.25),)
 
 
 def test_split_without_a_table(slides: Path) -> None:
@@ -106,12 +139,21 @@ def test_split_without_a_table(slides: Path) -> None:
         find_slides([slides], split="test")
 
 
+def test_damaged_slides_count_as_slides_so_that_the_damage_is_reported(slides: Path) -> None:
+    for name in ("x.ndpi", "y.tif"):
+        (slides / name).write_bytes(b"II*\0 and no more")
+    found = find_slides([slides], apart_from=slides / "out")
+    assert [r.path.name for r in found] == ["a.tiff", "b.svs", "ç", "x.ndpi", "y.tif"]
+
+
 def test_one_file_of_each_dicom_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     series = {"1.dcm": "s1", "2.dcm": "s1", "3.dcm": "s2", "4.dcm": None, "5.dcm": None}
     for name in series:
         (tmp_path / name).touch()
-    monkeypatch.setattr("h2g.slides.find_slides._dicom_series", lambda file: series[file.name])
+    monkeypatch.setattr("h2g.slides.find_slides.dicom_series", lambda file: series[file.name])
     assert [r.name for r in find_slides([tmp_path])] == ["1", "3", "4", "5"]
+    one_by_one = find_slides([tmp_path / "1.dcm", tmp_path / "2.dcm", tmp_path / "3.dcm"])
+    assert [r.name for r in one_by_one] == ["1", "3"]
 
 
 def test_a_file_that_is_no_dicom_has_no_series(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What a file beside others is: a slide, a picture, or neither. Decided by its content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import openslide
+import tifffile
+
+from h2g.slides.images import IMAGE_SUFFIXES, TIFF_SUFFIXES
+from h2g.slides.info import GENERIC_TIFF
+from h2g.slides.tiff_files import READ_FAILURES
+
+# A file with a scanner's suffix that does not open is a damaged slide.
+SCANNER_SUFFIXES = frozenset(
+    {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"}
+)
+# The first bytes of a DICOM file: a preamble of any content, then this word.
+DICOM_WORD = slice(128, 132)
+
+
+def file_kind(path: Path) -> Literal["slide", "picture"] | None:
+    """Whether a file is a slide or a picture; only headers are read.
+
+    A slide is what OpenSlide opens. A TIFF file of one channel is a picture, since slides have
+    colours, while masks and heatmaps have none. Damaged slides count as slides, so that whoever
+    opens them reports the damage.
+    """
+    try:
+        vendor = openslide.OpenSlide.detect_format(path)
+    except (openslide.OpenSlideError, OSError):
+        vendor = None
+    suffix = path.suffix.lower()
+    if vendor == GENERIC_TIFF or (vendor is None and suffix in TIFF_SUFFIXES):
+        channels = _tiff_channels(path)
+        is_slide = channels is None or (vendor is not None and channels > 1)
+        return "slide" if is_slide else "picture"
+    if vendor is not None or suffix in SCANNER_SUFFIXES:
+        return "slide"
+    return "picture" if suffix in IMAGE_SUFFIXES else None
+
+
+def dicom_series(path: Path) -> str | None:
+    """The UID of the series that a DICOM file belongs to; None for other files."""
+    try:
+        with path.open("rb") as stream:
+            if stream.read(DICOM_WORD.stop)[DICOM_WORD] != b"DICM":
+                return None
+        with openslide.OpenSlide(path) as slide:
+            return slide.properties.get("dicom.SeriesInstanceUID")
+    except (openslide.OpenSlideError, OSError):
+        return None  # opening it later reports the reason
+
+
+def _tiff_channels(path: Path) -> int | None:
+    """Channels of a TIFF file's first page; None if the file is damaged."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return int(tiff.pages.first.samplesperpixel)
+    except READ_FAILURES:
+        return None
