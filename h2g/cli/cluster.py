@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from h2g.cli.options import common
+from h2g.cli.options import common, data_root_option
 from h2g.cli.output import print_json, results
 from h2g.errors import RunError
 
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     metavar="imagenet|none|FILE",
     help="Weights of a named backbone.  [default: the recipe's, else imagenet]",
 )
+@data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
-def command(run: Path, features: str | None, weights: str | None, as_json: bool) -> None:
+def command(
+    run: Path, features: str | None, weights: str | None, data_root: Path | None, as_json: bool
+) -> None:
     """Find tissue types among the training patches of RUN, without labels.
 
     Patches are drawn as in training. Their features are standardised, reduced to principal
@@ -49,7 +52,7 @@ def command(run: Path, features: str | None, weights: str | None, as_json: bool)
     """
     from h2g.folders.run import open_run
 
-    opened = open_run(run)
+    opened = open_run(run, data_root=data_root)
 
     from h2g.models.startup import start_keras
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from h2g.cli.options import common
+from h2g.cli.options import common, data_root_option
 from h2g.cli.output import print_json, results
 from h2g.errors import H2GError
 
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Threads that read patches if a slide has no heatmap yet.  [default: one per core]",
 )
+@data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
-def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None:
+def command(
+    run: Path, split: Split, workers: int | None, data_root: Path | None, as_json: bool
+) -> None:
     """Score RUN on the slides of a split: recall, precision and Dice.
 
     Patch-wise, smoothed and refined results are scored per slide, per grade and as macro mean ± SD.
@@ -43,7 +46,7 @@ def command(run: Path, split: Split, workers: int | None, as_json: bool) -> None
     from h2g.folders.run import open_run
     from h2g.stages.evaluate_run import evaluate_run
 
-    opened = open_run(run)
+    opened = open_run(run, data_root=data_root)
 
     evaluation = evaluate_run(opened, split, threads=workers or os.cpu_count() or 1)
     if as_json:

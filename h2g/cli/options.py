@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from h2g.cli.main import set_logging
+
+data_root_option = click.option(
+    "--data-root",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Where slides and annotations lie now, if they are not where the table says.",
+)
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:

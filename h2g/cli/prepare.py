@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from h2g.cli.options import common
+from h2g.cli.options import common, data_root_option
 from h2g.cli.output import print_json, results
 from h2g.errors import H2GError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe."
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(
@@ -32,6 +33,7 @@ def command(
     recipe: str,
     overrides: tuple[str, ...],
     jobs: int | None,
+    data_root: Path | None,
     as_json: bool,
 ) -> None:
     """Find the tissue of every slide of COHORT (a CSV table) and index its labelled patches.
@@ -50,7 +52,7 @@ def command(
     from h2g.recipes.reading import load_recipe
     from h2g.stages.prepare.prepare_run import check_counts, count_patches, index_cohort
 
-    run = start_run(out, read_cohort(cohort), load_recipe(recipe, overrides))
+    run = start_run(out, read_cohort(cohort, data_root=data_root), load_recipe(recipe, overrides))
     with run.stage("prepare"):
         failed = index_cohort(run, jobs=jobs or os.cpu_count() or 1)
         counts = count_patches(run)

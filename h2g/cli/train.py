@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from h2g.cli.options import common
+from h2g.cli.options import common, data_root_option
 from h2g.cli.output import print_json, results
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Processes or threads that read slides.  [default: one per core]",
 )
+@data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(
@@ -59,6 +60,7 @@ def command(
     reused: tuple[Path, ...],
     strategy: Strategy,
     jobs: int | None,
+    data_root: Path | None,
     as_json: bool,
 ) -> None:
     """Train all stages of a recipe on the slides of COHORT (a CSV table).
@@ -84,6 +86,7 @@ def command(
         reuse=reused,
         strategy=strategy,
         jobs=jobs,
+        data_root=data_root,
     )
     rows = training_summary(run)
     if as_json:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from h2g.errors import CohortError
-from h2g.files import absolute
+from h2g.files import absolute, replacing
 from h2g.folders.table_files import TableRow, read_table
 from h2g.texts import name_of_slide, same_text
 
@@ -44,18 +44,23 @@ class Cohort:
         return tuple(slide for slide in self.slides if slide.split == split)
 
 
-def read_cohort(path: Path, *, files_must_exist: bool = True) -> Cohort:
+def read_cohort(
+    path: Path, *, files_must_exist: bool = True, data_root: Path | None = None
+) -> Cohort:
     """Reads a cohort table (CSV); paths in it are relative to the file.
 
     Args:
         files_must_exist: whether the slides and annotations must exist.
+        data_root: the folder where files that have moved lie now (:meth:`TableRow.path`).
     Raises:
         CohortError: the table is unreadable or empty; a column is missing; a split is unknown; a
             file does not exist; two slides share a name; a patient is in two splits.
     """
     rows = read_table(path, required=REQUIRED, optional=OPTIONAL).rows
     patients = _patients(rows)
-    slides = tuple(_slide(row, patients, files_must_exist) for row in rows)
+    if data_root is not None and not data_root.is_dir():
+        raise CohortError(f"{data_root}: no such folder. --data-root is where the slides lie now.")
+    slides = tuple(_slide(row, patients, files_must_exist, data_root) for row in rows)
     _check_names(path, slides)
     return Cohort(path, slides)
 
@@ -63,7 +68,10 @@ def read_cohort(path: Path, *, files_must_exist: bool = True) -> Cohort:
 def write_cohort(cohort: Cohort, path: Path) -> None:
     """Writes ``cohort`` as CSV with absolute paths; links keep their own names."""
     # File names that are not UTF-8 keep their bytes, so that they are found again.
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
+    ):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow((*REQUIRED, *OPTIONAL))
         for slide in cohort.slides:
@@ -71,15 +79,17 @@ def write_cohort(cohort: Cohort, path: Path) -> None:
             writer.writerow((*files, slide.split, slide.grade, slide.patient, slide.mpp))
 
 
-def _slide(row: TableRow, patients: dict[str, str], files_must_exist: bool) -> CohortSlide:
-    files = {key: row.path(key) for key in ("slide", "annotation")}
+def _slide(
+    row: TableRow, patients: dict[str, str], files_must_exist: bool, data_root: Path | None
+) -> CohortSlide:
+    files = {key: row.path(key, data_root=data_root) for key in ("slide", "annotation")}
     for key, file in files.items():
         if not row.text(key):
             raise CohortError(f"{row.place}: the {key} is missing. Write its path.")
         if files_must_exist and not os.path.exists(file):
             raise CohortError(
                 f"{row.place}: the {key} '{row.text(key)}' does not exist. Paths are relative to "
-                "the table."
+                "the table. If the data have moved, name their new folder with --data-root."
             )
     return CohortSlide(
         name=name_of_slide(files["slide"]),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from typing import Any
 import yaml
 
 from h2g.errors import RunError
-from h2g.files import write_text
-from h2g.folders.cohort import Cohort, Split, read_cohort, write_cohort
+from h2g.files import absolute, write_text
+from h2g.folders.cohort import Cohort, CohortSlide, Split, read_cohort, write_cohort
 from h2g.hardware import package_version
 from h2g.recipes.reading import dump_recipe, setting_differences, validate_recipe
 from h2g.recipes.recipe import Recipe
 from h2g.texts import first_few, shell_command
+
+logger = logging.getLogger(__name__)
 
 RECIPE_FILE = "recipe.yaml"
 EVALUATION = "evaluation"
@@ -105,6 +108,10 @@ class Run:
             with contextlib.suppress(OSError) if not succeeded else contextlib.nullcontext():
                 write_text(self.path / "run.json", json.dumps(record, indent=2) + "\n")
 
+    def bytes_of_files(self) -> dict[str, list[int]]:
+        """Bytes of each slide's file and annotation when the run was started."""
+        return self._record().get("bytes", {})
+
     def _record(self) -> dict[str, Any]:
         try:
             return json.loads((self.path / "run.json").read_text("utf-8"))
@@ -125,28 +132,34 @@ def evaluation_folder(run: Path, split: Split) -> Path:
 def start_run(path: Path, cohort: Cohort, recipe: Recipe) -> Run:
     """Creates a run folder, or opens the existing one with the same recipe and cohort.
 
+    A cohort whose files have moved is the same: its slides keep their names, splits, grades and
+    sizes in bytes. The run then takes the new paths.
+
     Raises:
         RunError: the folder holds a run with another recipe or other slides.
     """
     if (path / RECIPE_FILE).exists():
-        run = open_run(path)
+        run = open_run(path, slides_must_exist=False)
         _refuse_other_recipe(run, recipe)
         _refuse_other_cohort(run, cohort)
-        return run
+        return _at_new_paths(run, cohort)
     path.mkdir(parents=True, exist_ok=True)
     write_cohort(cohort, path / "cohort.csv")
-    record = {**provenance(), "seed": recipe.seed, "stages": {}}
+    bytes_of = {slide.name: _bytes_of(slide) for slide in cohort.slides}
+    record = {**provenance(), "seed": recipe.seed, "bytes": bytes_of, "stages": {}}
     write_text(path / "run.json", json.dumps(record, indent=2) + "\n")
     # Written last, so a folder with a recipe is complete.
     write_text(path / RECIPE_FILE, dump_recipe(recipe))
     return open_run(path)
 
 
-def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
+def open_run(path: Path, *, slides_must_exist: bool = True, data_root: Path | None = None) -> Run:
     """Opens the run in a folder.
 
     Args:
         slides_must_exist: whether the cohort's slides must exist; its networks do not need them.
+        data_root: the folder where slides and annotations that have moved lie now; the run keeps
+            their new paths.
     Raises:
         RunError: the folder is no run folder.
     """
@@ -162,8 +175,13 @@ def open_run(path: Path, *, slides_must_exist: bool = True) -> Run:
             f"{file}: not valid YAML ({error}). Restore it, or give another --out."
         ) from error
     recipe = validate_recipe(document, source=str(file))
-    cohort = read_cohort(path / "cohort.csv", files_must_exist=slides_must_exist)
-    return Run(path, recipe, cohort)
+    table = path / "cohort.csv"
+    if data_root is None:
+        return Run(path, recipe, read_cohort(table, files_must_exist=slides_must_exist))
+    run = Run(path, recipe, read_cohort(table, files_must_exist=False))
+    cohort = read_cohort(table, data_root=data_root)
+    _refuse_other_cohort(run, cohort)
+    return _at_new_paths(run, cohort)
 
 
 def is_run(path: Path) -> bool:
@@ -193,16 +211,40 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
 
 
 def _refuse_other_cohort(run: Run, cohort: Cohort) -> None:
-    def rows(value: Cohort) -> set[tuple[str, ...]]:
-        return {
-            (s.name, str(s.slide.resolve()), str(s.annotation.resolve()), s.split, s.grade,
-             str(s.mpp))
-            for s in value.slides
-        }  # fmt: skip
-
-    changed = sorted({row[0] for row in rows(run.cohort) ^ rows(cohort)})
+    own, given = ({slide.name: slide for slide in each.slides} for each in (run.cohort, cohort))
+    bytes_of = run.bytes_of_files()
+    changed = sorted(
+        own.keys() ^ given.keys()
+        | {name for name in own.keys() & given.keys() if _differ(own[name], given[name], bytes_of)}
+    )
     if changed:
         raise RunError(
             f"{run.path}: this run has another cohort (slides that differ: "
             f"{first_few(changed)}). Give another --out, or the cohort it was started with."
         )
+
+
+def _differ(own: CohortSlide, given: CohortSlide, bytes_of: Mapping[str, list[int]]) -> bool:
+    if (own.split, own.grade, own.mpp) != (given.split, given.grade, given.mpp):
+        return True
+    if _paths(own) == _paths(given):
+        return False
+    return own.name in bytes_of and bytes_of[own.name] != _bytes_of(given)
+
+
+def _paths(slide: CohortSlide) -> tuple[Path, Path]:
+    return absolute(slide.slide), absolute(slide.annotation)
+
+
+def _bytes_of(slide: CohortSlide) -> list[int]:
+    """Sizes of the slide's file and of its annotation's."""
+    return [slide.slide.stat().st_size, slide.annotation.stat().st_size]
+
+
+def _at_new_paths(run: Run, cohort: Cohort) -> Run:
+    """The run with the cohort's paths, written to its own table if they are others."""
+    if [_paths(slide) for slide in run.cohort.slides] == [_paths(s) for s in cohort.slides]:
+        return run
+    write_cohort(cohort, run.path / "cohort.csv")
+    logger.info("%s: takes the new paths of its slides and annotations.", run.path)
+    return open_run(run.path)

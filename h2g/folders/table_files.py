@@ -61,8 +61,11 @@ class TableRow:
     def text(self, column: str) -> str:
         return _decoded(self.cells.get(column, ""))
 
-    def path(self, column: str) -> Path:
+    def path(self, column: str, *, data_root: Path | None = None) -> Path:
         """The path in a column, which is relative to the table; it need not exist.
+
+        What is not there is looked for below ``data_root`` by the end of its path, the longest
+        first: ``/old/slides/a.svs`` as ``slides/a.svs``, then as ``a.svs``.
 
         Backslashes separate folders, as on Windows, unless a file has them in its name. Names that
         differ only in the encoding of their letters are the same.
@@ -71,13 +74,17 @@ class TableRow:
             CohortError: the path begins with the drive of another machine.
         """
         text = self.cells.get(column, "")
+        moved = _moved(text, data_root) if data_root else None
         if os.name != "nt" and WINDOWS_ROOT.match(text):
+            if moved:
+                return moved
             raise CohortError(
                 f"{self.place}: the {column} '{self.text(column)}' is on a drive of a Windows "
                 "machine. Write its path on this machine, or relative to the table."
             )
         candidates = [self.file.parent / spelling for spelling in _spellings(text)]
-        return next((path for path in candidates if os.path.exists(path)), candidates[-1])
+        found = next((path for path in candidates if os.path.exists(path)), None)
+        return found or moved or candidates[-1]
 
     def number(self, column: str) -> float | None:
         """The positive number in a column, with a decimal point or comma; None if it is empty.
@@ -200,6 +207,17 @@ def _spellings(text: str) -> Iterator[str]:
     yield unicodedata.normalize("NFD", slashes)  # as macOS writes names
     yield unicodedata.normalize("NFC", slashes)
     yield slashes
+
+
+def _moved(text: str, data_root: Path) -> Path | None:
+    """The file below a folder that has the longest end of the path; None if there is none."""
+    for spelling in _spellings(text):
+        parts = [part for part in Path(spelling).parts if part not in ("..", os.sep)]
+        for start in range(len(parts)):
+            candidate = data_root.joinpath(*parts[start:])
+            if os.path.exists(candidate):
+                return candidate
+    return None
 
 
 def _separator(text: str, known: Sequence[str]) -> str:

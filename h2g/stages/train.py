@@ -27,6 +27,7 @@ def train(
     reuse: Sequence[str | Path] = (),
     strategy: Strategy = "none",
     jobs: int | None = None,
+    data_root: str | Path | None = None,
     callbacks: Sequence[Any] = (),
 ) -> Run:
     """Trains a recipe on the slides of a cohort, stage by stage; resumes an interrupted training.
@@ -40,6 +41,8 @@ def train(
         reuse: stage folders of other runs to copy, such as ``other/patch``.
         strategy: ``mirrored`` trains on all GPUs of this machine.
         jobs: number of processes or threads that read slides; None takes one per core.
+        data_root: the folder where slides and annotations lie now, if they are not where the
+            table says.
         callbacks: Keras callbacks for the training of every network.
     Raises:
         CohortError, RecipeError: the table or the recipe is wrong.
@@ -54,7 +57,8 @@ def train(
     """
     if isinstance(overrides, Mapping):
         overrides = [f"{key}={flow_yaml(value)}" for key, value in overrides.items()]
-    run = start_run(Path(out), read_cohort(Path(cohort)), load_recipe(recipe, tuple(overrides)))
+    table = read_cohort(Path(cohort), data_root=Path(data_root) if data_root else None)
+    run = start_run(Path(out), table, load_recipe(recipe, tuple(overrides)))
     # Imported here, because it takes seconds and a wrong table or recipe is reported first.
     from h2g.models.startup import start_keras
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from h2g.errors import RunError
+from h2g.errors import CohortError, RunError
 from h2g.folders.cohort import Cohort, read_cohort
 from h2g.folders.run import open_run, start_run
 from h2g.recipes.recipe import Recipe
@@ -45,6 +45,56 @@ def test_another_cohort_is_refused_with_the_slide(tmp_path, cohort):
     table.write_text("slide,annotation,split\na.svs,a.geojson,train\nb.svs,a.geojson,val\n")
     with pytest.raises(RunError, match="another cohort .slides that differ: b"):
         start_run(tmp_path / "run", read_cohort(table), RECIPE)
+
+
+@pytest.fixture
+def moved(tmp_path: Path, cohort: Cohort) -> Path:
+    """The folder to which a started run's slides and annotations have moved."""
+    start_run(tmp_path / "run", cohort, RECIPE)
+    new = tmp_path / "archive" / "deep"
+    new.mkdir(parents=True)
+    for name in ("a.svs", "a.geojson", "cohort.csv"):
+        (tmp_path / name).rename(new / name)
+    return new
+
+
+def test_the_table_given_again_tells_where_the_data_moved(tmp_path: Path, moved: Path) -> None:
+    with pytest.raises(CohortError, match="a.svs' does not exist.*--data-root"):
+        open_run(tmp_path / "run")
+    started = start_run(tmp_path / "run", read_cohort(moved / "cohort.csv"), RECIPE)
+    assert [slide.slide for slide in started.cohort.slides] == [moved / "a.svs"]
+    assert open_run(tmp_path / "run") == started
+
+
+def test_moved_data_are_found_below_a_root_by_the_end_of_their_paths(
+    tmp_path: Path, moved: Path
+) -> None:
+    found = open_run(tmp_path / "run", data_root=moved)
+    assert [slide.annotation for slide in found.cohort.slides] == [moved / "a.geojson"]
+    assert open_run(tmp_path / "run") == found
+    with pytest.raises(CohortError, match="none: no such folder"):
+        open_run(tmp_path / "run", data_root=tmp_path / "none")
+
+
+def test_the_longest_end_of_a_path_is_taken(tmp_path: Path) -> None:
+    for name in ("x/a.svs", "a.svs"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    table = tmp_path / "old" / "cohort.csv"
+    table.parent.mkdir()
+    table.write_text("slide,annotation,split\nD:\\data\\x\\a.svs,/gone/y/a.svs,train\n")
+    (slide,) = read_cohort(table, data_root=tmp_path).slides
+    assert (slide.slide, slide.annotation) == (tmp_path / "x/a.svs", tmp_path / "a.svs")
+
+
+def test_another_file_at_the_new_place_is_refused(tmp_path: Path, moved: Path) -> None:
+    (moved / "a.geojson").write_text("another annotation")
+    for open_again in (
+        lambda: open_run(tmp_path / "run", data_root=moved),
+        lambda: start_run(tmp_path / "run", read_cohort(moved / "cohort.csv"), RECIPE),
+    ):
+        with pytest.raises(RunError, match="another cohort .slides that differ: a"):
+            open_again()
 
 
 def test_stages_are_timed_and_done_only_if_they_succeed(tmp_path, cohort):
