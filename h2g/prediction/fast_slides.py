@@ -34,7 +34,7 @@ from h2g.slides.fast_patches import FastPatches
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.planes import LARGEST_PLANE_PX
 from h2g.slides.reading import Plane, SlidePool, open_slide, read_low_resolution
-from h2g.slides.tiff_files import READ_FAILURES
+from h2g.slides.tiff_structure import READ_FAILURES
 from h2g.slides.tissue_patches import Located, locate_patches
 
 HEADLESS = "-headless.fpl"
@@ -162,10 +162,8 @@ def _refuse_slides_4_9_misreads(located: Located) -> None:
     """SlideError for a slide that FAST 4.9 reads wrongly or never finishes."""
     info, plan = located.info, located.plan
     other = "Use another engine, or a bundle for FAST 4.15."
-    if info.mpp_source == "objective power":
-        raise SlideError(
-            f"{info.path.name}: no um/px in the slide's properties, which FAST 4.9 needs. {other}"
-        )
+    if info.mpp_source in ("objective power", "OME-XML"):
+        raise SlideError(f"{info.path.name}: no um/px where FAST 4.9 looks for it. {other}")
     if is_too_small(info.levels[0]):
         width, height = info.field_level0
         raise SlideError(

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import openslide
-import tifffile
 
 from h2g.slides.images import IMAGE_SUFFIXES, TIFF_SUFFIXES
 from h2g.slides.info import GENERIC_TIFF
-from h2g.slides.tiff_files import READ_FAILURES
+from h2g.slides.tiff_structure import tiff_structure
 
 # A file with a scanner's suffix that does not open is a damaged slide.
 SCANNER_SUFFIXES = frozenset(
@@ -33,8 +32,8 @@ def file_kind(path: Path) -> Literal["slide", "picture"] | None:
         vendor = None
     suffix = path.suffix.lower()
     if vendor == GENERIC_TIFF or (vendor is None and suffix in TIFF_SUFFIXES):
-        channels = _tiff_channels(path)
-        is_slide = channels is None or (vendor is not None and channels > 1)
+        structure = tiff_structure(path)
+        is_slide = structure is None or (vendor is not None and structure.channels > 1)
         return "slide" if is_slide else "picture"
     if vendor is not None or suffix in SCANNER_SUFFIXES:
         return "slide"
@@ -51,12 +50,3 @@ def dicom_series(path: Path) -> str | None:
             return slide.properties.get("dicom.SeriesInstanceUID")
     except (openslide.OpenSlideError, OSError):
         return None  # opening it later reports the reason
-
-
-def _tiff_channels(path: Path) -> int | None:
-    """Channels of a TIFF file's first page; None if the file is damaged."""
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            return int(tiff.pages.first.samplesperpixel)
-    except READ_FAILURES:
-        return None

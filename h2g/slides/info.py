@@ -26,6 +26,8 @@ LEAST_MPP, MOST_MPP = 0.05, 20.0
 # The slide's um/px may differ from that of its objective by this factor.
 OBJECTIVE_TOLERANCE = 1.2
 UM_PER_UNIT = {"inch": 25_400.0, "centimeter": 10_000.0}
+# The properties of um/px in OME-XML, which OpenSlide does not read.
+OME_MPP = "h2g.ome-mpp-"
 # OpenSlide takes the mpp of this format from the resolution tags, not from a scanner.
 GENERIC_TIFF = "generic-tiff"
 
@@ -46,7 +48,8 @@ class SlideInfo:
         field_level0: (width, height) of level 0; all positions in h2g are in this frame.
         mpp: um/px of level 0; None if unknown.
         mpp_xy: um/px of level 0 along x and y; ``mpp`` is their mean. None if ``mpp`` is.
-        mpp_source: "given", "slide", "objective power", "TIFF resolution tags" or "none".
+        mpp_source: "given", "slide", "objective power", "OME-XML", "TIFF resolution tags" or
+            "none".
         bounds_level0: (x, y, width, height) of the scanned part; the whole field if the slide
             does not name one. QuPath's frame starts at its x, y.
         tile_px: (width, height) of level 0's tiles; None if unknown.
@@ -91,11 +94,18 @@ def slide_info(
     levels: Sequence[Level],
     *,
     mpp: float | None = None,
+    problems: Sequence[str] = (),
 ) -> SlideInfo:
-    """The SlideInfo for OpenSlide's properties and levels; ``mpp`` replaces the slide's own."""
+    """The SlideInfo for OpenSlide's properties and levels.
+
+    Args:
+        properties: OpenSlide's, and um/px of OME-XML as ``h2g.ome-mpp-x`` and ``h2g.ome-mpp-y``.
+        mpp: um/px that replaces the slide's own.
+        problems: those that the properties do not show.
+    """
     field = levels[0].size_px
     resolution = find_resolution(properties, mpp)
-    problems = list(resolution.problems)
+    problems = [*resolution.problems, *problems]
     if len(levels) == 1 and max(field) > LARGE_SIDE_PX:
         problems.append("no pyramid; reading the whole slide is slow")
     if len(levels) > 1 and max(levels[-1].size_px) < SMALL_LEVEL_PX:
@@ -128,8 +138,13 @@ def warn_of_problems(info: SlideInfo) -> None:
 def _mpp_xy(properties: Mapping[str, str], resolution: Resolution) -> tuple[float, float] | None:
     if resolution.mpp is None:
         return None
-    mpp_xy = [_positive(properties.get(f"openslide.mpp-{axis}")) for axis in "xy"]
-    if resolution.source in ("slide", "TIFF resolution tags") and mpp_xy[0] and mpp_xy[1]:
+    key = OME_MPP if resolution.source == "OME-XML" else "openslide.mpp-"
+    mpp_xy = [_positive(properties.get(f"{key}{axis}")) for axis in "xy"]
+    if (
+        resolution.source in ("slide", "OME-XML", "TIFF resolution tags")
+        and mpp_xy[0]
+        and mpp_xy[1]
+    ):
         return mpp_xy[0], mpp_xy[1]
     return resolution.mpp, resolution.mpp
 
@@ -156,25 +171,27 @@ class Resolution:
 
 
 def find_resolution(properties: Mapping[str, str], given: float | None = None) -> Resolution:
-    """The first known of: the given um/px, the slide's own, objective power, TIFF resolution tags.
+    """The first known of: the given um/px, the slide's own, objective power, OME-XML, TIFF tags.
 
     Args:
         properties: OpenSlide's properties, including ``tiff.XResolution`` and similar ones.
         given: um/px of level 0 from the command line or the cohort; positive.
 
-    A value that no microscope has is ignored, and a contradiction between the slide's um/px and its
-    objective is a problem.
+    A value that no microscope has is ignored. A contradiction between the slide's um/px and its
+    objective, or between OME-XML and the tags, is a problem.
     """
     problems: list[str] = []
     is_generic = properties.get("openslide.vendor") == GENERIC_TIFF
     power = objective_power(properties)
-    slide_mpp = None if is_generic else _slide_mpp(properties, problems)
+    slide_mpp = None if is_generic else _mpp_of(properties, "openslide.mpp-", problems)
     slide_mpp = _possible(slide_mpp, "the slide's resolution", problems)
     objective_mpp = _possible(10 / power if power else None, "the objective's", problems)
+    ome_mpp = _possible(_mpp_of(properties, OME_MPP, problems), "OME-XML's", problems)
     tags = _possible(_tag_mpp(properties, problems), "TIFF resolution tags of", problems)
     candidates = (
         (slide_mpp, "slide"),
         (objective_mpp, "objective power"),
+        (ome_mpp, "OME-XML"),
         (tags, "TIFF resolution tags"),
     )
     found = next(((mpp, source) for mpp, source in candidates if mpp), None)
@@ -185,6 +202,8 @@ def find_resolution(properties: Mapping[str, str], given: float | None = None) -
                 f"{slide_mpp:.4g} um/px contradicts the {power:g}x objective ({objective_mpp:.4g} "
                 "um/px); check it, and pass --mpp if it is wrong"
             )
+    if ome_mpp and tags and max(ome_mpp / tags, tags / ome_mpp) > OBJECTIVE_TOLERANCE:
+        problems.append(f"OME-XML's {ome_mpp:.4g} um/px contradicts the TIFF tags' {tags:.4g}")
     if given is not None:
         if found and abs(found[0] / given - 1) > 0.1:
             problems.append(f"{given:g} um/px given, but {found[1]} says {found[0]:.4g}")
@@ -213,8 +232,8 @@ def objective_power(properties: Mapping[str, str]) -> float | None:
     return _positive(properties.get("openslide.objective-power"))
 
 
-def _slide_mpp(properties: Mapping[str, str], problems: list[str]) -> float | None:
-    sides = [_positive(properties.get(f"openslide.mpp-{axis}")) for axis in "xy"]
+def _mpp_of(properties: Mapping[str, str], key: str, problems: list[str]) -> float | None:
+    sides = [_positive(properties.get(f"{key}{axis}")) for axis in "xy"]
     return _mean_of_sides(sides, "um/px", problems)
 
 

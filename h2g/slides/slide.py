@@ -13,8 +13,9 @@ import openslide
 from h2g.errors import SlideError
 from h2g.recipes.preprocessing import PatchSettings
 from h2g.slides.images import IMAGE_SUFFIXES, image_properties, load_image
-from h2g.slides.info import Level, SlideInfo, slide_info
+from h2g.slides.info import GENERIC_TIFF, OME_MPP, Level, SlideInfo, slide_info
 from h2g.slides.source_level import source_level
+from h2g.slides.tiff_structure import TiffStructure, tiff_structure
 
 
 class Slide:
@@ -173,7 +174,26 @@ def _open(path: Path, mpp: float | None) -> Slide:
         Level((int(size[0]), int(size[1])), float(downsample))
         for size, downsample in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
     ]
-    return Slide(slide_info(path, properties, levels, mpp=mpp), handle)
+    structure = _structure(path, properties)
+    if structure is None:
+        return Slide(slide_info(path, properties, levels, mpp=mpp), handle)
+    if structure.channels == 1 and structure.planes > 1:
+        handle.close()
+        raise SlideError(
+            f"{path.name}: its channels are {structure.planes} pictures of one channel each, of "
+            "which only the first would be read, in grey. Convert it to a TIFF with RGB pixels; "
+            "bioformats2raw and then raw2ometiff --rgb do."
+        )
+    own_mpp = zip("xy", structure.mpp_xy, strict=True)
+    properties = {**properties, **{f"{OME_MPP}{axis}": str(side) for axis, side in own_mpp if side}}
+    info = slide_info(path, properties, levels, mpp=mpp, problems=structure.problems)
+    return Slide(info, handle)
+
+
+def _structure(path: Path, properties: Mapping[str, str]) -> TiffStructure | None:
+    """The structure of TIFF files that no scanner's reader has opened; None for others."""
+    vendor = properties.get("openslide.vendor")
+    return tiff_structure(path) if vendor in (GENERIC_TIFF, "plain TIFF") else None
 
 
 def _on_white(rgba: np.ndarray) -> np.ndarray:

@@ -13,19 +13,11 @@ from h2g.errors import SlideError
 from h2g.files import replacing
 from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
+from h2g.slides.tiff_structure import READ_FAILURES
 
 UM_PER_CM = 10_000
 # Offsets in a classic TIFF have 32 bits, and a pyramid is 4/3 of its first level.
 CLASSIC_BYTES = 2**32 * 3 // 4 - 2**24
-# imagecodecs raises RuntimeErrors for data that it cannot decompress.
-READ_FAILURES = (
-    OSError,
-    tifffile.TiffFileError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-)
 
 
 def write_pyramid(

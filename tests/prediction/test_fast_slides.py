@@ -127,7 +127,7 @@ def test_slides_that_4_9_misreads(
     rows = predict_slides(model, [SlideRequest(f) for f in files], tmp_path / "out")
     reasons = {row["slide"]: row["reason"] for row in rows}
     assert "900 x 900 px are too few for FAST 4.9" in reasons["small"]
-    assert "no um/px in the slide's properties, which FAST 4.9 needs" in reasons["bare"]
+    assert "no um/px where FAST 4.9 looks for it" in reasons["bare"]
     assert "FAST 4.9 reads level 1 at wrong places" in reasons["rounded up"]
     assert "only one patch holds tissue, and FAST 4.9 waits for a second one" in reasons["spot"]
     assert all("or a bundle for FAST 4.15." in reason for reason in reasons.values())
