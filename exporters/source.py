@@ -7,15 +7,16 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import keras
 
 from h2g.errors import ModelError, RunError, WrongUseError
 from h2g.evaluation.scores import METRICS
-from h2g.exporters.foreign_network import check_foreign
+from h2g.exporters.foreign_network import adapted, check_probabilities
 from h2g.files import file_sha256
 from h2g.folders.bundle import Card, NetworkCard, TrainingData, check_export, open_bundle
 from h2g.folders.cohort import SPLITS, Cohort
@@ -44,11 +45,13 @@ class ExportSource:
         card: the card without exports.
         files: by network, .keras files, or .onnx files of a bundle.
         run: the run of the networks; None for a single file or a bundle.
+        scratch: the folder of a file that was adapted; removed with the source.
     """
 
     card: Card
     files: dict[str, Path]
     run: Run | None
+    scratch: TemporaryDirectory[str] | None = None
 
 
 def open_source(path: Path, *, recipe: str | None = None, name: str | None = None) -> ExportSource:
@@ -137,9 +140,12 @@ def _open_run(path: Path, name: str | None) -> ExportSource:
 
 def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource:
     own = load_recipe(recipe) if recipe is not None else _recipe_above(path)
-    network = load_network(path)
-    found = _sides(network)
     wanted = {stage: NETWORKS[stage].shapes(own) for stage in network_names(own)}
+    file_network = network = load_network(path)
+    patch = next((stage for stage in wanted if NETWORKS[stage].many), None)
+    if patch is not None:
+        network = adapted(network, path, wanted[patch])
+    found = _sides(network)
     fitting = [stage for stage, shapes in wanted.items() if shapes == found]
     if not fitting:
         known = "; ".join(f"{stage}: {_text(shapes)}" for stage, shapes in wanted.items())
@@ -147,8 +153,13 @@ def _open_file(path: Path, recipe: str | None, name: str | None) -> ExportSource
             f"{path}: this is no network of recipe '{own.name}': its inputs and output are "
             f"{_text(found)}, the recipe's are {known}. Name its recipe with --recipe."
         )
-    check_foreign(network, path)
-    return _source({fitting[0]: path}, own, name, run=None)
+    check_probabilities(network, path)
+    if network is file_network:
+        return _source({fitting[0]: path}, own, name, run=None)
+    scratch = TemporaryDirectory(prefix="h2g-")
+    copy = Path(scratch.name) / path.name
+    network.save(copy)
+    return replace(_source({fitting[0]: copy}, own, name, run=None), scratch=scratch)
 
 
 def _recipe_above(path: Path) -> Recipe:
