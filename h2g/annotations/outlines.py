@@ -13,7 +13,7 @@ from shapely import affinity
 
 from h2g.annotations.regions import AnnotatedRegions, Region, areas, cut_out
 from h2g.errors import AnnotationError
-from h2g.recipes.annotation import BACKGROUND, AnnotationSettings
+from h2g.recipes.annotation import BACKGROUND, REGION, AnnotationSettings
 from h2g.texts import same_text, set_option
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ def regions_of(
 ) -> AnnotatedRegions:
     """The outlines of the recipe's classes, repaired, shifted and cut to the slide's field.
 
-    Outlines that mean background are cut out of the outlines before them.
+    Outlines that mean background are cut out of the outlines before them. The union of those that
+    enclose the annotated part is ``within``; a file without any is annotated throughout.
 
     Args:
         shift_level0: position of the file's (0, 0) on the slide, added to every point.
@@ -67,11 +68,14 @@ def regions_of(
     mapped = _mapped(outlines, settings, source)
     repaired = sum(not outline.geometry.is_valid for outline, _ in mapped if outline.geometry)
     regions: list[Region] = []
+    annotated_parts: list[shapely.Geometry] = []
     empty = 0
     for outline, class_name in mapped:
         area = areas(outline.geometry)
         if area.is_empty:
             empty += 1
+        elif class_name == REGION:
+            annotated_parts.append(affinity.translate(area, *shift_level0))
         elif class_name == BACKGROUND:
             regions = cut_out(regions, affinity.translate(area, *shift_level0))
         else:
@@ -80,7 +84,14 @@ def regions_of(
         logger.warning("%s: %d self-crossing outlines were repaired.", source.name, repaired)
     if empty:
         logger.warning("%s: %d objects without area were left out.", source.name, empty)
-    return AnnotatedRegions(_on_slide(regions, field_level0, source), source)
+    within = areas(shapely.union_all(annotated_parts)) if annotated_parts else None
+    if settings.region and within is None:
+        logger.warning(
+            "%s: no outline is named %s, so the whole slide counts as annotated.",
+            source.name,
+            " or ".join(settings.region),
+        )
+    return AnnotatedRegions(_on_slide(regions, field_level0, source), source, within)
 
 
 def _mapped(
@@ -112,10 +123,14 @@ def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: 
     else:
         to_class = set_option(f"annotation.classes.{first_class}", added)
     to_ignored = set_option("annotation.ignored", [*settings.ignored, *sorted(unknown)])
+    regions = [name for name in sorted(unknown) if same_text(name).startswith(("region", "roi"))]
+    to_region = set_option("annotation.region", [*settings.region, *regions])
+    hint = f" If the slide is annotated inside some outlines alone: {to_region}." if regions else ""
     return (
         f"{source}: the recipe has no class for the names {names} (object counts in brackets). "
         f"List each under annotation.classes ({to_class}) or under annotation.ignored "
         f"({to_ignored}), or ignore all such names with --set annotation.unlisted=ignore."
+        f"{hint}"
     )
 
 

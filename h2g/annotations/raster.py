@@ -22,6 +22,8 @@ import shapely
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.annotations.tracing import trace
 
+# The label of pixels outside the annotated part of a slide: nothing is known of them.
+UNKNOWN = 255
 BAND_PX = 16_000_000  # raster pixels processed at once
 
 
@@ -34,16 +36,21 @@ class Drawing:
         edges: (n, 5) float64 for each label except background, with
             (x, y of the upper end, y of the lower end, dx/dy, +1 or -1) in raster pixels. Going
             right, a +1 edge enters a region and a -1 edge leaves one.
+        within: edges of the annotated part, outside which every label is UNKNOWN; None if that is
+            the whole slide.
     """
 
     size_px: tuple[int, int]
     edges: tuple[np.ndarray, ...]
+    within: np.ndarray | None = None
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows ``start`` to ``stop`` as (stop - start, width) uint8 labels."""
         labels = np.zeros((stop - start, self.size_px[0]), dtype=np.uint8)
         for label, edges in enumerate(self.edges, start=1):
             _draw(labels, label, edges, start)
+        if self.within is not None:
+            _keep_inside(labels, self.within, start)
         return labels
 
     def window(self, *, left: float, top: float, size_px: tuple[int, int]) -> np.ndarray:
@@ -55,9 +62,15 @@ class Drawing:
         """
         width, height = size_px
         labels = np.zeros((height, width), dtype=np.uint8)
+
+        def near(edges: np.ndarray) -> np.ndarray:
+            crossing = edges[(edges[:, 1] < top + height) & (edges[:, 2] > top)]
+            return crossing - np.array([left, top, top, 0.0, 0.0])
+
         for label, edges in enumerate(self.edges, start=1):
-            near = edges[(edges[:, 1] < top + height) & (edges[:, 2] > top)]
-            _draw(labels, label, near - np.array([left, top, top, 0.0, 0.0]), 0)
+            _draw(labels, label, near(edges), 0)
+        if self.within is not None:
+            _keep_inside(labels, near(self.within), 0)
         return labels
 
 
@@ -75,7 +88,8 @@ def drawing(
     """
     scale = np.array(size_px) / np.array(field_level0)
     shapes = [[r.geometry for r in annotated.of_class(name)] for name in class_names[1:]]
-    return Drawing(size_px, tuple(_edges(of_class, scale) for of_class in shapes))
+    within = None if annotated.within is None else _edges([annotated.within], scale)
+    return Drawing(size_px, tuple(_edges(of_class, scale) for of_class in shapes), within)
 
 
 def rasterise(
@@ -86,6 +100,8 @@ def rasterise(
     size_px: tuple[int, int],
 ) -> np.ndarray:
     """(height, width) uint8 labels of the whole field; 0 is background.
+
+    Pixels outside the annotated part of the slide are UNKNOWN.
 
     Args:
         class_names: background first; where two classes overlap, the later one wins.
@@ -135,6 +151,13 @@ def _edges(shapes: Sequence[shapely.Geometry], scale: np.ndarray) -> np.ndarray:
     x, top, bottom = np.where(down, x0, x1), np.minimum(y0, y1), np.maximum(y0, y1)
     slope = (x1 - x0) / np.where(y1 == y0, np.inf, y1 - y0)
     return np.stack([x, top, bottom, slope, np.where(down, -1, 1)], axis=1)[y1 != y0]
+
+
+def _keep_inside(labels: np.ndarray, within: np.ndarray, start: int) -> None:
+    """Makes the labels outside the edges UNKNOWN."""
+    inside = np.zeros_like(labels)
+    _draw(inside, 1, within, start)
+    labels[inside == 0] = UNKNOWN
 
 
 def _draw(labels: np.ndarray, label: int, edges: np.ndarray, start: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
@@ -24,10 +24,15 @@ class Region:
 
 @dataclass(frozen=True)
 class AnnotatedRegions:
-    """All regions of a slide, possibly none, and the file that they were read from."""
+    """All regions of a slide, possibly none, and the file that they were read from.
+
+    Attributes:
+        within: the annotated part of the slide, in the same pixels; None if that is all of it.
+    """
 
     regions: tuple[Region, ...]
     source: Path
+    within: shapely.Polygon | shapely.MultiPolygon | None = None
 
     def of_class(self, class_name: str) -> tuple[Region, ...]:
         return tuple(region for region in self.regions if region.class_name == class_name)
@@ -38,7 +43,7 @@ def without(annotated: AnnotatedRegions, holes: Sequence[shapely.Geometry]) -> A
     if not holes:
         return annotated
     regions = cut_out(annotated.regions, shapely.union_all(holes))
-    return AnnotatedRegions(tuple(regions), annotated.source)
+    return replace(annotated, regions=tuple(regions))
 
 
 def cut_out(regions: Sequence[Region], hole: shapely.Geometry) -> list[Region]:

@@ -20,7 +20,7 @@ def true_labels(
         frame: coordinates of the slide.
         size_px: (width, height).
     Returns:
-        (height, width) uint8.
+        (height, width) uint8; UNKNOWN (255) outside the annotated part.
     Raises:
         AnnotationError: the annotation cannot be read.
     """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from h2g.annotations.raster import Drawing, drawing
+from h2g.annotations.raster import UNKNOWN, drawing
 from h2g.annotations.regions import AnnotatedRegions
 from h2g.slides.reading import PatchPlan
 
@@ -15,10 +16,23 @@ CELL_PX = 32  # raster pixels along a cell's side, which resolve a share to abou
 BAND_PX = 64_000_000  # raster pixels drawn at once
 
 
-def class_shares(
+@dataclass(frozen=True)
+class CellTruth:
+    """What the annotation says of each cell of a patch grid.
+
+    Attributes:
+        shares: share of every class, (rows, cols, C - 1) float32 without background.
+        is_annotated: whether the whole cell lies in the annotated part, (rows, cols) bool.
+    """
+
+    shares: np.ndarray
+    is_annotated: np.ndarray
+
+
+def cell_truth(
     plan: PatchPlan, annotated: AnnotatedRegions, class_names: Sequence[str]
-) -> np.ndarray:
-    """Share of every class in every cell, (rows, cols, C - 1) float32 without background.
+) -> CellTruth:
+    """The truth of every cell.
 
     The regions are drawn over the whole grid, some rows of cells at a time. Each cell has a whole
     number of raster pixels, so a share is a simple mean.
@@ -31,29 +45,28 @@ def class_shares(
         size_px=size_px,
     )
     shares = np.zeros((plan.rows, plan.cols, len(class_names) - 1), dtype=np.float32)
+    is_annotated = np.ones((plan.rows, plan.cols), dtype=bool)
     band = max(1, BAND_PX // (CELL_PX * size_px[0]))
     for row in range(0, plan.rows, band):
-        rows = min(band, plan.rows - row)
-        shares[row : row + rows] = _band_shares(regions, row, rows, shares.shape[2])
-    return shares
+        end = min(row + band, plan.rows)
+        labels = regions.rows(row * CELL_PX, end * CELL_PX)
+        cells = labels.reshape(end - row, CELL_PX, -1, CELL_PX)
+        for number in range(shares.shape[2]):
+            shares[row:end, :, number] = (cells == number + 1).mean(axis=(1, 3))
+        is_annotated[row:end] = (cells != UNKNOWN).all(axis=(1, 3))
+    return CellTruth(shares, is_annotated)
 
 
-def label_cells(shares: np.ndarray, min_class: float) -> np.ndarray:
+def label_cells(truth: CellTruth, min_class: float) -> np.ndarray:
     """Labels of cells, (rows, cols) int8.
 
     A cell has the class with the largest share if that share is above ``min_class``. It is
-    background (0) if no class has any share, and otherwise DISCARDED.
+    background (0) if no class has any share, and otherwise DISCARDED. So is a cell that is not
+    annotated as a whole.
 
-    Args:
-        shares: (rows, cols, C - 1), without background.
     Source: Pedersen et al. 2022, section 2.2.
     """
-    largest = shares.max(axis=2)
-    labels = np.where(largest > min_class, shares.argmax(axis=2) + 1, DISCARDED)
-    return np.where(largest == 0, 0, labels).astype(np.int8)
-
-
-def _band_shares(regions: Drawing, row: int, rows: int, classes: int) -> np.ndarray:
-    labels = regions.rows(row * CELL_PX, (row + rows) * CELL_PX)
-    cells = labels.reshape(rows, CELL_PX, -1, CELL_PX)
-    return np.stack([(cells == label).mean(axis=(1, 3)) for label in range(1, classes + 1)], axis=2)
+    largest = truth.shares.max(axis=2)
+    labels = np.where(largest > min_class, truth.shares.argmax(axis=2) + 1, DISCARDED)
+    labels = np.where(largest == 0, 0, labels)
+    return np.where(truth.is_annotated, labels, DISCARDED).astype(np.int8)

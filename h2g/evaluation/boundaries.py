@@ -27,15 +27,23 @@ class BoundaryScore:
 
 
 def boundary_score(
-    found: np.ndarray, truth: np.ndarray, *, pixel_um: tuple[float, float]
+    found: np.ndarray,
+    truth: np.ndarray,
+    *,
+    pixel_um: tuple[float, float],
+    unknown: np.ndarray | None = None,
 ) -> BoundaryScore:
     """Compares the outlines of two masks.
 
     Args:
         found, truth: (h, w) bool. A mask has no outline along the edge of the field.
         pixel_um: (width, height) of a pixel.
+        unknown: pixels without truth, (h, w) bool; outlines in them or along them do not count.
     """
-    outlines = [_outline(mask) for mask in (found, truth)]
+    if unknown is None or not unknown.any():
+        outlines = [_outline(mask) for mask in (found, truth)]
+    else:
+        outlines = [_outline(mask | unknown) & ~unknown for mask in (found, truth)]
     present = [bool(outline.any()) for outline in outlines]
     if not all(present):
         return BoundaryScore(None, 0.0) if any(present) else BoundaryScore(0.0, 1.0)

@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 
 import cv2
+import numpy as np
 
+from h2g.annotations.raster import UNKNOWN
 from h2g.annotations.truth import true_labels
 from h2g.errors import SlideError
 from h2g.evaluation.scores import Evaluation
@@ -61,7 +63,7 @@ def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
             continue
         labels = cv2.imread(str(labels_file), cv2.IMREAD_UNCHANGED)
         assert labels is not None, "score_slide has just written or read it"
-        write_overlay(path, plane, labels, heatmap, truth=truth)
+        write_overlay(path, plane, labels, heatmap, truth=np.where(truth == UNKNOWN, 0, truth))
     for role in ("best", "median", "worst"):
         for path in (folder / "overlays").glob(f"{role}-*.png"):
             if path not in wanted:

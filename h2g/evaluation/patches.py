@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+from h2g.annotations.raster import UNKNOWN
 from h2g.evaluation.scores import Counts
 from h2g.slides.heatmap import Heatmap, draw_heatmap
 
@@ -92,9 +93,9 @@ def dice_by_threshold(slides: Iterable[tuple[Heatmap, np.ndarray]]) -> dict[floa
     dice: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
     for heatmap, labels in slides:
         tumour = draw_heatmap(heatmap, (labels.shape[1], labels.shape[0]))[..., 1:].sum(axis=-1)
-        truth = labels > 0
+        truth, known = (labels > 0) & (labels != UNKNOWN), labels != UNKNOWN
         for threshold in THRESHOLDS:
-            predicted = tumour > threshold
+            predicted = (tumour > threshold) & known
             counts = Counts(int(truth.sum()), int(predicted.sum()), int((predicted & truth).sum()))
             dice[threshold].append(counts.score.dice)
     return {threshold: float(np.mean(values)) for threshold, values in dice.items()}

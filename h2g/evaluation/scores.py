@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from h2g.annotations.raster import UNKNOWN
 from h2g.evaluation.boundaries import BoundaryScore, boundary_score
 
 Metric = Literal["recall", "precision", "dice"]
@@ -84,14 +85,14 @@ def count_classes(
     """Pixel counts per tumour class.
 
     Args:
-        predicted, truth: labels of equal shape.
+        predicted, truth: labels of equal shape. Pixels whose truth is UNKNOWN do not count.
         class_names: background first; it is not counted.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"The labels have shape {predicted.shape}, the truth has {truth.shape}.")
-    counts = {}
+    counts, known = {}, truth != UNKNOWN
     for index, name in enumerate(class_names[1:], start=1):
-        in_predicted, in_truth = predicted == index, truth == index
+        in_predicted, in_truth = (predicted == index) & known, truth == index
         counts[name] = Counts(
             true=int(in_truth.sum()),
             predicted=int(in_predicted.sum()),
@@ -109,7 +110,9 @@ def score_outlines(
 ) -> dict[str, BoundaryScore]:
     """Outline scores per tumour class; arguments as in :func:`count_classes`."""
     return {
-        name: boundary_score(predicted == index, truth == index, pixel_um=pixel_um)
+        name: boundary_score(
+            predicted == index, truth == index, unknown=truth == UNKNOWN, pixel_um=pixel_um
+        )
         for index, name in enumerate(class_names[1:], start=1)
     }
 

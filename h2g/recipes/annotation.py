@@ -10,6 +10,9 @@ from h2g.recipes.base import Frozen, Share, without_null
 from h2g.texts import same_text
 
 BACKGROUND = "background"
+# What stands for the annotated part of a slide where a name's class is looked up; no class can have
+# this name.
+REGION = "$region"
 # Columns beside those of the classes in the table of patch counts.
 COUNT_COLUMNS = ("split", "grade", "slide")
 # Characters that end a class's name, or its text, in a FAST pipeline.
@@ -42,7 +45,9 @@ class AnnotationSettings(Frozen):
     ``classes`` maps each class to its names in annotation files (compared without case). Mask files
     hold the class's number (1, 2, ...) or, with one class, any non-zero value. Later classes are
     drawn over earlier ones. Names in ``background`` are cut out of what the file drew before them.
-    Names in ``ignored`` are skipped. Any other name is an error unless ``unlisted`` is ``ignore``.
+    Outlines named in ``region`` enclose the annotated part of the slide: outside them nothing is
+    learnt or scored. Names in ``ignored`` are skipped. Any other name is an error unless
+    ``unlisted`` is ``ignore``.
     """
 
     classes: Annotated[
@@ -52,6 +57,8 @@ class AnnotationSettings(Frozen):
     """Names in annotation files, by class; later classes are drawn over earlier ones."""
     background: Names = ()
     """Names in annotation files that are cut out of the outlines drawn before them."""
+    region: Names = ()
+    """Names of outlines inside which the slide is annotated, such as Region* or ROI."""
     ignored: Names = ()
     """Names in annotation files that are skipped."""
     unlisted: Literal["error", "ignore"] = "error"
@@ -72,19 +79,20 @@ class AnnotationSettings(Frozen):
         # A class's own name belongs to it, too.
         names = [(each, name) for name, listed in self.classes.items() for each in (name, *listed)]
         names += [(each, BACKGROUND) for each in self.background]
+        names += [(each, REGION) for each in self.region]
         first: dict[str, tuple[str, str]] = {}
         for each, class_name in names:
             _, other = first.setdefault(same_text(each), (each, class_name))
             if other != class_name:
                 raise ValueError(
-                    f"the name '{each}' is in the classes '{other}' and '{class_name}' (compared "
-                    "without case); leave it in one of them"
+                    f"the name '{each}' is in {_list_of(other)} and in {_list_of(class_name)} "
+                    "(compared without case); leave it in one of them"
                 )
         for each in self.ignored:
             if same_text(each) in first:
                 _, class_name = first[same_text(each)]
                 raise ValueError(
-                    f"the name '{each}' is in ignored and in the class '{class_name}'; leave it in "
+                    f"the name '{each}' is in ignored and in {_list_of(class_name)}; leave it in "
                     "one of them"
                 )
         return self
@@ -95,11 +103,19 @@ class AnnotationSettings(Frozen):
 
     @property
     def class_of_name(self) -> dict[str, str]:
-        """The class, or background, of each name in annotation files; look up ``same_text``."""
+        """The class of each name in annotation files, or background, or REGION.
+
+        Look up :func:`~h2g.texts.same_text` of a name.
+        """
         own = {same_text(name): name for name in self.classes}
         listed = {same_text(each): name for name, names in self.classes.items() for each in names}
         cut = {same_text(each): BACKGROUND for each in self.background}
-        return {**own, **listed, **cut}
+        region = {same_text(each): REGION for each in self.region}
+        return {**own, **listed, **cut, **region}
+
+
+def _list_of(class_name: str) -> str:
+    return "annotation.region" if class_name == REGION else f"the class '{class_name}'"
 
 
 def _refusal(name: str) -> str | None:

@@ -22,7 +22,8 @@ class SoftDice(keras.losses.Loss):
         class_weights: (C,), background first and without effect. They turn the mean over tumour
             classes into a weighted mean. None gives all classes the same weight.
 
-    Shapes: truth (one-hot) and probabilities (N, height, width, C), background first.
+    Shapes: truth (one-hot) and probabilities (N, height, width, C), background first. A pixel whose
+    truth is 0 in every class is not annotated, and costs nothing.
     Source: the loss of H2G-Net's public training script; the paper does not name one.
     """
 
@@ -38,7 +39,7 @@ class SoftDice(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        truth, probabilities = y_true[..., 1:], y_pred[..., 1:]
+        truth, probabilities = y_true[..., 1:], (y_pred * _known(y_true))[..., 1:]
         overlap = ops.sum(truth * probabilities, axis=(1, 2))
         squares = ops.sum(ops.square(truth) + ops.square(probabilities), axis=(1, 2))
         dice = (2 * overlap + self.smoothing) / (squares + self.smoothing)
@@ -108,14 +109,20 @@ def slide_dice(y_true: Any, y_pred: Any) -> Any:
     has 1. Keras averages over slides (macro mean).
 
     Args:
-        y_true: (N, height, width, C) one-hot, background first.
+        y_true: (N, height, width, C) one-hot, background first; pixels with 0 in every class do not
+            count.
         y_pred: (N, height, width, C) softmax.
     Returns:
         (N,) float32.
     """
     truth = ops.cast(y_true[..., 1:], "float32")
-    predicted = ops.cast(y_pred[..., 1:] > 0.5, "float32")
+    predicted = ops.cast(y_pred[..., 1:] > 0.5, "float32") * ops.cast(_known(y_true), "float32")
     both = ops.sum(truth * predicted, axis=(1, 2))
     total = ops.sum(truth + predicted, axis=(1, 2))
     dice = ops.where(total > 0, 2 * both / ops.maximum(total, 1), 1.0)
     return ops.mean(dice, axis=-1)
+
+
+def _known(y_true: Any) -> Any:
+    """1 for annotated pixels, else 0; (N, height, width, 1)."""
+    return ops.sum(y_true, axis=-1, keepdims=True)

@@ -135,3 +135,29 @@ def test_all_outside_is_refused_some_outside_is_said(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING):
         assert names_of(far, Outline(("tumor",), SQUARE)) == ["tumour"]
     assert "1 outlines lie outside" in caplog.text
+
+
+def test_the_annotated_part_is_the_union_of_the_region_outlines(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = SETTINGS.model_copy(update={"region": ("Region*", "ROI")})
+    outlines = [
+        Outline(("Tumor",), SQUARE),
+        Outline(("region*",), shapely.box(0, 0, 20, 30)),
+        Outline(("ROI",), shapely.box(10, 0, 40, 30)),
+    ]
+    found = regions_of(
+        outlines, settings, source=Path("a"), field_level0=(100, 100), shift_level0=(5, 0)
+    )
+    assert [region.class_name for region in found.regions] == ["tumour"]
+    assert found.within is not None
+    assert found.within.equals(shapely.box(5, 0, 45, 30))
+    assert not caplog.text
+    whole = regions_of(outlines[:1], settings, source=Path("a"), field_level0=(100, 100))
+    assert whole.within is None
+    assert "no outline is named Region* or ROI, so the whole slide" in caplog.text
+
+
+def test_an_unlisted_region_is_offered_as_the_annotated_part() -> None:
+    with pytest.raises(AnnotationError, match=r"annotation.region=\[\"Region\*\"\]"):
+        names_of(Outline(("Region*",), SQUARE))

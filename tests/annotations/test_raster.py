@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import shapely
 import shapely.affinity
 
 from h2g.annotations import raster
-from h2g.annotations.raster import drawing, rasterise, regions_from_labels
+from h2g.annotations.raster import UNKNOWN, drawing, rasterise, regions_from_labels
 from h2g.annotations.regions import AnnotatedRegions, Region
 from tests.region_areas import area_level0
 
@@ -201,3 +202,18 @@ def test_a_mask_is_stretched_over_the_field() -> None:
     labels = np.array([[0, 1]], dtype=np.uint8)
     found = regions_from_labels(labels, NAMES, field_level0=(30, 20), source=Path("m.png"))
     assert found.regions[0].geometry.equals(shapely.box(15, 0, 30, 20))
+
+
+def test_outside_the_annotated_part_nothing_is_known() -> None:
+    shapes = annotated(("tumour", shapely.box(0, 0, 5, 6)))
+    part = replace(shapes, within=shapely.box(2, 1, 8, 4))
+    labels = rasterise(part, NAMES, field_level0=(9, 6), size_px=(9, 6))
+    expected = np.full((6, 9), UNKNOWN, np.uint8)
+    expected[1:4, 2:8] = 0
+    expected[1:4, 2:5] = 1
+    np.testing.assert_array_equal(labels, expected)
+    regions = drawing(part, NAMES, field_level0=(9, 6), size_px=(9, 6))
+    np.testing.assert_array_equal(regions.rows(2, 5), expected[2:5])
+    window = regions.window(left=1, top=0, size_px=(4, 3))
+    np.testing.assert_array_equal(window, expected[:3, 1:5])
+    assert (regions.window(left=50, top=0, size_px=(2, 2)) == UNKNOWN).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from h2g.evaluation.boundaries import boundary_score
+from h2g.evaluation.boundaries import BoundaryScore, boundary_score
 
 
 def square(left: int, *, side: int = 20) -> np.ndarray:
@@ -48,3 +48,15 @@ def test_the_smaller_share_outside_95_percent_does_not_count() -> None:
     speck = square(10)
     speck[60, 60] = True
     assert boundary_score(speck, square(10), pixel_um=(8, 8)).hausdorff95_um == 0
+
+
+def test_outlines_along_the_annotated_part_do_not_count() -> None:
+    truth = np.zeros((20, 30), bool)
+    truth[5:15, 5:20] = True
+    unknown = np.zeros_like(truth)
+    unknown[:, 15:] = True
+    cut = truth & ~unknown
+    elsewhere = truth.copy()
+    elsewhere[:, 15:] = True
+    perfect = boundary_score(elsewhere, cut, pixel_um=(1.0, 1.0), unknown=unknown)
+    assert perfect == BoundaryScore(0.0, 1.0)

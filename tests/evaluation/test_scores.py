@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from h2g.annotations.raster import UNKNOWN
 from h2g.evaluation.scores import (
     Counts,
     Evaluation,
@@ -79,3 +80,9 @@ def test_grades_hold_their_slides() -> None:
         "1": ["b"],
         "2": ["a", "c"],
     }
+
+
+def test_pixels_outside_the_annotated_part_do_not_count() -> None:
+    truth = np.array([[1, 0, UNKNOWN, UNKNOWN]], np.uint8)
+    counts = count_classes(np.array([[1, 1, 1, 0]], np.uint8), truth, ("background", "tumour"))
+    assert counts == {"tumour": Counts(true=1, predicted=2, both=1)}

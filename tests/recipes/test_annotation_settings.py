@@ -22,9 +22,18 @@ from h2g.recipes.reading import load_recipe
         ("classes={tumour: null}", "classes: there is no class; write one"),
         ("classes={tumour: Tumor}", r"classes\.tumour: 'Tumor' is not a list; write \['Tumor'\]"),
         ("classes={tumour: 3}", r"classes\.tumour: input should be a list"),
-        ("classes={tumour: [Tumor], other: [tumor]}", "'tumor' is in the classes 'tumour' and 'o"),
-        ("classes={tumour: [Tumor], other: [' TUMOUR ']}", "'TUMOUR' is in the classes 'tumour'"),
-        ("classes={tumour: [], Tumour: []}", "'Tumour' is in the classes 'tumour' and 'Tumour'"),
+        (
+            "classes={tumour: [Tumor], other: [tumor]}",
+            "'tumor' is in the class 'tumour' and",
+        ),
+        (
+            "classes={tumour: [Tumor], other: [' TUMOUR ']}",
+            "'TUMOUR' is in the class 'tumour'",
+        ),
+        (
+            "classes={tumour: [], Tumour: []}",
+            "'Tumour' is in the class 'tumour' and",
+        ),
         ("classes.tumour=[1]", r"the name 1 is not text to YAML; put it in quotes"),
         ("classes.tumour=[no]", r"the name False is not text to YAML; put it in quotes"),
         ("classes={1: [x]}", r"classes\.1: input should be text, in quotes"),
@@ -35,6 +44,7 @@ from h2g.recipes.reading import load_recipe
         ('classes={"a\\nb": []}', r"'a\\nb' holds a line break.* give the class another name"),
         ("classes={'a;b': []}", "'a;b' holds .*another meaning in a FAST pipeline"),
         ("ignored=Stroma", "ignored: 'Stroma' is not a list"),
+        ("region=[Tumor]", "'Tumor' is in the class 'tumour' and in annotation.region"),
         ("ignored=[Stroma, TUMOR]", "'TUMOR' is in ignored and in the class 'tumour'"),
     ],
 )

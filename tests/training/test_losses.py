@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from h2g.training.losses import DiceCrossEntropy, SoftDice, refinement_loss
+from h2g.training.losses import DiceCrossEntropy, SoftDice, refinement_loss, slide_dice
 
 
 def slides(*, seed: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -152,3 +152,18 @@ def test_the_recipes_loss_with_weights_round_trips():
     plain = refinement_loss("dice", names, "none")
     assert type(plain) is SoftDice
     assert plain.class_weights is None
+
+
+@pytest.mark.parametrize("loss", [SoftDice(), DiceCrossEntropy(), slide_dice])
+def test_pixels_without_truth_cost_nothing(loss):
+    rng = np.random.default_rng(0)
+    truth = np.eye(3, dtype=np.float32)[rng.integers(0, 3, (2, 4, 5))]
+    predicted = rng.dirichlet(np.ones(3), (2, 4, 5)).astype(np.float32)
+    truth[:, 2:] = 0
+    other = predicted.copy()
+    other[:, 2:] = rng.dirichlet(np.ones(3), (2, 2, 5))
+    first, second = (np.asarray(loss(truth, each)) for each in (predicted, other))
+    np.testing.assert_array_equal(first, second)
+    dice = np.asarray(loss(truth[:, :2], predicted[:, :2]))
+    if not isinstance(loss, DiceCrossEntropy):  # whose cross-entropy is a mean over all pixels
+        np.testing.assert_allclose(first, dice, rtol=1e-6)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from h2g.annotations.reading import read_annotations
-from h2g.data.labelling import DISCARDED, class_shares, label_cells
+from h2g.data.labelling import DISCARDED, cell_truth, label_cells
 from h2g.data.patch_index import PatchIndex, read_patch_index, write_patch_index
 from h2g.errors import CohortError, H2GError, RunError
 from h2g.folders.cohort import SPLITS, CohortSlide, Split
@@ -93,8 +93,8 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
         plan = plan_patches(info, settings.patch)
         annotated = read_annotations(row.annotation, recipe.annotation, info.frame)
         tissue = find_tissue(slide, settings.tissue)
-    shares = class_shares(plan, annotated, recipe.class_names)
-    labels = label_cells(shares, recipe.labels.min_class)
+    truth = cell_truth(plan, annotated, recipe.class_names)
+    labels = label_cells(truth, recipe.labels.min_class)
     keep = plan.tissue_cells(tissue, settings.patch.min_tissue) & (labels != DISCARDED)
     if row.split in LEARNED and not annotated.regions:
         logger.warning(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from h2g.annotations.regions import AnnotatedRegions, Region
 from h2g.data import labelling
-from h2g.data.labelling import DISCARDED, class_shares, label_cells
+from h2g.data.labelling import DISCARDED, CellTruth, cell_truth, label_cells
 from h2g.data.patch_index import read_patch_index, write_patch_index
 from h2g.errors import CohortError, RunError, SlideError
 from h2g.folders.cohort import Cohort, CohortSlide
@@ -130,18 +130,25 @@ def test_label_cells_worked_by_hand() -> None:
         [[[0.0, 0.0], [0.25, 0.0], [0.26, 0.0], [0.3, 0.6], [0.001, 0.0], [0.2, 0.2]]],
         dtype=np.float32,
     )
-    labels = label_cells(shares, 0.25)
+    labels = label_cells(CellTruth(shares, np.ones((1, 6), bool)), 0.25)
     np.testing.assert_array_equal(labels, [[0, DISCARDED, 1, 2, DISCARDED, DISCARDED]])
     assert labels.dtype == np.int8
+    some = np.array([[False, True, False, True, True, True]])
+    labels = label_cells(CellTruth(shares, some), 0.25)
+    np.testing.assert_array_equal(
+        labels, [[DISCARDED, DISCARDED, DISCARDED, 2, DISCARDED, DISCARDED]]
+    )
 
 
-def test_class_shares_are_areas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_of_cells_are_areas(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plain_plan(100, rows=5, cols=4, field_level0=(370, 480))
     disc = shapely.Point(180, 210).buffer(130)
     square = shapely.box(0, 400, 50, 450)
     drawn = AnnotatedRegions((Region(disc, "tumour"), Region(square, "stroma")), Path("a"))
     names = ("background", "tumour", "stroma")
-    shares = class_shares(plan, drawn, names)
+    truth = cell_truth(plan, drawn, names)
+    shares = truth.shares
+    assert truth.is_annotated.all()
     assert shares.shape == (5, 4, 2)
     cells = [
         [shapely.box(c, r, c + 100, r + 100) for c in range(0, 400, 100)]
@@ -153,7 +160,11 @@ def test_class_shares_are_areas(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(shares[..., 0], exact, atol=0.005)
     assert shares[4, 0, 1] == 0.25
     monkeypatch.setattr(labelling, "BAND_PX", 2 * 32 * 4 * 32)  # two rows of cells at a time
-    np.testing.assert_array_equal(class_shares(plan, drawn, names), shares)
+    np.testing.assert_array_equal(cell_truth(plan, drawn, names).shares, shares)
+    part = cell_truth(plan, replace(drawn, within=shapely.box(100, 95, 300, 310)), names)
+    np.testing.assert_array_equal(
+        part.is_annotated, [[c in (1, 2) and r in (1, 2) for c in range(4)] for r in range(5)]
+    )
 
 
 def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
