@@ -106,6 +106,8 @@ def _mapped(
         key = next((key for key in keys if key in known or key in ignored), None)
         if key in known:
             mapped.append((outline, known[key]))
+        elif key is None and settings.unlisted == "region":
+            mapped.append((outline, REGION))
         elif key is None:
             unknown[outline.names[0]] += 1
     if unknown and settings.unlisted == "error":

@@ -67,6 +67,13 @@ if TYPE_CHECKING:
     type=click.Choice(["train", "val", "test"]),
     help="Only this split of the tables (CSV).",
 )
+@click.option(
+    "--regions",
+    metavar="FILE|FOLDER",
+    type=click.Path(path_type=Path),
+    help="Outlines inside which to predict (GeoJSON, XML or a mask): the file for one slide, or a "
+    "folder with a file named after each slide.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the rows of summary.csv as JSON.")
 @common
 def command(
@@ -80,12 +87,14 @@ def command(
     mpp: float | None,
     batch_size: int,
     split: str | None,
+    regions: Path | None,
     as_json: bool,
 ) -> None:
     """Segment SLIDES with MODEL: a run folder, or a bundle, which needs no TensorFlow.
 
     SLIDES are slide files, folders to search for slides, and CSV tables with a column slide and
-    optional columns mpp and split, such as a cohort table.
+    optional columns mpp and split, such as a cohort table. In a folder, a slide is what OpenSlide
+    opens; pictures and masks beside slides are left out.
 
     OUT gets summary.csv (one row per slide, with areas or the reason why it failed). Each slide
     gets a heatmap, a segmentation (pyramidal TIFF), GeoJSON for QuPath, a table of patches and an
@@ -96,9 +105,11 @@ def command(
       h2g predict run slide.svs --out predictions
       h2g predict run cohort/cohort.csv --split test --out predictions
       h2g predict bundle slides --out predictions
+      h2g predict bundle slide.svs --regions slide.geojson --out predictions
       h2g predict bundle slide.svs --engine openvino --precision bfloat16 --out predictions
     """
     from h2g.prediction.model import load_model
+    from h2g.prediction.region_files import with_regions
     from h2g.slides.find_slides import find_slides
     from h2g.texts import first_few
 
@@ -111,6 +122,8 @@ def command(
         batch_size=batch_size,
     )
     requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)
+    if regions is not None:
+        requests = with_regions(requests, regions)
     summary = loaded.predict_slides(requests, out)
     if as_json:
         print_json(summary)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from h2g.errors import RunError
-from h2g.files import absolute, replacing, write_text
+from h2g.files import absolute, file_sha256, replacing, write_text
 from h2g.folders.run import is_run, provenance
 from h2g.texts import name_of_slide, parted, printable
 
-TEXT_COLUMNS = ("slide", "status", "reason", "warnings", "mpp_source", "file", "outputs")
+TEXT_COLUMNS = ("slide", "status", "reason", "warnings", "mpp_source", "regions", "file", "outputs")
 # Areas are measured on the level-0 field. "tumour" is every class but background; tumour_percent is
 # its share of the tissue. Each network adds a column of seconds. If there are several tumour
 # classes, each adds a column of its area.
@@ -45,15 +45,28 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class SlideRequest:
-    """A slide to predict; ``mpp`` (um/px of level 0) overrides the slide's own."""
+    """A slide to predict.
+
+    Attributes:
+        mpp: um/px of level 0; overrides the slide's own.
+        regions: the file of the outlines inside which it is predicted; None predicts all of it.
+    """
 
     path: Path
     mpp: float | None = None
+    regions: Path | None = None
 
     @property
     def name(self) -> str:
         """Name of the slide and of all its outputs."""
         return name_of_slide(self.path)
+
+    @property
+    def regions_text(self) -> str:
+        """The file of the outlines and its checksum, for summary.csv; empty if there are none."""
+        if self.regions is None:
+            return ""
+        return f"{printable(str(absolute(self.regions)))} {file_sha256(self.regions)[:16]}"
 
 
 class Identity(Protocol):
@@ -75,11 +88,13 @@ class PredictionFolder:
         self._rows = {row["slide"]: row for row in rows}
 
     def is_done(self, request: SlideRequest) -> bool:
-        """Whether the slide was predicted at the requested um/px and all its files exist."""
+        """Whether the slide was predicted as requested and all its files exist."""
         row = self._rows.get(request.name)
         if row is None or row["status"] != "ok":
             return False
         if not all(file.is_file() for file in self._outputs(request.name)):
+            return False
+        if (row.get("regions") or "") != request.regions_text:
             return False
         if request.mpp is None:
             return row["mpp_source"] != "given"

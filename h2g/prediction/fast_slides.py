@@ -93,6 +93,7 @@ class FastSegmenter:
         try:
             with open_slide(request.path, mpp=request.mpp) as slide:
                 _refuse_other_mpp(request, settings.fast_version)
+                _refuse_regions(request)
                 if slide.is_image:
                     return Failure(
                         f"{name}: a plain image, but FAST only reads slides. Use another engine.",
@@ -179,6 +180,14 @@ def _refuse_slides_4_9_misreads(located: Located) -> None:
         raise SlideError(
             f"{info.path.name}: only one patch holds tissue, and FAST 4.9 waits for a second one "
             f"for ever. {other}"
+        )
+
+
+def _refuse_regions(request: SlideRequest) -> None:
+    if request.regions is not None:
+        raise SlideError(
+            f"{request.path.name}: FAST finds its own patches, so it cannot be kept inside the "
+            f"outlines of {request.regions}. Use another engine."
         )
 
 

@@ -19,6 +19,7 @@ from h2g.hardware import usable_cores
 from h2g.prediction.find_model import find_model
 from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.predict_slides import open_segmenter, predict_slides, record
+from h2g.prediction.region_files import with_regions
 from h2g.prediction.segment_slide import Segmenter
 from h2g.reporting.overlay import draw_overlay
 from h2g.results.outputs import area_mm2, outline
@@ -82,11 +83,14 @@ class Model:
         """Names of the classes, background first."""
         return self.files.class_names
 
-    def predict(self, slide: str | Path, *, mpp: float | None = None) -> Prediction:
+    def predict(
+        self, slide: str | Path, *, mpp: float | None = None, regions: str | Path | None = None
+    ) -> Prediction:
         """Segments one slide.
 
         Args:
             mpp: um/px of level 0; overrides the slide's own.
+            regions: file of the outlines inside which to predict.
         Raises:
             SlideError: the slide cannot be read, or has no tissue or no resolution.
 
@@ -97,7 +101,7 @@ class Model:
             dict_keys(['tissue', 'tumour'])
             >>> found.save("predictions")
         """
-        request = SlideRequest(Path(slide), mpp)
+        request = SlideRequest(Path(slide), mpp, Path(regions) if regions else None)
         with closing(SlidePool(max_open=self._threads + 1)) as pool:
             state = self._segmenter.prepare(pool, request)
             if isinstance(state, Failure):
@@ -114,6 +118,7 @@ class Model:
         *,
         mpp: float | None = None,
         split: str | None = None,
+        regions: str | Path | None = None,
     ) -> list[Row]:
         """Predicts many slides into a folder, like ``h2g predict``; skips finished slides.
 
@@ -122,6 +127,8 @@ class Model:
             out: the prediction folder.
             mpp: um/px of level 0; overrides the slides' own. Requests keep theirs.
             split: use only this split of the tables.
+            regions: outlines inside which to predict: the file for one slide, or a folder with a
+                file named after each slide. Requests that are given keep theirs.
         Returns:
             The rows of summary.csv; the row of a failed slide gives the reason.
 
@@ -135,7 +142,8 @@ class Model:
         requests = [each for each in sources if isinstance(each, SlideRequest)]
         paths = [Path(each) for each in sources if not isinstance(each, SlideRequest)]
         if paths:
-            requests += find_slides(paths, mpp=mpp, split=split, apart_from=Path(out))
+            found = find_slides(paths, mpp=mpp, split=split, apart_from=Path(out))
+            requests += with_regions(found, Path(regions)) if regions else found
         return predict_slides(
             self.files, requests, Path(out), threads=self.threads, batch_size=self.batch_size
         )

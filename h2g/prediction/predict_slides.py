@@ -118,7 +118,9 @@ def record(folder: PredictionFolder, request: SlideRequest, outcome: Segmented |
         outputs, seconds = write_slide(outcome, files)
         row = summary_row(outcome, seconds)
     file = printable(str(absolute(request.path)))
-    folder.record({"slide": request.name, "file": file, "outputs": joined(outputs, ";"), **row})
+    regions = {"regions": request.regions_text} if request.regions else {}
+    outputs_text = joined(outputs, ";")
+    folder.record({"slide": request.name, "file": file, **regions, "outputs": outputs_text, **row})
 
 
 def _failed_row(failure: Failure) -> Row:

@@ -12,14 +12,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from h2g.concurrency import Stopwatch
 from h2g.engines.engine import Network
-from h2g.errors import SlideError
+from h2g.errors import AnnotationError, SlideError
 from h2g.folders.predictions import SlideRequest
 from h2g.prediction.model_files import ModelFiles
+from h2g.prediction.region_files import is_outside, read_regions
 from h2g.results.outputs import SlideFiles, write_outputs
 from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
 from h2g.slides.reading import SlideInfo, SlidePool, read_low_resolution
+from h2g.slides.tissue import find_tissue
 from h2g.slides.tissue_patches import locate_patches, read_batches
 from h2g.stages.chain import NETWORKS
 
@@ -79,7 +83,7 @@ class ChainSegmenter:
                     threads=self.threads,
                     batch_size=self.batch_size,
                 )
-        except SlideError as error:
+        except (SlideError, AnnotationError) as error:
             return Failure(str(error), info)
         except OSError as error:  # about the slide's file, because nothing is written here
             return Failure(f"{request.path}: cannot be read ({error.strerror}).", info)
@@ -120,10 +124,19 @@ def prepare_slide(
 ) -> SlideState | Failure:
     """Finds a slide's patches, starts to read them, and reads its low-resolution image."""
     settings = model.preprocessing
-    located = locate_patches(slide, settings, wanted=model.takes_patches)
+    frame = slide.info.frame
+    regions = read_regions(request.regions, frame) if request.regions else None
+    tissue = None
+    if regions is not None:
+        tissue = find_tissue(slide, settings.tissue)
+        height, width = tissue.mask.shape
+        inside = ~is_outside(regions, frame, (width, height))
+        tissue = dataclasses.replace(tissue, mask=tissue.mask & inside)
+    located = locate_patches(slide, settings, tissue=tissue, wanted=model.takes_patches)
     reason = located.why_none(settings)
     if reason:
-        return Failure(f"{request.path.name}: {reason}", located.info, located.tissue)
+        where = f"inside the outlines of {request.regions}, " if regions else ""
+        return Failure(f"{request.path.name}: {where}{reason}", located.info, located.tissue)
     batches = None
     if model.takes_patches:
         batches = read_batches(pool, located, request.mpp, threads=threads, batch_size=batch_size)
@@ -133,7 +146,11 @@ def prepare_slide(
         if batches is not None:
             batches.close()
         raise
-    return SlideState(plane, model.class_names, located, batches)
+    state = SlideState(plane, model.class_names, located, batches)
+    if regions is None:
+        return state
+    height, width = plane.rgb.shape[:2]
+    return dataclasses.replace(state, outside=is_outside(regions, frame, (width, height)))
 
 
 def segment_slide(state: SlideState, networks: dict[str, Network]) -> Segmented | Failure:
@@ -156,10 +173,14 @@ def segment_slide(state: SlideState, networks: dict[str, Network]) -> Segmented 
     with drawing:
         height, width = state.plane.rgb.shape[:2]
         labels = state.labels((width, height))
+        if state.outside is not None:
+            labels = np.where(state.outside, 0, labels).astype(np.uint8)
     network_seconds[name] += drawing.seconds
     total = prepared + time.perf_counter() - start
     seconds = dataclasses.replace(state.seconds, networks=network_seconds, total=total)
-    return Segmented(located, state.plane, state.class_names, state.heatmap, labels, seconds)
+    return Segmented(
+        located, state.plane, state.class_names, state.heatmap, labels, seconds, state.outside
+    )
 
 
 def write_slide(slide: Segmented, files: SlideFiles) -> tuple[list[str], Seconds]:

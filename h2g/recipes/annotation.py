@@ -47,7 +47,7 @@ class AnnotationSettings(Frozen):
     drawn over earlier ones. Names in ``background`` are cut out of what the file drew before them.
     Outlines named in ``region`` enclose the annotated part of the slide: outside them nothing is
     learnt or scored. Names in ``ignored`` are skipped. Any other name is an error unless
-    ``unlisted`` is ``ignore``.
+    ``unlisted`` says otherwise.
     """
 
     classes: Annotated[
@@ -61,8 +61,8 @@ class AnnotationSettings(Frozen):
     """Names of outlines inside which the slide is annotated, such as Region* or ROI."""
     ignored: Names = ()
     """Names in annotation files that are skipped."""
-    unlisted: Literal["error", "ignore"] = "error"
-    """Treatment of other names: an error, or ignored."""
+    unlisted: Literal["error", "ignore", "region"] = "error"
+    """Treatment of other names: an error, ignored, or as those in region."""
 
     @field_validator("classes")
     @classmethod

@@ -164,6 +164,7 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
         "warnings": "; ".join(info.problems),
         "mpp": info.known_mpp,
         "mpp_source": info.mpp_source,
+        **_regions_area(slide),
         "tissue_mm2": round(tissue.area_mm2, 4),
         "tumour_mm2": round(area_mm2(slide, tumour), 4),
         "tumour_percent": round(_percent_of_tissue(tissue.mask, tumour), 2),
@@ -178,6 +179,12 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
         for index, name in enumerate(slide.class_names[1:], start=1):
             row[f"mm2_{name}"] = round(area_mm2(slide, slide.labels == index), 4)
     return row
+
+
+def _regions_area(slide: Segmented) -> Row:
+    if slide.outside is None:
+        return {}
+    return {"regions_mm2": round(area_mm2(slide, ~slide.outside), 4)}
 
 
 def area_mm2(slide: Segmented, inside: np.ndarray) -> float:

@@ -51,6 +51,8 @@ class SlideState:
         heatmap: None until a network has made one.
         field: (P, P, C) float32, class probabilities of the slide's whole field; None until a
             network has made them.
+        outside: pixels of ``plane`` that lie outside the outlines to predict, (h, w) bool; None if
+            the whole slide is predicted.
     """
 
     plane: Plane
@@ -59,6 +61,7 @@ class SlideState:
     batches: PatchBatches | None = None
     heatmap: Heatmap | None = None
     field: np.ndarray | None = None
+    outside: np.ndarray | None = None
     seconds: Seconds = Seconds()
 
     def labels(self, size_px: tuple[int, int]) -> np.ndarray:
@@ -97,6 +100,7 @@ class Segmented:
         heatmap: None if the model classifies no patches.
         labels: (h, w) uint8, with the size of ``plane``; 0 is background.
         seconds: times of the steps before writing.
+        outside: as in SlideState.
     """
 
     located: Located
@@ -105,6 +109,7 @@ class Segmented:
     heatmap: Heatmap | None
     labels: np.ndarray
     seconds: Seconds
+    outside: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
