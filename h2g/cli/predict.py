@@ -74,6 +74,11 @@ if TYPE_CHECKING:
     help="Outlines inside which to predict (GeoJSON, XML or a mask): the file for one slide, or a "
     "folder with a file named after each slide.",
 )
+@click.option(
+    "--skip-damaged",
+    is_flag=True,
+    help="Take damaged tiles as missing (white), and say how many; else their slide fails.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the rows of summary.csv as JSON.")
 @common
 def command(
@@ -88,6 +93,7 @@ def command(
     batch_size: int,
     split: str | None,
     regions: Path | None,
+    skip_damaged: bool,
     as_json: bool,
 ) -> None:
     """Segment SLIDES with MODEL: a run folder, or a bundle, which needs no TensorFlow.
@@ -124,7 +130,7 @@ def command(
     requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)
     if regions is not None:
         requests = with_regions(requests, regions)
-    summary = loaded.predict_slides(requests, out)
+    summary = loaded.predict_slides(requests, out, skip_damaged=skip_damaged)
     if as_json:
         print_json(summary)
     else:

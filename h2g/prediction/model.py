@@ -119,6 +119,7 @@ class Model:
         mpp: float | None = None,
         split: str | None = None,
         regions: str | Path | None = None,
+        skip_damaged: bool = False,
     ) -> list[Row]:
         """Predicts many slides into a folder, like ``h2g predict``; skips finished slides.
 
@@ -129,6 +130,8 @@ class Model:
             split: use only this split of the tables.
             regions: outlines inside which to predict: the file for one slide, or a folder with a
                 file named after each slide. Requests that are given keep theirs.
+            skip_damaged: takes damaged tiles as missing (white), with a warning; else their slide
+                fails.
         Returns:
             The rows of summary.csv; the row of a failed slide gives the reason.
 
@@ -145,7 +148,12 @@ class Model:
             found = find_slides(paths, mpp=mpp, split=split, apart_from=Path(out))
             requests += with_regions(found, Path(regions)) if regions else found
         return predict_slides(
-            self.files, requests, Path(out), threads=self.threads, batch_size=self.batch_size
+            self.files,
+            requests,
+            Path(out),
+            threads=self.threads,
+            batch_size=self.batch_size,
+            skip_damaged=skip_damaged,
         )
 
     @property

@@ -7,6 +7,7 @@ waiting batches and the low-resolution images of three slides, whatever their si
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
@@ -38,11 +39,13 @@ def predict_slides(
     *,
     threads: int | None = None,
     batch_size: int = BATCH_SIZE,
+    skip_damaged: bool = False,
 ) -> list[Row]:
     """Predicts slides into a prediction folder; skips those that are finished there.
 
     Args:
         threads: number of threads that read patches; None takes one per core.
+        skip_damaged: takes damaged tiles as missing, with a warning; else their slide fails.
     Returns:
         The rows of summary.csv; the row of a failed slide gives the reason.
     Raises:
@@ -57,7 +60,8 @@ def predict_slides(
     if len(pending) < len(slides):
         logger.info("%d of %d slides are already done.", len(slides) - len(pending), len(slides))
     if pending:
-        _predict(segmenter, model, pending, folder, threads=threads)
+        with closing(SlidePool(max_open=2 * threads + 2, skip_damaged=skip_damaged)) as pool:
+            _predict(segmenter, model, pending, folder, pool)
     return folder.summary()
 
 
@@ -77,29 +81,39 @@ def _predict(
     model: ModelFiles,
     slides: Sequence[SlideRequest],
     folder: PredictionFolder,
-    *,
-    threads: int,
+    pool: SlidePool,
 ) -> None:
-    with closing(SlidePool(max_open=2 * threads + 2)) as pool:
-        prepare = partial(segmenter.prepare, pool)
-        # The reader starts at once, so that the first slide is read while the networks load.
-        with (
-            ReadAhead(prepare, slides, threads=1, ahead=1, drop=_drop) as reader,
-            WriteBehind() as writer,
-        ):
-            start = time.perf_counter()
-            facts = segmenter.open()
-            seconds = round(time.perf_counter() - start, 2)
-            folder.note_run(model, **facts, seconds_engine=seconds)
-            for slide, state in reader:
-                outcome: Segmented | Failure
-                outcome = state if isinstance(state, Failure) else segmenter.segment(slide, state)
-                info = outcome.info if isinstance(outcome, Failure) else outcome.located.info
-                if info is not None:
-                    warn_of_problems(info)
-                if isinstance(outcome, Failure):
-                    logger.error("%s", outcome.reason)
-                writer.hand_over(partial(record, folder, slide, outcome))
+    prepare = partial(segmenter.prepare, pool)
+    # The reader starts at once, so that the first slide is read while the networks load.
+    with (
+        ReadAhead(prepare, slides, threads=1, ahead=1, drop=_drop) as reader,
+        WriteBehind() as writer,
+    ):
+        start = time.perf_counter()
+        facts = segmenter.open()
+        seconds = round(time.perf_counter() - start, 2)
+        folder.note_run(model, **facts, seconds_engine=seconds)
+        for slide, state in reader:
+            outcome: Segmented | Failure
+            outcome = state if isinstance(state, Failure) else segmenter.segment(slide, state)
+            outcome = _with_problem(outcome, pool.damage_problem(slide.path))
+            info = outcome.info if isinstance(outcome, Failure) else outcome.located.info
+            if info is not None:
+                warn_of_problems(info)
+            if isinstance(outcome, Failure):
+                logger.error("%s", outcome.reason)
+            writer.hand_over(partial(record, folder, slide, outcome))
+
+
+def _with_problem(outcome: Segmented | Failure, problem: str | None) -> Segmented | Failure:
+    """The outcome with one more problem of its slide."""
+    info = outcome.info if isinstance(outcome, Failure) else outcome.located.info
+    if info is None or problem is None:
+        return outcome
+    info = dataclasses.replace(info, problems=(*info.problems, problem))
+    if isinstance(outcome, Failure):
+        return dataclasses.replace(outcome, info=info)
+    return dataclasses.replace(outcome, located=dataclasses.replace(outcome.located, info=info))
 
 
 def _drop(state: SlideState | Failure) -> None:

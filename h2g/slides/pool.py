@@ -10,6 +10,7 @@ from pathlib import Path
 
 import openslide
 
+from h2g.slides.damage import Damage
 from h2g.slides.slide import Slide, open_slide
 
 CACHE_BYTES = 256 * 2**20
@@ -25,8 +26,15 @@ class SlidePool:
     tiles. A plain image is decoded once and lent to several users.
     """
 
-    def __init__(self, max_open: int = 64, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, max_open: int = 64, cache_bytes: int = CACHE_BYTES, *, skip_damaged: bool = False
+    ) -> None:
+        """
+        Args:
+            skip_damaged: takes damaged tiles as missing, and collects them by slide.
+        """
         self._max_open = max_open
+        self._damage: dict[Path, Damage] | None = {} if skip_damaged else None
         self._cache = openslide.OpenSlideCache(cache_bytes)
         self._lock = threading.Lock()
         self._idle: OrderedDict[int, tuple[Key, Slide]] = OrderedDict()  # longest idle first
@@ -41,6 +49,15 @@ class SlidePool:
             yield slide
         finally:
             self._give_back(slide)
+
+    def damage_problem(self, path: Path) -> str | None:
+        """A phrase about a slide's damaged tiles so far; None if there are none."""
+        damage = self._damage_of(path)
+        return damage.problem if damage else None
+
+    def _damage_of(self, path: Path) -> Damage | None:
+        with self._lock:
+            return None if self._damage is None else self._damage.setdefault(path, Damage())
 
     def close(self) -> None:
         """Closes idle slides now, and lent ones when they are returned."""
@@ -59,7 +76,8 @@ class SlidePool:
             old.close()
         if slide is not None:
             return slide
-        slide = open_slide(key[0], mpp=key[1])  # outside the lock: it takes milliseconds
+        # Outside the lock, because it takes milliseconds.
+        slide = open_slide(key[0], mpp=key[1], damage=self._damage_of(key[0]))
         slide.use_cache(self._cache)
         with self._lock:
             self._lent[id(slide)] = (key, slide, 1)

@@ -12,22 +12,34 @@ import openslide
 
 from h2g.errors import SlideError
 from h2g.recipes.preprocessing import PatchSettings
+from h2g.slides.damage import Damage, parts_of
 from h2g.slides.images import IMAGE_SUFFIXES, image_properties, load_image
 from h2g.slides.info import GENERIC_TIFF, OME_MPP, Level, SlideInfo, slide_info
 from h2g.slides.source_level import source_level
 from h2g.slides.tiff_structure import TiffStructure, tiff_structure
 
+# Side of a tile where the format does not tell it.
+TILE_PX = 256
+
 
 class Slide:
     """An open slide with a known resolution; a context manager.
 
-    Reading from several threads is safe. Closing it while a thread reads is not.
+    Reading from several threads is safe, but not of a slide that takes damaged tiles as missing.
+    Closing it while a thread reads is not.
     """
 
-    def __init__(self, info: SlideInfo, handle: openslide.AbstractSlide) -> None:
+    def __init__(
+        self,
+        info: SlideInfo,
+        handle: openslide.AbstractSlide,
+        damage: Damage | None = None,
+    ) -> None:
         self.info = info
         self.failed = False  # after a failed read OpenSlide refuses all others
         self._handle = handle
+        self._damage = damage
+        self._cache: openslide.OpenSlideCache | None = None
 
     def read_level(
         self, *, level: int, xy_level0: tuple[int, int], size_px: tuple[int, int]
@@ -39,18 +51,66 @@ class Slide:
         Returns:
             (height, width, 3) uint8 RGB.
         Raises:
-            SlideError: the pixels cannot be decoded.
+            SlideError: the pixels cannot be decoded, and damaged tiles are not taken as missing.
         """
         try:
             # OpenSlide is called through ctypes, so other threads run meanwhile.
             rgba = np.asarray(self._handle.read_region(xy_level0, level, size_px))
         except (openslide.OpenSlideError, OSError, ValueError) as error:
+            if self._damage is not None and not self.is_image:
+                return self._read_around(level, xy_level0, size_px)
             self.failed = True
             raise SlideError(
                 f"{self.info.path.name}: level {level} cannot be read at {xy_level0} ({error}). "
-                "The file is damaged or incomplete; copy it again."
+                "The file is damaged or incomplete; copy it again, or leave out damaged tiles with "
+                "h2g predict --skip-damaged."
             ) from error
         return _on_white(rgba)
+
+    def _read_around(
+        self, level: int, xy_level0: tuple[int, int], size_px: tuple[int, int]
+    ) -> np.ndarray:
+        """The pixels of a level that cannot be read at once; damaged tiles are white."""
+        self._open_again()
+        downsample = self.info.levels[level].downsample
+        tile_px = self._tile_px(level)
+        left, top = (round(side / downsample) for side in xy_level0)
+        rgb = np.full((size_px[1], size_px[0], 3), 255, np.uint8)
+        waiting = [(left, top, *size_px)]
+        while waiting:
+            box = waiting.pop()
+            x, y, width, height = box
+            try:
+                place = (round(x * downsample), round(y * downsample))
+                rgba = np.asarray(self._handle.read_region(place, level, (width, height)))
+                rgb[y - top : y - top + height, x - left : x - left + width] = _on_white(rgba)
+            except (openslide.OpenSlideError, OSError, ValueError):
+                self._open_again()
+                parts = list(parts_of(box, tile_px))
+                waiting += parts
+                if not parts and self._damage is not None:
+                    self._damage.tiles.add((level, x // tile_px[0], y // tile_px[1]))
+        return rgb
+
+    def _tile_px(self, level: int) -> tuple[int, int]:
+        sides = [
+            self._handle.properties.get(f"openslide.level[{level}].tile-{side}", TILE_PX)
+            for side in ("width", "height")
+        ]
+        return int(sides[0]), int(sides[1])
+
+    def _open_again(self) -> None:
+        """Replaces the handle, since OpenSlide reads nothing more after a failed read."""
+        self._handle.close()
+        try:
+            self._handle = openslide.OpenSlide(self.info.path)
+        except (openslide.OpenSlideError, OSError) as error:
+            self.failed = True
+            raise SlideError(
+                f"{self.info.path.name}: cannot be opened any more ({error})."
+            ) from error
+        if self._cache is not None:
+            self._handle.set_cache(self._cache)
 
     def read_patch(self, *, xy_level0: tuple[int, int], size_px: int, mpp: float) -> np.ndarray:
         """A square patch from any position; white outside the slide.
@@ -95,6 +155,7 @@ class Slide:
     def use_cache(self, cache: openslide.OpenSlideCache) -> None:
         """Keeps decoded tiles in a cache that other slides share."""
         if not self.is_image:
+            self._cache = cache
             self._handle.set_cache(cache)
 
     def close(self) -> None:
@@ -107,11 +168,14 @@ class Slide:
         self.close()
 
 
-def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
+def open_slide(
+    path: str | Path, *, mpp: float | None = None, damage: Damage | None = None
+) -> Slide:
     """Opens a slide for reading.
 
     Args:
         mpp: um/px of level 0, which replaces the slide's own.
+        damage: takes damaged tiles as missing (white) and collects them; None refuses to read them.
     Raises:
         SlideError: the file is missing, not a slide, damaged, or has no resolution.
 
@@ -121,7 +185,7 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
         ...     slide.info.field_level0
         (500, 420)
     """
-    slide = _open(Path(path), mpp)
+    slide = _open(Path(path), mpp, damage)
     try:
         _ = slide.info.known_mpp
     except SlideError:
@@ -145,7 +209,7 @@ def describe_slide(path: str | Path, *, mpp: float | None = None) -> SlideInfo:
         return slide.info
 
 
-def _open(path: Path, mpp: float | None) -> Slide:
+def _open(path: Path, mpp: float | None, damage: Damage | None = None) -> Slide:
     if mpp is not None and not (mpp > 0 and math.isfinite(mpp)):
         raise SlideError(
             f"{path.name}: the given um/px is {mpp:g}. Give a positive number, e.g. 0.25."
@@ -176,7 +240,7 @@ def _open(path: Path, mpp: float | None) -> Slide:
     ]
     structure = _structure(path, properties)
     if structure is None:
-        return Slide(slide_info(path, properties, levels, mpp=mpp), handle)
+        return Slide(slide_info(path, properties, levels, mpp=mpp), handle, damage)
     if structure.channels == 1 and structure.planes > 1:
         handle.close()
         raise SlideError(
@@ -187,7 +251,7 @@ def _open(path: Path, mpp: float | None) -> Slide:
     own_mpp = zip("xy", structure.mpp_xy, strict=True)
     properties = {**properties, **{f"{OME_MPP}{axis}": str(side) for axis, side in own_mpp if side}}
     info = slide_info(path, properties, levels, mpp=mpp, problems=structure.problems)
-    return Slide(info, handle)
+    return Slide(info, handle, damage)
 
 
 def _structure(path: Path, properties: Mapping[str, str]) -> TiffStructure | None:

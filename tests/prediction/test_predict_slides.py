@@ -200,6 +200,26 @@ def test_a_slide_that_fails_during_reading(
     assert not files_of(tmp_path, "a")
 
 
+def test_one_damaged_tile_need_not_cost_a_slide(
+    slides: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "damaged.tiff"
+    content = bytearray((slides / "a.tiff").read_bytes())
+    with tifffile.TiffFile(slides / "a.tiff") as tiff:
+        place = tiff.pages.first.dataoffsets[0]
+    content[place : place + 64] = bytes(64)
+    path.write_bytes(content)
+    model, out = colour_model(), tmp_path / "out"
+    (failed,) = predict_slides(model, [SlideRequest(path)], out)
+    assert failed["status"] == "failed"
+    (row,) = predict_slides(model, [SlideRequest(path)], out, skip_damaged=True)
+    assert row["status"] == "ok", row["reason"]
+    told = "1 damaged tile is taken as missing (white), on level 0"
+    assert told in row["warnings"]
+    assert f"damaged.tiff: {told}." in caplog.text
+    assert row["tumour_mm2"] > 0
+
+
 def test_a_slide_that_fails_keeps_no_file_of_an_interrupted_run(
     slides: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from h2g.errors import SlideError
 from h2g.slides import pool as pool_module
+from h2g.slides.damage import Damage
 from h2g.slides.reading import Slide, SlidePool, open_slide
 
 
@@ -35,8 +36,8 @@ def still_open(monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
     names: dict[int, str] = {}
     close = Slide.close
 
-    def open_one(path: Path, *, mpp: float | None) -> Slide:
-        slide = open_slide(path, mpp=mpp)
+    def open_one(path: Path, *, mpp: float | None, damage: Damage | None) -> Slide:
+        slide = open_slide(path, mpp=mpp, damage=damage)
         names[id(slide)] = path.name
         return slide
 

@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ from PIL import Image
 
 from h2g.errors import SlideError
 from h2g.slides import images
-from h2g.slides.reading import describe_slide, open_slide
+from h2g.slides.damage import Damage
+from h2g.slides.reading import SlidePool, describe_slide, open_slide
 
 
 def test_real_slide(cmu: Path) -> None:
@@ -161,3 +163,49 @@ def test_a_file_whose_directory_survived_the_cut(write_slide, picture: np.ndarra
         assert slide.failed
     with pytest.raises(SlideError, match="damaged"):
         describe_slide(path)
+
+
+def damage_tiles(path: Path, *numbers: int) -> None:
+    """Makes tiles of the first level undecodable."""
+    with tifffile.TiffFile(path) as tiff:
+        places = [tiff.pages.first.dataoffsets[number] for number in numbers]
+    content = bytearray(path.read_bytes())
+    for place in places:
+        content[place : place + 64] = bytes(64)
+    path.write_bytes(content)
+
+
+def test_damaged_tiles_are_taken_as_missing(write_slide, picture: np.ndarray) -> None:
+    path = write_slide(picture, downsamples=(4,))  # 6 x 4 tiles of 256 px
+    damage_tiles(path, 8, 23)
+    damage = Damage()
+    expected = picture.copy()
+    expected[256:512, 512:768] = 255
+    expected[768:, 1280:] = 255
+    with open_slide(path, damage=damage) as slide:
+        assert damage.problem is None
+        whole = slide.read_level(level=0, xy_level0=(0, 0), size_px=(1536, 1024))
+        np.testing.assert_array_equal(whole, expected)
+        assert damage.tiles == {(0, 2, 1), (0, 5, 3)}
+        assert damage.problem == "2 damaged tiles are taken as missing (white), on level 0"
+        part = slide.read_level(level=0, xy_level0=(500, 100), size_px=(300, 700))
+        np.testing.assert_array_equal(part, expected[100:800, 500:800])
+        beyond = slide.read_level(level=0, xy_level0=(1400, 900), size_px=(300, 200))
+        np.testing.assert_array_equal(beyond[:124, :136], expected[900:, 1400:])
+        assert (beyond[124:] == 255).all()
+        assert len(damage.tiles) == 2
+        assert not slide.failed
+        coarse = slide.read_level(level=1, xy_level0=(0, 0), size_px=(384, 256))
+    assert coarse.std() > 10
+    with open_slide(path) as slide, pytest.raises(SlideError, match="damaged or incomplete"):
+        slide.read_level(level=0, xy_level0=(0, 0), size_px=(1536, 1024))
+
+
+def test_handles_of_a_pool_share_the_damage(write_slide, picture: np.ndarray) -> None:
+    path = write_slide(picture)
+    damage_tiles(path, 0)
+    with contextlib.closing(SlidePool(skip_damaged=True)) as pool:
+        with pool.lease(path) as first, pool.lease(path) as second:
+            for slide in (first, second):
+                slide.read_level(level=0, xy_level0=(0, 0), size_px=(300, 10))
+        assert pool.damage_problem(path) == "1 damaged tile is taken as missing (white), on level 0"
