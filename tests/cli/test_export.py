@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -90,20 +91,29 @@ def test_a_single_file_with_its_recipe(run: Run, tmp_path: Path) -> None:
     assert "on noise" in result.stdout
 
 
-def test_a_network_whose_inputs_have_other_names(run: Run, tmp_path: Path) -> None:
+def test_a_network_of_another_author_gives_its_own_values(run: Run, tmp_path: Path) -> None:
     import keras
+    import onnxruntime
 
-    patch = keras.Input((32, 32, 3), name="picture")
-    x = keras.layers.GlobalAveragePooling2D()(patch)
-    network = keras.Model(patch, keras.layers.Dense(2, activation="softmax")(x))
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((32, 32, 3), name="picture"),
+        keras.layers.Rescaling(1 / 127.5, offset=-1),
+        keras.layers.Conv2D(4, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(2, activation="softmax"),
+    ]
+    network = keras.Sequential(layers)
     network.save(tmp_path / "model.keras")
     recipe = ("--recipe", run.path / "recipe.yaml")
-    result = export(
-        tmp_path / "model.keras", "--format", "onnx", "--out", tmp_path / "out", *recipe
-    )
-    assert result.exit_code == 1
-    assert "inputs are named picture, but h2g needs the names patch, image" in result.stderr
-    assert not (tmp_path / "out").exists()
+    out = tmp_path / "out"
+    result = export(tmp_path / "model.keras", "--format", "onnx", "--out", out, *recipe)
+    assert result.exit_code == 0, result.output
+    assert "scales pixels of 0 to 255 itself" in result.stderr
+    (file,) = out.rglob("*.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
+    (found,) = onnxruntime.InferenceSession(file).run(None, {"input_0_patch": pixels})
+    np.testing.assert_allclose(found, network.predict_on_batch(pixels), atol=1e-5)
 
 
 def test_pipelines_are_installed(run: Run, tmp_path: Path) -> None:
