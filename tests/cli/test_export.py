@@ -91,7 +91,9 @@ def test_a_single_file_with_its_recipe(run: Run, tmp_path: Path) -> None:
     assert "on noise" in result.stdout
 
 
-def test_a_network_of_another_author_gives_its_own_values(run: Run, tmp_path: Path) -> None:
+def test_a_network_of_another_author_gives_its_own_values(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import keras
     import onnxruntime
 
@@ -109,7 +111,7 @@ def test_a_network_of_another_author_gives_its_own_values(run: Run, tmp_path: Pa
     out = tmp_path / "out"
     result = export(tmp_path / "model.keras", "--format", "onnx", "--out", out, *recipe)
     assert result.exit_code == 0, result.output
-    assert "scales pixels of 0 to 255 itself" in result.stderr
+    assert "scales pixels of 0 to 255 itself" in caplog.text
     (file,) = out.rglob("*.onnx")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
     (found,) = onnxruntime.InferenceSession(file).run(None, {"input_0_patch": pixels})
