@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from h2g.errors import CohortError
 from h2g.files import absolute, replacing
+from h2g.folders.same_slides import slide_key
 from h2g.folders.table_files import TableRow, read_table
 from h2g.texts import name_of_slide, same_text
 
@@ -54,7 +55,8 @@ def read_cohort(
         data_root: the folder where files that have moved lie now (:meth:`TableRow.path`).
     Raises:
         CohortError: the table is unreadable or empty; a column is missing; a split is unknown; a
-            file does not exist; two slides share a name; a patient is in two splits.
+            file does not exist; two slides share a name, or
+            are one; a patient is in two splits.
     """
     rows = read_table(path, required=REQUIRED, optional=OPTIONAL).rows
     patients = _patients(rows)
@@ -113,7 +115,14 @@ def _split(row: TableRow) -> Split:
 
 def _check_names(path: Path, slides: tuple[CohortSlide, ...]) -> None:
     first: dict[str, CohortSlide] = {}
+    same: dict[tuple[object, ...], CohortSlide] = {}
     for slide in slides:
+        other = same.setdefault(slide_key(slide.slide), slide)
+        if other is not slide and other.name != slide.name:
+            raise CohortError(
+                f"{path}: {other.slide} and {slide.slide} are one slide: links to one file, or "
+                "files of one DICOM series. Keep one row of it."
+            )
         if slide.name in first:
             raise CohortError(
                 f"{path}: two slides are named '{slide.name}' ({first[slide.name].slide} and "

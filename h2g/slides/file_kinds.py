@@ -15,8 +15,6 @@ from h2g.slides.tiff_structure import tiff_structure
 SCANNER_SUFFIXES = frozenset(
     {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"}
 )
-# The first bytes of a DICOM file: a preamble of any content, then this word.
-DICOM_WORD = slice(128, 132)
 
 
 def file_kind(path: Path) -> Literal["slide", "picture"] | None:
@@ -38,15 +36,3 @@ def file_kind(path: Path) -> Literal["slide", "picture"] | None:
     if vendor is not None or suffix in SCANNER_SUFFIXES:
         return "slide"
     return "picture" if suffix in IMAGE_SUFFIXES else None
-
-
-def dicom_series(path: Path) -> str | None:
-    """The UID of the series that a DICOM file belongs to; None for other files."""
-    try:
-        with path.open("rb") as stream:
-            if stream.read(DICOM_WORD.stop)[DICOM_WORD] != b"DICM":
-                return None
-        with openslide.OpenSlide(path) as slide:
-            return slide.properties.get("dicom.SeriesInstanceUID")
-    except (openslide.OpenSlideError, OSError):
-        return None  # opening it later reports the reason

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from h2g.errors import WrongUseError
 from h2g.folders.cohort import OPTIONAL, REQUIRED
 from h2g.folders.predictions import SlideRequest
+from h2g.folders.same_slides import one_per_slide
 from h2g.folders.table_files import (
     TABLE_SUFFIXES,
     TableRow,
     read_table,
     refuse_spreadsheet,
 )
-from h2g.slides.file_kinds import dicom_series, file_kind
+from h2g.slides.file_kinds import file_kind
 from h2g.slides.images import IMAGE_SUFFIXES
 from h2g.texts import first_few, same_text
 
@@ -54,19 +55,8 @@ def slides_below(folder: Path, *, apart_from: Path | None = None) -> FolderSlide
             elif kind == "picture":
                 pictures.append(file)
     if slides:
-        return FolderSlides(tuple(_one_per_series(sorted(slides))), tuple(sorted(pictures)))
+        return FolderSlides(tuple(one_per_slide(sorted(slides))), tuple(sorted(pictures)))
     return FolderSlides(tuple(sorted(pictures)))
-
-
-def _one_per_series(files: Iterable[Path]) -> list[Path]:
-    """One file per DICOM series, because OpenSlide opens a whole series from any of its files."""
-    kept, seen = [], set()
-    for file in files:
-        series = dicom_series(file)
-        if series is None or (file.parent.resolve(), series) not in seen:
-            kept.append(file)
-        seen.add((file.parent.resolve(), series))
-    return kept
 
 
 def find_slides(
@@ -93,9 +83,8 @@ def find_slides(
     found: dict[Path, SlideRequest] = {}
     for place in places:
         for request in _slides_at(place, mpp, split, apart_from):
-            found.setdefault(request.path.resolve(), request)
-    kept = set(_one_per_series(request.path for request in found.values()))
-    requests = tuple(request for request in found.values() if request.path in kept)
+            found.setdefault(request.path, request)
+    requests = tuple(found[path] for path in one_per_slide(found))
     _refuse_equal_names(requests)
     return requests
 

@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from h2g.errors import CohortError
 from h2g.folders.cohort import read_cohort, write_cohort
+from tests.dicom_slides import write_dicom_slide
 
 HEADER = "slide,annotation,split,grade,patient,mpp"
 
@@ -96,3 +98,15 @@ def test_links_keep_their_names(table, tmp_path):
         tmp_path / "one.svs",
         "one.geojson",
     )
+
+
+def test_one_slide_in_two_rows_is_refused(table, tmp_path: Path) -> None:
+    (tmp_path / "link.svs").symlink_to("a.svs")
+    path = table("a.svs,a.geojson,train,,,", "link.svs,b.geojson,val,,,")
+    with pytest.raises(CohortError, match="a.svs and .*link.svs are one slide: links to one file"):
+        read_cohort(path)
+    files = [tmp_path / "1.dcm", tmp_path / "2.dcm"]
+    write_dicom_slide(files, np.full((64, 64, 3), 200, np.uint8), mpp=0.5)
+    path = table("1.dcm,a.geojson,train,,,", "2.dcm,b.geojson,val,,,")
+    with pytest.raises(CohortError, match="1.dcm and .*2.dcm are one slide.* Keep one row"):
+        read_cohort(path)

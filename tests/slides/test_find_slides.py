@@ -9,7 +9,9 @@ from PIL import Image
 from h2g.errors import WrongUseError
 from h2g.folders.predictions import SlideRequest
 from h2g.slides.find_slides import find_slides
+from h2g.slides.slide import describe_slide
 from h2g.slides.tiff_files import write_pyramid
+from tests.dicom_slides import write_dicom_slide
 from tests.odd_slides import write_odd_slide
 
 
@@ -146,14 +148,24 @@ def test_damaged_slides_count_as_slides_so_that_the_damage_is_reported(slides: P
     assert [r.path.name for r in found] == ["a.tiff", "b.svs", "ç", "x.ndpi", "y.tif"]
 
 
-def test_one_file_of_each_dicom_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    series = {"1.dcm": "s1", "2.dcm": "s1", "3.dcm": "s2", "4.dcm": None, "5.dcm": None}
-    for name in series:
-        (tmp_path / name).touch()
-    monkeypatch.setattr("h2g.slides.find_slides.dicom_series", lambda file: series[file.name])
-    assert [r.name for r in find_slides([tmp_path])] == ["1", "3", "4", "5"]
-    one_by_one = find_slides([tmp_path / "1.dcm", tmp_path / "2.dcm", tmp_path / "3.dcm"])
-    assert [r.name for r in one_by_one] == ["1", "3"]
+@pytest.fixture
+def series(tmp_path: Path) -> list[Path]:
+    """Two levels of one DICOM slide, and the one level of another."""
+    rgb = np.kron(np.arange(30, dtype=np.uint8).reshape(5, 6, 1), np.ones((32, 32, 3), np.uint8))
+    files = [tmp_path / "dicom" / f"{number}.dcm" for number in (1, 2, 3)]
+    files[0].parent.mkdir()
+    write_dicom_slide(files[:2], rgb, mpp=0.5)
+    write_dicom_slide(files[2:], rgb, mpp=0.25)
+    return files
+
+
+def test_a_dicom_series_is_one_slide_however_it_is_named(series: list[Path]) -> None:
+    assert len(describe_slide(series[1]).levels) == 2
+    for places in ([series[0].parent], series, [series[0].parent, *series]):
+        assert [r.name for r in find_slides(places)] == ["1", "3"]
+    assert [r.name for r in find_slides(series[1:])] == ["2", "3"]
+    no_suffix = series[0].rename(series[0].with_suffix(""))
+    assert [r.path for r in find_slides([series[0].parent])] == [no_suffix, series[2]]
 
 
 def test_a_file_that_is_no_dicom_has_no_series(tmp_path: Path) -> None:
