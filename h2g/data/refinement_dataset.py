@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -21,6 +20,7 @@ from h2g.data.stain import augment_stains
 from h2g.errors import TrainingError
 from h2g.models.deployment import resize_bilinear, scale_image
 from h2g.recipes.refinement import RefinementAugmentation
+from h2g.slides.png_files import read_png
 from h2g.slides.tiff_files import read_heatmap
 
 
@@ -58,16 +58,16 @@ def load_example(
     Raises:
         TrainingError, SlideError: a file is missing or damaged.
     """
-    image = read_png(example.image_file, cv2.IMREAD_COLOR)
+    image = read_picture(example.image_file)
     heatmap = np.zeros((1, 1, 1), np.float32)
     if example.heatmap_file is not None:
         values = read_heatmap(example.heatmap_file).values
         values = values if change is None else change(values)
         heatmap = np.ascontiguousarray(values[..., 1:], np.float32)
     return (
-        cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+        image,
         heatmap,
-        read_png(example.truth_file, cv2.IMREAD_GRAYSCALE),
+        read_picture(example.truth_file),
     )
 
 
@@ -215,9 +215,9 @@ def augment_examples(
     return move_samples((images, heatmaps, truths), batch, seed=seed, settings=settings)
 
 
-def read_png(path: Path, flags: int) -> np.ndarray:
-    """Reads a PNG as (h, w[, 3]) uint8 in OpenCV's order; TrainingError if it is unreadable."""
-    pixels = cv2.imread(str(path), flags) if path.is_file() else None
+def read_picture(path: Path) -> np.ndarray:
+    """Reads a PNG as (h, w, 3) RGB or (h, w) labels, uint8; TrainingError if it is unreadable."""
+    pixels = read_png(path)
     if pixels is None:
         raise TrainingError(f"{path}: cannot be read. Delete it and run the same command again.")
     return pixels

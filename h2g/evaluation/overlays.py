@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from h2g.annotations.raster import UNKNOWN
@@ -14,6 +13,7 @@ from h2g.errors import SlideError
 from h2g.evaluation.scores import Evaluation
 from h2g.folders.run import Run
 from h2g.reporting.overlay import write_overlay
+from h2g.slides.png_files import read_png
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.slides.tiff_files import read_heatmap
 
@@ -61,7 +61,7 @@ def write_overlays(run: Run, evaluation: Evaluation, folder: Path) -> None:
         except SlideError as error:
             logger.warning("%s: no overlay was drawn (%s)", name, error)
             continue
-        labels = cv2.imread(str(labels_file), cv2.IMREAD_UNCHANGED)
+        labels = read_png(labels_file)
         assert labels is not None, "score_slide has just written or read it"
         write_overlay(path, plane, labels, heatmap, truth=np.where(truth == UNKNOWN, 0, truth))
     for role in ("best", "median", "worst"):

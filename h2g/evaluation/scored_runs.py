@@ -77,9 +77,9 @@ def _read_scores(path: Path, split: Split) -> Scored:
     try:
         document = json.loads((folder / "scores.json").read_text("utf-8"))
         keys = {
-            slide["slide"]: json.loads((folder / "slides" / f"{slide['slide']}.json").read_text())[
-                "key"
-            ]
+            slide["slide"]: json.loads(
+                (folder / "slides" / f"{slide['slide']}.json").read_text("utf-8")
+            )["key"]
             for slide in document["slides"]
         }
     except (OSError, ValueError, KeyError) as error:

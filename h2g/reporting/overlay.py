@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from h2g.annotations.colours import class_colour
-from h2g.files import replacing
 from h2g.slides.heatmap import Heatmap, draw_heatmap
+from h2g.slides.png_files import write_png
 from h2g.slides.reading import Plane
 
 SIDE_PX = 2048
@@ -101,15 +101,6 @@ def write_overlay(
         ]
         image = np.concatenate(panels, axis=1 if is_upright else 0)
     write_png(path, image)
-
-
-def write_png(path: Path, rgb: np.ndarray) -> None:
-    """Writes (h, w, 3) RGB or (h, w) uint8, whole or not at all."""
-    pixels = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR) if rgb.ndim == 3 else rgb
-    # cv2.imwrite is not used, because it does not report a full disk.
-    data = cv2.imencode(".png", pixels)[1].tobytes()
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
 
 
 def shrink(rgb: np.ndarray, side_px: int) -> np.ndarray:

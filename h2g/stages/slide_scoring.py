@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 
 from h2g.annotations.truth import true_labels
@@ -22,10 +21,10 @@ from h2g.files import file_sha256, write_text
 from h2g.folders.cohort import CohortSlide
 from h2g.folders.run import Run
 from h2g.progress import track
-from h2g.reporting.overlay import write_png
 from h2g.results.slide_state import SlideState
 from h2g.slides.frame import Frame
 from h2g.slides.heatmap import Heatmap
+from h2g.slides.png_files import read_png, write_png
 from h2g.slides.reading import describe_slide, open_slide, read_low_resolution
 from h2g.stages.stage import SMOOTHED, NetworkKind
 
@@ -118,7 +117,7 @@ def score_slide(
         "measures": MEASURES,
     }
     stored = stored_document(file, key)
-    if stored is not None and cv2.imread(str(labels_file), cv2.IMREAD_UNCHANGED) is not None:
+    if stored is not None and read_png(labels_file) is not None:
         return _stored_scores(row, stored)
     scores, labels = _score(evaluator, row, sigma_um)
     write_png(labels_file, labels)

@@ -18,7 +18,7 @@ from h2g.models.deployment import resize_bilinear
 from h2g.progress import track
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.sections import refinement_settings
-from h2g.reporting.overlay import write_png
+from h2g.slides.png_files import write_png
 from h2g.slides.reading import open_slide, read_low_resolution
 
 logger = logging.getLogger(__name__)

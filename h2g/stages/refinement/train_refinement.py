@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import cv2
 import keras
 import tensorflow as tf
 
@@ -15,7 +14,7 @@ from h2g.data.patch_source import BatchSettings
 from h2g.data.refinement_dataset import (
     ExampleSource,
     RefinementExample,
-    read_png,
+    read_picture,
     refinement_dataset,
 )
 from h2g.data.stain import macenko_stain_matrix
@@ -135,7 +134,7 @@ def _examples(run: Run, split: Split, *, jobs: int) -> list[RefinementExample]:
 
 def _example(run: Run, row: CohortSlide) -> RefinementExample:
     file = image_file(run, row.name)
-    image = cv2.cvtColor(read_png(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    image = read_picture(file)
     return RefinementExample(
         name=row.name,
         image_file=file,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from h2g.annotations.reading import read_annotations
-from h2g.data.refinement_dataset import read_png
+from h2g.data.refinement_dataset import read_picture
 from h2g.errors import TrainingError
 from h2g.slides.reading import open_slide, read_low_resolution
 from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
@@ -25,7 +25,7 @@ def test_the_image_is_resized_as_in_deployment(trained_run):
 
 def test_the_truth_covers_the_annotation(trained_run):
     row = trained_run.cohort.split("train")[1]
-    truth = read_png(truth_file(trained_run, row.name), cv2.IMREAD_GRAYSCALE)
+    truth = read_picture(truth_file(trained_run, row.name))
     with open_slide(row.slide, mpp=row.mpp) as slide:
         frame = slide.info.frame
         field = frame.field_level0
@@ -56,4 +56,4 @@ def test_a_damaged_file_is_reported(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"no picture")
     with pytest.raises(TrainingError, match=r"a\.png: cannot be read"):
-        read_png(path, cv2.IMREAD_GRAYSCALE)
+        read_picture(path)
