@@ -121,6 +121,12 @@ def _disk_sentence(error: OSError) -> str | None:
     what = {
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+        errno.EFBIG: "the file is too large for this disk or its quota; write to another place",
+        errno.EIO: "the disk or network reports an error; check it and run the command again",
+        errno.ESTALE: "the network folder is gone; mount it again and run the command again",
+        errno.EMFILE: "too many files are open; raise the limit (ulimit -n) or use fewer workers",
+        errno.ENAMETOOLONG: "the name is too long for this disk; rename the slide, or choose a "
+        "shorter folder",
         errno.EROFS: "the disk is read-only; write to another place",
         errno.EACCES: "permission denied; choose a place that you may write to",
         errno.EPERM: "permission denied; choose a place that you may write to",
