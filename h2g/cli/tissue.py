@@ -110,11 +110,12 @@ def _write_one(
 
     try:
         with open_slide(path, mpp=mpp) as slide:
-            warn_of_problems(slide.info)
+            info = slide.info
             plane = read_tissue_plane(slide, settings)
     except SlideError as error:
         return {"slide": str(path), "status": "failed", "reason": str(error)}
     tissue = tissue_of_plane(plane, settings)
+    warn_of_problems(info, others=tissue.problems)
     mask, preview = _files(path, out)
     write_tissue(tissue, mask)
     write_preview(plane, tissue, preview)

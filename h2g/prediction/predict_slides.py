@@ -96,7 +96,7 @@ def _predict(
         for slide, state in reader:
             outcome: Segmented | Failure
             outcome = state if isinstance(state, Failure) else segmenter.segment(slide, state)
-            outcome = _with_problem(outcome, pool.damage_problem(slide.path))
+            outcome = _with_problems(outcome, pool.damage_problem(slide.path))
             info = outcome.info if isinstance(outcome, Failure) else outcome.located.info
             if info is not None:
                 warn_of_problems(info)
@@ -105,12 +105,14 @@ def _predict(
             writer.hand_over(partial(record, folder, slide, outcome))
 
 
-def _with_problem(outcome: Segmented | Failure, problem: str | None) -> Segmented | Failure:
-    """The outcome with one more problem of its slide."""
-    info = outcome.info if isinstance(outcome, Failure) else outcome.located.info
-    if info is None or problem is None:
+def _with_problems(outcome: Segmented | Failure, damage: str | None) -> Segmented | Failure:
+    """The outcome with the problems of its slide that were found after opening it."""
+    found = outcome if isinstance(outcome, Failure) else outcome.located
+    problems = found.tissue.problems if found.tissue else ()
+    problems += (damage,) if damage else ()
+    if found.info is None or not problems:
         return outcome
-    info = dataclasses.replace(info, problems=(*info.problems, problem))
+    info = dataclasses.replace(found.info, problems=(*found.info.problems, *problems))
     if isinstance(outcome, Failure):
         return dataclasses.replace(outcome, info=info)
     return dataclasses.replace(outcome, located=dataclasses.replace(outcome.located, info=info))

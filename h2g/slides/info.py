@@ -129,9 +129,9 @@ def slide_info(
     )
 
 
-def warn_of_problems(info: SlideInfo) -> None:
-    """Logs the slide's problems; call it once per slide of a job."""
-    for problem in info.problems:
+def warn_of_problems(info: SlideInfo, *, others: Sequence[str] = ()) -> None:
+    """Logs the slide's problems, and ``others`` found later; call it once per slide of a job."""
+    for problem in (*info.problems, *others):
         logger.warning("%s: %s.", info.path.name, problem)
 
 

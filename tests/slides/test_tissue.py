@@ -11,6 +11,7 @@ from h2g.slides.tissue import (
     TissueMask,
     draw_preview,
     find_tissue,
+    tissue_of_plane,
     tissue_of_rgb,
     write_tissue,
 )
@@ -137,3 +138,17 @@ def test_plane_and_mask_of_one_resolution_agree(cmu: Path) -> None:
         tissue = find_tissue(slide, TissueSettings())
     assert tissue.mask.shape == plane.rgb.shape[:2]
     assert plane.rgb[tissue.mask].mean() < plane.rgb[~tissue.mask].mean() - 30
+
+
+def test_ink_of_a_pen_is_told(cmu: Path) -> None:
+    settings = TissueSettings()
+    rgb = np.full((200, 200, 3), 255, np.uint8)
+    rgb[50:150, 50:150] = (200, 130, 180)
+    plane = Plane(rgb, Frame((2000, 2000), 0.5))
+    assert tissue_of_plane(plane, settings).problems == ()
+    for ink in ((30, 120, 60), (40, 90, 200)):  # green and blue
+        rgb[60:140, 160:190] = ink
+        (problem,) = tissue_of_plane(plane, settings).problems
+        assert problem == "0.06 mm2 of the tissue are green or blue, perhaps ink of a pen"
+    with open_slide(cmu) as slide:
+        assert find_tissue(slide, settings).problems == ()

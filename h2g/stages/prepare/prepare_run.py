@@ -89,10 +89,10 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
     settings = recipe.preprocessing
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
-        warn_of_problems(info)
         plan = plan_patches(info, settings.patch)
         annotated = read_annotations(row.annotation, recipe.annotation, info.frame)
         tissue = find_tissue(slide, settings.tissue)
+    warn_of_problems(info, others=tissue.problems)
     truth = cell_truth(plan, annotated, recipe.class_names)
     labels = label_cells(truth, recipe.labels.min_class)
     keep = plan.tissue_cells(tissue, settings.patch.min_tissue) & (labels != DISCARDED)
