@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 # A bundle's name is used in file names and menus.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
+OLD_SUFFIXES = {".h5", ".hdf5"}
 # Sizes of a tensor without its batch axis; None is any size.
 Sides = tuple[int | None, ...]
 # A deployed graph: in Keras, or as an .onnx file of an earlier export.
@@ -79,6 +80,11 @@ def open_source(path: Path, *, recipe: str | None = None, name: str | None = Non
         return _open_run(path, name)
     if path.is_file() and path.suffix == ".keras":
         return _open_file(path, recipe, name)
+    if path.is_file() and path.suffix in OLD_SUFFIXES:
+        raise RunError(
+            f"{path}: Keras's old format. Save it as .keras: "
+            "keras.saving.load_model(FILE, compile=False).save('model.keras')."
+        )
     raise RunError(
         f"{path}: nothing to export. Give a run folder of 'h2g train', or a .keras file."
     )

@@ -6,6 +6,7 @@ graph, so engines and host programs cannot do them differently. Training calls t
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,11 @@ def load_network(path: Path) -> keras.Model:
                 f"{path}: contains a Lambda layer, and loading it would run its Python code. h2g "
                 "does not load such files. Save the model with Keras's own or registered layers "
                 "instead."
+            ) from error
+        if own := re.search(r"(?:Could not locate \w+|Unknown layer:) '([^']+)'", str(error)):
+            raise ModelError(
+                f"{path}: has a layer '{own[1]}' of its author's own code, which h2g does not "
+                "have. Build the model of Keras's own layers and save it again."
             ) from error
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"{path}: not a Keras model that can be loaded ({reason}).") from error

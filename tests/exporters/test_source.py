@@ -143,6 +143,9 @@ def test_a_single_file_elsewhere_needs_its_recipe(shared: Run, tmp_path: Path) -
 def test_what_cannot_be_exported_is_a_sentence(run: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing to export"):
         open_source(tmp_path / "nowhere")
+    (tmp_path / "old.h5").touch()
+    with pytest.raises(RunError, match="old.h5: Keras's old format. Save it as .keras"):
+        open_source(tmp_path / "old.h5", recipe="demo")
     with pytest.raises(WrongUseError, match="leave out --recipe"):
         open_source(run.path, recipe="demo")
     with pytest.raises(WrongUseError, match="--name ../up"):

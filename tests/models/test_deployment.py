@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -183,3 +185,18 @@ def test_a_sequential_file_is_loaded_as_a_functional_network(tmp_path: Path) -> 
     patches = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.float32)
     found = deployed(loaded).predict_on_batch(patches)
     np.testing.assert_allclose(found, network.predict_on_batch(patches / 255), atol=1e-6)
+
+
+def test_a_layer_of_its_authors_own_code_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.keras"
+    code = f"""
+import keras
+class Squeezer(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+patch = keras.Input((8, 8, 3))
+keras.Model(patch, Squeezer()(patch)).save({str(file)!r})
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    with pytest.raises(ModelError, match="has a layer 'Squeezer' of its author's own code"):
+        load_network(file)
