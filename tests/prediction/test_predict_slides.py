@@ -87,7 +87,8 @@ def test_all_outputs_of_a_slide_and_its_row(slides: Path, tmp_path: Path) -> Non
     assert row["patches"] == 16 * 14
     parts = ("tissue", "patch", "writing")
     assert all(row[f"seconds_{part}"] > 0 for part in (*parts, "read"))
-    assert row["seconds_total"] >= sum(row[f"seconds_{part}"] for part in parts)
+    # Each is rounded to milliseconds.
+    assert row["seconds_total"] >= sum(row[f"seconds_{part}"] for part in parts) - 0.003
     assert row["file"] == str((slides / "a.tiff").resolve())
     files = [path.relative_to(out).as_posix() for path in files_of(out, "a")]
     assert row["outputs"] == ";".join(files)
