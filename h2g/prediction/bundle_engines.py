@@ -36,6 +36,7 @@ def load_bundle(path: Path, *, engine: str, device: str, precision: str) -> Mode
     bundle = open_bundle(path)
     _check_chain(bundle)
     choice = _choose(bundle, engine=engine, device=device, precision=precision)
+    _refuse_rounded_rules(bundle, precision)
     _check_hardware(choice)
     check_export(bundle, choice.export)
     card, whole_slides = bundle.card, ENGINES[choice.engine].whole_slides
@@ -137,6 +138,17 @@ def _check_chain(bundle: Bundle) -> None:
                 "--format openvino --out BUNDLE."
             )
         has_heatmap = has_heatmap or network.many
+
+
+def _refuse_rounded_rules(bundle: Bundle, precision: str) -> None:
+    """WrongUseError for a rule without weights in bfloat16, which would move its threshold."""
+    rules = [name for name, network in bundle.card.networks.items() if not network.parameters]
+    if precision == "bfloat16" and rules:
+        raise WrongUseError(
+            f"{bundle.path}: its {rules[0]} network is a rule without weights "
+            f"({bundle.card.networks[rules[0]].architecture}), and bfloat16 would move its "
+            "threshold. Leave out --precision."
+        )
 
 
 def _check_hardware(choice: Choice) -> None:

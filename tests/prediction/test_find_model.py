@@ -114,6 +114,17 @@ def test_fast_segments_whole_slides(small_bundle: Path) -> None:
     assert not find_model(small_bundle, engine="openvino").runs_whole_slides
 
 
+def test_a_rule_without_weights_is_not_rounded(small_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_bundle, tmp_path / "b")
+    (card,) = [file for file in (tmp_path / "b").glob("*.json") if "networks" in file.read_text()]
+    document = json.loads(card.read_text())
+    document["networks"]["refinement"] |= {"architecture": "otsu", "parameters": 0}
+    card.write_text(json.dumps(document))
+    with pytest.raises(WrongUseError, match="refinement network is a rule without weights .otsu"):
+        find_model(tmp_path / "b", precision="bfloat16")
+    assert find_model(tmp_path / "b").precision == "float32"
+
+
 @pytest.mark.skipif(not has_bfloat16("CPU"), reason="this CPU does not compute in bfloat16")
 def test_predictions_of_two_precisions_do_not_mix(small_bundle: Path) -> None:
     exact, rounded = find_model(small_bundle), find_model(small_bundle, precision="bfloat16")
