@@ -65,7 +65,7 @@ def regions_of(
     Raises:
         AnnotationError: a name is unknown to the recipe, or no outline lies on the slide.
     """
-    mapped = _mapped(outlines, settings, source)
+    mapped, ignored = _mapped(outlines, settings, source)
     repaired = sum(not outline.geometry.is_valid for outline, _ in mapped if outline.geometry)
     regions: list[Region] = []
     annotated_parts: list[shapely.Geometry] = []
@@ -84,6 +84,7 @@ def regions_of(
         logger.warning("%s: %d self-crossing outlines were repaired.", source.name, repaired)
     if empty:
         logger.warning("%s: %d objects without area were left out.", source.name, empty)
+    _tell_of_ignored(ignored, regions, source, shift_level0)
     within = areas(shapely.union_all(annotated_parts)) if annotated_parts else None
     if settings.region and within is None:
         logger.warning(
@@ -94,13 +95,40 @@ def regions_of(
     return AnnotatedRegions(_on_slide(regions, field_level0, source), source, within)
 
 
+def _tell_of_ignored(
+    ignored: Sequence[Outline],
+    regions: Sequence[Region],
+    source: Path,
+    shift_level0: tuple[float, float],
+) -> None:
+    """Counts the ignored outlines, and warns of those that lie inside a region of a class."""
+    if not ignored:
+        return
+    counts = Counter(outline.names[0] for outline in ignored)
+    logger.info("%s: ignored outlines: %s.", source.name, _counted(counts))
+    tree = shapely.STRtree([region.geometry for region in regions])
+    inside = Counter[str]()
+    for outline in ignored:
+        area = affinity.translate(areas(outline.geometry), *shift_level0)
+        over = [regions[number].geometry for number in tree.query(area, predicate="intersects")]
+        if over and shapely.union_all(over).intersection(area).area > area.area / 2:
+            inside[outline.names[0]] += 1
+    if inside:
+        logger.warning(
+            "%s: ignored outlines lie inside outlines of a class, which keep that area: %s. If "
+            "they mean that it is not of the class, list them under annotation.background.",
+            source.name,
+            _counted(inside),
+        )
+
+
 def _mapped(
     outlines: Sequence[Outline], settings: AnnotationSettings, source: Path
-) -> list[tuple[Outline, str]]:
-    """The outlines that belong to a class of the recipe, each with that class."""
+) -> tuple[list[tuple[Outline, str]], list[Outline]]:
+    """The outlines that belong to a class of the recipe, each with that class; the ignored ones."""
     ignored = {same_text(name) for name in settings.ignored}
     known = settings.class_of_name
-    mapped, unknown = [], Counter[str]()
+    mapped, passed_over, unknown = [], [], Counter[str]()
     for outline in outlines:
         keys = [same_text(name) for name in outline.names]
         key = next((key for key in keys if key in known or key in ignored), None)
@@ -108,15 +136,16 @@ def _mapped(
             mapped.append((outline, known[key]))
         elif key is None and settings.unlisted == "region":
             mapped.append((outline, REGION))
-        elif key is None:
-            unknown[outline.names[0]] += 1
+        else:
+            passed_over.append(outline)
+            if key is None:
+                unknown[outline.names[0]] += 1
     if unknown and settings.unlisted == "error":
         raise AnnotationError(_unknown_names(unknown, settings, source))
-    return mapped
+    return mapped, passed_over
 
 
 def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: Path) -> str:
-    names = ", ".join(f"'{name}' ({count})" for name, count in sorted(unknown.items()))
     first_class, first_names = next(iter(settings.classes.items()))
     added = [*first_names, min(unknown)]
     # A key of --set ends at a dot and at an equals sign.
@@ -129,11 +158,15 @@ def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: 
     to_region = set_option("annotation.region", [*settings.region, *regions])
     hint = f" If the slide is annotated inside some outlines alone: {to_region}." if regions else ""
     return (
-        f"{source}: the recipe has no class for the names {names} (object counts in brackets). "
+        f"{source}: the recipe has no class for the names {_counted(unknown)} (object counts in brackets). "
         f"List each under annotation.classes ({to_class}) or under annotation.ignored "
         f"({to_ignored}), or ignore all such names with --set annotation.unlisted=ignore."
         f"{hint}"
     )
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"'{name}' ({count})" for name, count in sorted(counts.items()))
 
 
 def _on_slide(

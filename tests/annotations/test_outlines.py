@@ -161,3 +161,16 @@ def test_the_annotated_part_is_the_union_of_the_region_outlines(
 def test_an_unlisted_region_is_offered_as_the_annotated_part() -> None:
     with pytest.raises(AnnotationError, match=r"annotation.region=\[\"Region\*\"\]"):
         names_of(Outline(("Region*",), SQUARE))
+
+
+def test_ignored_outlines_are_counted_and_those_inside_a_class_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="h2g")
+    beside = Outline(("Artefact",), shapely.box(8, 0, 30, 10))
+    names_of(Outline(("Tumor",), SQUARE), beside, beside)
+    assert "ignored outlines: 'Artefact' (2)." in caplog.text
+    assert "inside outlines of a class" not in caplog.text
+    hole = Outline(("Artefact",), shapely.box(2, 2, 5, 5))
+    names_of(Outline(("Tumor",), SQUARE), hole, beside)
+    assert "which keep that area: 'Artefact' (1). If they mean" in caplog.text
