@@ -158,8 +158,8 @@ def _unknown_names(unknown: Counter[str], settings: AnnotationSettings, source: 
     to_region = set_option("annotation.region", [*settings.region, *regions])
     hint = f" If the slide is annotated inside some outlines alone: {to_region}." if regions else ""
     return (
-        f"{source}: the recipe has no class for the names {_counted(unknown)} (object counts in brackets). "
-        f"List each under annotation.classes ({to_class}) or under annotation.ignored "
+        f"{source}: the recipe has no class for the names {_counted(unknown)} (object counts in "
+        f"brackets). List each under annotation.classes ({to_class}) or under annotation.ignored "
         f"({to_ignored}), or ignore all such names with --set annotation.unlisted=ignore."
         f"{hint}"
     )
