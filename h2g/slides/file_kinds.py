@@ -21,8 +21,8 @@ def file_kind(path: Path) -> Literal["slide", "picture"] | None:
     """Whether a file is a slide or a picture; only headers are read.
 
     A slide is what OpenSlide opens. A TIFF file of one channel is a picture, since slides have
-    colours, while masks and heatmaps have none. Damaged slides count as slides, so that whoever
-    opens them reports the damage.
+    colours, while masks and heatmaps have none. Damaged slides, and those whose colours lie in
+    planes, count as slides, so that whoever opens them tells why they cannot be read.
     """
     try:
         vendor = openslide.OpenSlide.detect_format(path)
@@ -31,8 +31,9 @@ def file_kind(path: Path) -> Literal["slide", "picture"] | None:
     suffix = path.suffix.lower()
     if vendor == GENERIC_TIFF or (vendor is None and suffix in TIFF_SUFFIXES):
         structure = tiff_structure(path)
-        is_slide = structure is None or (vendor is not None and structure.channels > 1)
-        return "slide" if is_slide else "picture"
+        if structure is None or structure.has_planes:
+            return "slide"
+        return "slide" if vendor is not None and structure.channels > 1 else "picture"
     if vendor is not None or suffix in SCANNER_SUFFIXES:
         return "slide"
     return "picture" if suffix in IMAGE_SUFFIXES else None

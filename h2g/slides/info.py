@@ -81,9 +81,11 @@ class SlideInfo:
     def known_mpp(self) -> float:
         """um/px of level 0; SlideError if the slide has no resolution."""
         if self.mpp is None:
+            ignored = "; ".join(each for each in self.problems if each.endswith("; ignored"))
             raise SlideError(
-                f"{self.path.name}: no um/px in the slide's properties. Pass --mpp, e.g. "
-                "--mpp 0.25, or fill the cohort table's mpp column."
+                f"{self.path.name}: no um/px in the slide's properties"
+                f"{f' ({ignored})' if ignored else ''}. Pass --mpp, e.g. --mpp 0.25, or fill the "
+                "cohort table's mpp column."
             )
         return self.mpp
 

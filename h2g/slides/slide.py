@@ -241,7 +241,7 @@ def _open(path: Path, mpp: float | None, damage: Damage | None = None) -> Slide:
     structure = _structure(path, properties)
     if structure is None:
         return Slide(slide_info(path, properties, levels, mpp=mpp), handle, damage)
-    if structure.channels == 1 and structure.planes > 1:
+    if structure.has_planes:
         handle.close()
         raise SlideError(
             f"{path.name}: its channels are {structure.planes} pictures of one channel each, of "

@@ -51,6 +51,11 @@ class TiffStructure:
     mpp_xy: tuple[float | None, float | None] = (None, None)
 
     @property
+    def has_planes(self) -> bool:
+        """Whether each channel is a page of its own, of which readers show the first in grey."""
+        return self.channels == 1 and self.planes > 1
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Phrases for the user, like :attr:`SlideInfo.problems`."""
         found = []

@@ -20,7 +20,9 @@ from h2g.slides.slide import Slide
 NEAR_BLACK = 16
 # Hues of green and blue ink, in OpenCV's steps of two degrees; stains lie outside them. Dust and
 # edges of cells have such hues too, in up to 1.3 % of the tissue of real slides.
-INK_HUES, INK_SATURATION, INK_SHARE = (35, 115), 80, 0.03
+INK_HUES, INK_SATURATION = (35, 115), 80
+# Share of the tissue above which such pixels are told.
+DOUBTFUL_SHARE = 0.03
 OUTLINE_RGB = (0, 140, 60)
 
 
@@ -59,15 +61,23 @@ def read_tissue_plane(slide: Slide, settings: TissueSettings) -> Plane:
 
 
 def tissue_of_plane(plane: Plane, settings: TissueSettings) -> TissueMask:
-    """The tissue of an image of the slide, with a problem if ink seems to count as tissue."""
+    """The tissue of an image of the slide, and what else seems to count as tissue."""
     tissue = TissueMask(tissue_of_rgb(plane.rgb, settings), plane.frame)
     hsv = cv2.cvtColor(plane.rgb, cv2.COLOR_RGB2HSV)
-    ink = cv2.inRange(hsv, (INK_HUES[0], INK_SATURATION, 0), (INK_HUES[1], 255, 255)) > 0
-    area_mm2 = TissueMask(ink & tissue.mask, plane.frame).area_mm2
-    if area_mm2 <= INK_SHARE * tissue.area_mm2:
-        return tissue
-    told = f"{area_mm2:.3g} mm2 of the tissue are green or blue, perhaps ink of a pen"
-    return replace(tissue, problems=(told,))
+    doubtful = {
+        "green or blue, perhaps ink of a pen": cv2.inRange(
+            hsv, (INK_HUES[0], INK_SATURATION, NEAR_BLACK), (INK_HUES[1], 255, 255)
+        ),
+        "nearly black, perhaps an area that was not scanned": cv2.inRange(
+            hsv, (0, 0, 0), (255, 255, NEAR_BLACK - 1)
+        ),
+    }
+    problems = []
+    for what, pixels in doubtful.items():
+        area_mm2 = TissueMask((pixels > 0) & tissue.mask, plane.frame).area_mm2
+        if area_mm2 > DOUBTFUL_SHARE * tissue.area_mm2:
+            problems.append(f"{area_mm2:.3g} mm2 of the tissue are {what}")
+    return replace(tissue, problems=tuple(problems))
 
 
 def tissue_of_rgb(rgb: np.ndarray, settings: TissueSettings) -> np.ndarray:

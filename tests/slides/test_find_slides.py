@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from h2g.errors import WrongUseError
@@ -139,6 +140,12 @@ def test_a_spreadsheet_is_refused_and_its_text_is_read(slides: Path) -> None:
 def test_split_without_a_table(slides: Path) -> None:
     with pytest.raises(WrongUseError, match="--split needs a table"):
         find_slides([slides], split="test")
+
+
+def test_colours_in_planes_are_no_mask(slides: Path) -> None:
+    tifffile.imwrite(slides / "x.tif", np.zeros((3, 64, 64), np.uint8), photometric="minisblack")
+    found = find_slides([slides], apart_from=slides / "out")
+    assert [r.name for r in found] == ["a", "b", "ç", "x"]
 
 
 def test_damaged_slides_count_as_slides_so_that_the_damage_is_reported(slides: Path) -> None:

@@ -152,3 +152,15 @@ def test_ink_of_a_pen_is_told(cmu: Path) -> None:
         assert problem == "0.06 mm2 of the tissue are green or blue, perhaps ink of a pen"
     with open_slide(cmu) as slide:
         assert find_tissue(slide, settings).problems == ()
+
+
+def test_nearly_black_tissue_of_fasts_rule_is_told() -> None:
+    rgb = np.full((100, 100, 3), 255, np.uint8)
+    rgb[:, :30] = 4
+    rgb[50:, 50:] = (200, 130, 180)
+    plane = Plane(rgb, Frame((1000, 1000), 1.0))
+    assert tissue_of_plane(plane, TissueSettings()).problems == ()
+    fast = tissue_of_plane(plane, PROFILES["fast"].tissue)
+    assert fast.share == pytest.approx(0.55, abs=0.01)
+    (problem,) = fast.problems
+    assert problem == "0.3 mm2 of the tissue are nearly black, perhaps an area that was not scanned"
