@@ -112,3 +112,21 @@ def test_stages_are_timed_and_done_only_if_they_succeed(tmp_path, cohort):
 def test_not_a_run_folder(tmp_path):
     with pytest.raises(RunError, match="not a run folder"):
         open_run(tmp_path)
+
+
+def test_links_keep_their_names_and_a_run_of_them_goes_on(tmp_path: Path) -> None:
+    """As data stores with hashed names, or with the same name in each folder, are used."""
+    (tmp_path / "store").mkdir()
+    rows = []
+    for name in "ab":
+        folder = tmp_path / "store" / name
+        folder.mkdir()
+        for suffix in ("svs", "geojson"):
+            (folder / f"0af3.{suffix}").write_text(name)
+            (tmp_path / f"{name}.{suffix}").symlink_to(folder / f"0af3.{suffix}")
+        rows.append(f"{name}.svs,{name}.geojson,train")
+    table = tmp_path / "cohort.csv"
+    table.write_text("\n".join(["slide,annotation,split", *rows]) + "\n")
+    run = start_run(tmp_path / "run", read_cohort(table), RECIPE)
+    assert [slide.name for slide in run.cohort.slides] == ["a", "b"]
+    assert start_run(tmp_path / "run", read_cohort(table), RECIPE) == run

@@ -164,3 +164,12 @@ def test_nearly_black_tissue_of_fasts_rule_is_told() -> None:
     assert fast.share == pytest.approx(0.55, abs=0.01)
     (problem,) = fast.problems
     assert problem == "0.3 mm2 of the tissue are nearly black, perhaps an area that was not scanned"
+
+
+@pytest.mark.parametrize("rule", ["saturation", "otsu"])
+def test_nearly_black_padding_with_noise_is_not_tissue(rule: str) -> None:
+    rgb = np.full((100, 100, 3), 255, np.uint8)
+    rgb[:50, :50] = np.random.default_rng(0).integers(0, 9, (50, 50, 3))
+    rgb[50:, 50:] = (200, 130, 180)
+    plane = Plane(rgb, Frame((1000, 1000), 1.0))
+    assert tissue_of_plane(plane, TissueSettings(rule=rule, closing_px=())).share == 0.25
