@@ -8,6 +8,7 @@ worker process runs the three commands on it. The table counts, by mutation:
   right    done as with the original, or with other pixels
   refused  failed with a sentence of h2g
   told     done, and the slide's warnings say what is doubtful
+  scale    done with other um/px, which nothing in the slide contradicts by 20 %
   no reason, crash, hang   failed with another exception; the process died; more than 60 seconds
   wrong    done without a word, with the original's pixels and um/px, but with other areas
 
@@ -21,6 +22,7 @@ import argparse
 import collections
 import hashlib
 import json
+import logging
 import os
 import random
 import resource
@@ -29,17 +31,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fuzz_mutations import ANNOTATION_MUTATIONS, slide_mutations
 
+from h2g.progress import progress
+
 SECONDS = 60
 WORKER_BYTES = 8 * 2**30
-OUTCOMES = ("right", "refused", "told", "no reason", "crash", "hang", "wrong")
-BAD = OUTCOMES[3:]
+OUTCOMES = ("right", "refused", "told", "scale", "no reason", "crash", "hang", "wrong")
+BAD = OUTCOMES[4:]
 PATCH_PX = 64
 AREAS_EQUAL = 0.01  # mm2
 RECIPE = {
@@ -185,13 +189,17 @@ def judged(found: dict[str, Any], original: dict[str, Any], *, slide_is_intact: 
         return "refused"
     same_pixels = found["pixels"] == original["pixels"]
     same_mpp = found["predict"]["mpp"] == original["predict"]["mpp"]
-    if same_pixels and same_mpp and not told:
+    if told:
+        return "told"
+    if not same_mpp:
+        return "scale"
+    if same_pixels:
         jobs = ("tissue", "predict") if slide_is_intact else ("prepare", "tissue", "predict")
         for job in jobs:
             for key, value in original[job].items():
                 if isinstance(value, float) and abs(found[job][key] - value) > AREAS_EQUAL:
                     return "wrong"
-    return "told" if told else "right"
+    return "right"
 
 
 class Worker:
@@ -256,6 +264,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--keep", type=Path, help="folder for the mutants that fail")
     arguments = parser.parse_args()
+    logging.getLogger("h2g").setLevel(logging.INFO)  # shows the progress
     with tempfile.TemporaryDirectory(prefix="h2g-fuzz-") as scratch:
         return fuzz(arguments, Path(scratch))
 
@@ -276,7 +285,7 @@ def fuzz(arguments: argparse.Namespace, folder: Path) -> int:
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     lock = threading.Lock()
 
-    def work_through(job: int) -> None:
+    def work_through(advance: Callable[..., None]) -> None:
         worker = Worker(folder)
         while True:
             with lock:
@@ -300,13 +309,17 @@ def fuzz(arguments: argparse.Namespace, folder: Path) -> int:
                         arguments.keep.mkdir(parents=True, exist_ok=True)
                         (arguments.keep / file.name).write_bytes(file.read_bytes())
             file.unlink()
+            advance()
         worker.close()
 
-    threads = [threading.Thread(target=work_through, args=(job,)) for job in range(arguments.jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with progress("mutants", arguments.count) as advance:
+        threads = [
+            threading.Thread(target=work_through, args=(advance,)) for _ in range(arguments.jobs)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     return _report(counts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,22 @@ def description_mutation(slide: Path) -> Mutation:
     return mutate
 
 
+def scale_mutation(slide: Path) -> Mutation:
+    """A wrong digit of the um/px or the magnification in an Aperio description."""
+    content = slide.read_bytes()
+    found = re.finditer(rb"(?:MPP|AppMag) = ([0-9.]+)", content)
+    places = [place for match in found for place in range(match.start(1), match.end(1))]
+
+    def mutate(content: bytes, rng: random.Random) -> bytes:
+        changed = bytearray(content)
+        for _ in range(rng.choice([1, 1, 2, 4])):
+            if places:
+                changed[rng.choice(places)] = rng.choice(b"0123456789.,- ")
+        return bytes(changed)
+
+    return mutate
+
+
 def slide_mutations(slide: Path) -> dict[str, Mutation]:
     return {
         "cut": cut,
@@ -97,6 +114,7 @@ def slide_mutations(slide: Path) -> dict[str, Mutation]:
         "appended": append,
         "tag": tag_mutation(slide),
         "description": description_mutation(slide),
+        "scale": scale_mutation(slide),
     }
 
 
