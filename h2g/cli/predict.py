@@ -75,6 +75,14 @@ if TYPE_CHECKING:
     "folder with a file named after each slide.",
 )
 @click.option(
+    "--patches",
+    metavar="all|adaptive[:THRESHOLD]",
+    default="all",
+    show_default=True,
+    help="adaptive classifies only patches whose neighbours differ by more than THRESHOLD (0.3); "
+    "the others get their neighbours' mean.",
+)
+@click.option(
     "--skip-damaged",
     is_flag=True,
     help="Take damaged tiles as missing (white), and say how many; else their slide fails.",
@@ -93,6 +101,7 @@ def command(
     batch_size: int,
     split: str | None,
     regions: Path | None,
+    patches: str,
     skip_damaged: bool,
     as_json: bool,
 ) -> None:
@@ -111,6 +120,7 @@ def command(
       h2g predict run slide.svs --out predictions
       h2g predict run cohort/cohort.csv --split test --out predictions
       h2g predict bundle slides --out predictions
+      h2g predict bundle slides --patches adaptive --out predictions
       h2g predict bundle slide.svs --regions slide.geojson --out predictions
       h2g predict bundle slide.svs --engine openvino --precision bfloat16 --out predictions
     """
@@ -126,6 +136,7 @@ def command(
         precision=precision,
         threads=workers,
         batch_size=batch_size,
+        patches=patches,
     )
     requests = find_slides(slides, mpp=mpp, split=split, apart_from=out)
     if regions is not None:

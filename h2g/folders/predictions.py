@@ -41,6 +41,9 @@ COLUMNS = (
     "outputs",  # paths in this folder, separated by ; and in quotes if they hold one
 )
 Row = dict[str, Any]
+COUNTS = ("patches", "patches_classified")
+# Facts that older folders do not record.
+UNRECORDED = {"patches": "all"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ def open_folder(path: Path, model: Identity) -> PredictionFolder:
         path.mkdir(parents=True, exist_ok=True)
         _write_record(path, _claim(model))
         return PredictionFolder(path, [])
-    differing = [key for key, value in model.identity.items() if record.get(key) != value]
+    recorded = {**UNRECORDED, **record}
+    differing = [key for key, value in model.identity.items() if recorded.get(key) != value]
     if differing:
         raise RunError(
             f"{path}: holds predictions of another model (other {', '.join(differing)}). "
@@ -221,6 +225,6 @@ def _value(column: str, text: str | None) -> str | float | int | None:
     if column in TEXT_COLUMNS:
         return text or ""
     try:
-        return int(text or "") if column == "patches" else float(text or "")
+        return int(text or "") if column in COUNTS else float(text or "")
     except ValueError:
         return None

@@ -17,7 +17,7 @@ from h2g.errors import SlideError
 from h2g.folders.predictions import Row, SlideRequest, open_folder
 from h2g.hardware import usable_cores
 from h2g.prediction.find_model import find_model
-from h2g.prediction.model_files import ModelFiles
+from h2g.prediction.model_files import ModelFiles, with_patches
 from h2g.prediction.predict_slides import open_segmenter, predict_slides, record
 from h2g.prediction.region_files import with_regions
 from h2g.prediction.segment_slide import Segmenter
@@ -38,6 +38,7 @@ def load_model(
     precision: str = "float32",
     threads: int | None = None,
     batch_size: int = BATCH_SIZE,
+    patches: str = "all",
 ) -> Model:
     """Loads a trained model: a run folder, or a bundle, which needs no TensorFlow.
 
@@ -49,6 +50,8 @@ def load_model(
         precision: ``float32``, ``bfloat16``, ``float16`` or ``int8``.
         threads: number of threads that read patches; None takes one per core.
         batch_size: number of patches that are read together.
+        patches: ``all``, or ``adaptive`` or ``adaptive:THRESHOLD`` to classify only patches whose
+            neighbours differ, by more than 0.3 or THRESHOLD; the others get their neighbours' mean.
     Raises:
         RunError: ``path`` is no model, or is not trained yet.
         ModelError: files of the bundle are missing or have changed.
@@ -61,7 +64,7 @@ def load_model(
         ('background', 'tumour')
     """
     files = find_model(Path(path), engine=engine, device=device, precision=precision)
-    return Model(files, threads, batch_size)
+    return Model(with_patches(files, patches), threads, batch_size)
 
 
 @dataclass(frozen=True)

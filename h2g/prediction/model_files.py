@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import numpy as np
 
 from h2g.engines.engine import Network, open_network
 from h2g.engines.specs import ENGINES
+from h2g.errors import WrongUseError
 from h2g.recipes.preprocessing import Preprocessing
 from h2g.stages.chain import NETWORKS
+
+# The difference of a probability between neighbours above which a patch is classified.
+ADAPTIVE_THRESHOLD = 0.3
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class ModelFiles:
         takes_patches: whether one of the networks runs on patches.
         engine, device: engine and device that run it.
         precision: the requested precision.
+        threshold: difference between neighbours above which a patch is classified
+            (h2g.slides.adaptive_cells); None classifies all.
     """
 
     path: Path
@@ -51,6 +58,7 @@ class ModelFiles:
     engine: str = "keras"
     device: str = "auto"
     precision: str = "float32"
+    threshold: float | None = None
 
     @property
     def runs_whole_slides(self) -> bool:
@@ -90,7 +98,40 @@ class ModelFiles:
             "sha256": self.sha256,
             # bfloat16 and float32 have the same files.
             "asked_precision": self.precision,
+            "patches": "all" if self.threshold is None else f"adaptive:{self.threshold:g}",
         }
+
+
+def with_patches(model: ModelFiles, patches: str) -> ModelFiles:
+    """The model that classifies all patches, or only those that matter.
+
+    Args:
+        patches: ``all``, ``adaptive`` or ``adaptive:THRESHOLD`` (h2g.slides.adaptive_cells).
+    Raises:
+        WrongUseError: the text is another, or the model cannot choose its patches.
+    """
+    way, _, text = patches.partition(":")
+    try:
+        threshold = float(text) if text else ADAPTIVE_THRESHOLD
+    except ValueError:
+        threshold = math.nan
+    if way not in ("all", "adaptive") or (way == "all" and text) or not 0 <= threshold <= 1:
+        raise WrongUseError(
+            f"--patches {patches}: give all, adaptive, or adaptive:THRESHOLD with a threshold from "
+            "0 to 1, such as adaptive:0.3."
+        )
+    if way == "all":
+        return model
+    if model.runs_whole_slides:
+        raise WrongUseError(
+            "--patches adaptive: FAST classifies every patch itself. Choose another --engine."
+        )
+    if not model.takes_patches:
+        raise WrongUseError(
+            f"{model.path}: this model has no patch network, so there are no patches to choose. "
+            "Leave out --patches."
+        )
+    return replace(model, threshold=threshold)
 
 
 def _black_patch(network: Network) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import dataclasses
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,9 +23,10 @@ from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.region_files import is_outside, read_regions
 from h2g.results.outputs import SlideFiles, write_outputs
 from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
+from h2g.slides.adaptive_cells import first_cells
 from h2g.slides.reading import SlideInfo, SlidePool, read_low_resolution
 from h2g.slides.tissue import find_tissue
-from h2g.slides.tissue_patches import locate_patches, read_batches
+from h2g.slides.tissue_patches import LaterPatches, locate_patches, read_batches
 from h2g.stages.chain import NETWORKS
 
 
@@ -137,16 +139,23 @@ def prepare_slide(
     if reason:
         where = f"inside the outlines of {request.regions}, " if regions else ""
         return Failure(f"{request.path.name}: {where}{reason}", located.info, located.tissue)
-    batches = None
+    batches, later = None, None
     if model.takes_patches:
-        batches = read_batches(pool, located, request.mpp, threads=threads, batch_size=batch_size)
+        read = partial(
+            read_batches, pool, located, request.mpp, threads=threads, batch_size=batch_size
+        )
+        if model.threshold is None:
+            batches = read()
+        else:
+            batches = read(cells=first_cells(located.cells))
+            later = LaterPatches(model.threshold, lambda cells: read(cells=cells))
     try:
         plane = read_low_resolution(slide, settings.low_resolution)
     except BaseException:
         if batches is not None:
             batches.close()
         raise
-    state = SlideState(plane, model.class_names, located, batches)
+    state = SlideState(plane, model.class_names, located, batches, later)
     if regions is None:
         return state
     height, width = plane.rgb.shape[:2]

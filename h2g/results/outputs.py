@@ -99,11 +99,20 @@ def _write_patches(slide: Segmented, path: Path) -> None:
     ):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
-        for row, col in slide.located.cells.tolist():
+        for row, col in _classified_cells(slide).tolist():
             x, y = plan.xy_level0(row, col)
             means = heatmap.of_patch(row, col, plan).mean(axis=(0, 1))
             probabilities = (f"{value:.6g}" for value in means)
             writer.writerow([x + margin, y + margin, side, side, *probabilities])
+
+
+def _classified_cells(slide: Segmented) -> np.ndarray:
+    """Rows and columns of the patches that the network has classified, (n, 2)."""
+    cells, heatmap = slide.located.cells, slide.heatmap
+    if heatmap is None or heatmap.classified is None:
+        return cells
+    s = heatmap.values.shape[0] // slide.located.plan.rows
+    return cells[heatmap.classified[cells[:, 0] * s, cells[:, 1] * s]]
 
 
 def _write_segmentation(slide: Segmented, path: Path) -> None:
@@ -169,6 +178,7 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
         "tumour_mm2": round(area_mm2(slide, tumour), 4),
         "tumour_percent": round(_percent_of_tissue(tissue.mask, tumour), 2),
         "patches": len(slide.located.cells),
+        **_share_classified(slide),
         "seconds_tissue": round(seconds.tissue, 3),
         "seconds_read": round(seconds.read, 3),
         **{f"seconds_{name}": round(value, 3) for name, value in seconds.networks.items()},
@@ -179,6 +189,13 @@ def summary_row(slide: Segmented, seconds: Seconds) -> Row:
         for index, name in enumerate(slide.class_names[1:], start=1):
             row[f"mm2_{name}"] = round(area_mm2(slide, slide.labels == index), 4)
     return row
+
+
+def _share_classified(slide: Segmented) -> Row:
+    if slide.heatmap is None or slide.heatmap.classified is None:
+        return {}
+    count, total = len(_classified_cells(slide)), len(slide.located.cells)
+    return {"patches_classified": count, "patches_percent": round(100 * count / total, 1)}
 
 
 def _regions_area(slide: Segmented) -> Row:

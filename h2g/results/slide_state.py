@@ -11,7 +11,7 @@ from h2g.results.labels import labels_at, patchwise_labels
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Plane, SlideInfo
 from h2g.slides.tissue import TissueMask
-from h2g.slides.tissue_patches import Located, PatchBatches
+from h2g.slides.tissue_patches import LaterPatches, Located, PatchBatches
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class SlideState:
         class_names: background first.
         located: the tissue and the patches that hold it; None if no network takes patches.
         batches: the batches of patches; None if no network takes patches, or after one has.
+        later: how further patches are chosen and read; None if ``batches`` holds all of them.
         heatmap: None until a network has made one.
         field: (P, P, C) float32, class probabilities of the slide's whole field; None until a
             network has made them.
@@ -59,6 +60,7 @@ class SlideState:
     class_names: tuple[str, ...]
     located: Located | None = None
     batches: PatchBatches | None = None
+    later: LaterPatches | None = None
     heatmap: Heatmap | None = None
     field: np.ndarray | None = None
     outside: np.ndarray | None = None

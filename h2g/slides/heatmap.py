@@ -24,11 +24,14 @@ class Heatmap:
             read.
         step_level0: side of a cell in level-0 pixels.
         frame: coordinates of the slide; the grid covers its whole field.
+        classified: (rows, cols) bool, cells that the network has classified; the others are
+            estimated from their neighbours. None if every cell with tissue is classified.
     """
 
     values: np.ndarray
     step_level0: float
     frame: Frame
+    classified: np.ndarray | None = None
 
     def of_patch(self, row: int, col: int, plan: PatchPlan) -> np.ndarray:
         """The cells of one patch, (s, s, C).

@@ -59,7 +59,10 @@ def write_pyramid(
 
 
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:
-    """Writes a float32 TIFF (rows, cols, C), with its place in resolution tags and description."""
+    """Writes a float32 TIFF (rows, cols, C), with its place in resolution tags and description.
+
+    If some cells are estimated, a second page (rows, cols) uint8 has 1 where one is classified.
+    """
     place = {
         "step_level0": heatmap.step_level0,
         "slide_mpp": heatmap.frame.mpp,
@@ -67,9 +70,8 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
     }
     cells_per_cm = UM_PER_CM / heatmap.mpp
     values = heatmap.values.astype(np.float32)
-    with replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary,
+    with replacing(path) as temporary, tifffile.TiffWriter(temporary) as tiff:
+        tiff.write(
             values if values.shape[2] > 1 else values[..., 0],
             photometric="minisblack",
             planarconfig="contig" if values.shape[2] > 1 else None,
@@ -79,6 +81,9 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
             description=json.dumps({"h2g.heatmap": place}),
             metadata=None,
         )
+        if heatmap.classified is not None:
+            classified = heatmap.classified.astype(np.uint8)
+            tiff.write(classified, photometric="minisblack", compression="deflate", metadata=None)
 
 
 def read_heatmap(path: Path) -> Heatmap:
@@ -89,11 +94,13 @@ def read_heatmap(path: Path) -> Heatmap:
             place = json.loads(page.description)["h2g.heatmap"]
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
             values = page.asarray().reshape(shape)
+            classified = tiff.pages[1].asarray() > 0 if len(tiff.pages) > 1 else None
         width, height = place["field_level0"]
         return Heatmap(
             values=values,
             step_level0=float(place["step_level0"]),
             frame=Frame((int(width), int(height)), float(place["slide_mpp"])),
+            classified=classified,
         )
     except READ_FAILURES as error:
         raise SlideError(

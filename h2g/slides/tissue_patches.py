@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,11 +82,30 @@ def locate_patches(
     return Located(slide.info, tissue, plan, cells, wanted)
 
 
+@dataclass(frozen=True)
+class LaterPatches:
+    """Patches that are chosen once others are classified (h2g.slides.adaptive_cells).
+
+    Attributes:
+        threshold: difference between neighbours above which a patch is classified.
+        read: starts to read the patches of (n, 2) cells.
+    """
+
+    threshold: float
+    read: Callable[[np.ndarray], PatchBatches]
+
+
 def read_batches(
-    pool: SlidePool, located: Located, mpp: float | None, *, threads: int, batch_size: int
+    pool: SlidePool,
+    located: Located,
+    mpp: float | None,
+    *,
+    threads: int,
+    batch_size: int,
+    cells: np.ndarray | None = None,
 ) -> PatchBatches:
-    """Starts to read the located patches, in batches of neighbours."""
-    plan, cells = located.plan, located.cells
+    """Starts to read the located patches, or those of some ``cells``, in batches of neighbours."""
+    plan, cells = located.plan, located.cells if cells is None else cells
 
     def read(batch: np.ndarray) -> np.ndarray:
         with pool.lease(located.info.path, mpp) as slide:

@@ -17,11 +17,13 @@ from h2g.errors import SlideError
 from h2g.progress import progress
 from h2g.recipes.preprocessing import Preprocessing
 from h2g.results.slide_state import SlideState
+from h2g.slides.adaptive_cells import NEIGHBOURS, Chosen, later_cells
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import PatchPlan, SlideInfo, SlidePool
 from h2g.slides.tissue import TissueMask
 from h2g.slides.tissue_patches import (
     BATCH_SIZE,
+    LaterPatches,
     Located,
     locate_patches,
     read_batches,
@@ -36,12 +38,14 @@ class LoopSeconds:
     Attributes:
         waiting: waiting for patches; an engine that runs several batches at once works meanwhile.
         inference: the remaining time.
-        stitching: putting probabilities into the heatmap.
+        stitching: putting probabilities into the heatmap, and choosing later patches.
+        read_later: thread seconds of reading later passes' patches, beside the three.
     """
 
     waiting: float
     inference: float
     stitching: float
+    read_later: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,14 @@ def classify_patches(state: SlideState, network: Network) -> SlideState:
     if state.batches is None or state.located is None:
         raise ValueError("no patches of this slide are being read")
     with state.batches as batches:
-        heatmap, loop = classify_batches(batches, network, state.located)
+        heatmap, loop = classify_batches(batches, network, state.located, state.later)
     seconds = dataclasses.replace(
         state.seconds,
-        read=state.batches.seconds,
+        read=state.batches.seconds + loop.read_later,
         waiting=loop.waiting,
         stitching=loop.stitching,
     )
-    return dataclasses.replace(state, heatmap=heatmap, batches=None, seconds=seconds)
+    return dataclasses.replace(state, heatmap=heatmap, batches=None, later=None, seconds=seconds)
 
 
 def classify_slide(
@@ -106,25 +110,44 @@ def classify_batches(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     network: Network,
     located: Located,
+    later: LaterPatches | None = None,
 ) -> tuple[Heatmap, LoopSeconds]:
     """The heatmap, filled as batches arrive; the network sets the number of cells per patch.
 
     Args:
         batches: ``(cells, patches)`` from h2g.slides.tissue_patches.read_batches.
+        later: how further patches are chosen and read, pass by pass.
     """
-    plan, info = located.plan, located.info
-    heatmap_cells = HeatmapCells(plan)
+    heatmap_cells = HeatmapCells(located.plan)
     start, waiting, stitching = time.perf_counter(), Stopwatch(), Stopwatch()
-    outputs = network.run_each(_feeds(waiting.each(batches)))
-    # Closed however the loop ends, so that no batch stays in the network.
-    with progress(name_of_slide(info.path), len(located.cells)) as advance, closing(outputs):
-        for cells, probabilities in outputs:
+    with progress(name_of_slide(located.info.path), len(located.cells)) as advance:
+
+        def classify(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+            outputs = network.run_each(_feeds(waiting.each(batches)))
+            # Closed however the loop ends, so that no batch stays in the network.
+            with closing(outputs):
+                for cells, probabilities in outputs:
+                    with stitching:
+                        heatmap_cells.put(cells, probabilities)
+                    advance(len(cells))
+
+        classify(batches)
+        read_later = 0.0
+        for number in range(len(NEIGHBOURS)):
+            if later is None:
+                break
             with stitching:
-                heatmap_cells.put(cells, probabilities)
-            advance(len(cells))
+                chosen = heatmap_cells.choose(located.cells, number, later.threshold)
+                heatmap_cells.estimate(chosen)
+            advance(len(chosen.estimated))
+            if len(chosen.cells):
+                with later.read(chosen.cells) as further:
+                    classify(further)
+                read_later += further.seconds
     total = time.perf_counter() - start
     inference = total - waiting.seconds - stitching.seconds
-    return heatmap_cells.heatmap(info), LoopSeconds(waiting.seconds, inference, stitching.seconds)
+    heatmap = heatmap_cells.heatmap(located.info, has_estimates=later is not None)
+    return heatmap, LoopSeconds(waiting.seconds, inference, stitching.seconds, read_later)
 
 
 class HeatmapCells:
@@ -133,6 +156,8 @@ class HeatmapCells:
     def __init__(self, plan: PatchPlan) -> None:
         self._plan = plan
         self._values: np.ndarray | None = None
+        self._classified = np.zeros((plan.rows, plan.cols), bool)
+        self._estimated = np.zeros((plan.rows, plan.cols), bool)
 
     def put(self, patches: np.ndarray, answers: np.ndarray) -> None:
         """Fills the cells of some patches.
@@ -146,13 +171,39 @@ class HeatmapCells:
         if self._values is None:
             self._values = np.zeros((self._plan.rows, s, self._plan.cols, s, classes), np.float32)
         self._values[patches[:, 0], :, patches[:, 1]] = answers.reshape(count, s, s, classes)
+        self._classified[patches[:, 0], patches[:, 1]] = True
 
-    def heatmap(self, info: SlideInfo) -> Heatmap:
+    def choose(self, cells: np.ndarray, number: int, threshold: float) -> Chosen:
+        """The choice of a later pass (h2g.slides.adaptive_cells), given the cells with tissue."""
+        if self._values is None:  # no cell of the first pass holds tissue
+            return Chosen(cells[:0] if number else cells, cells[:0], np.empty((0, 0), np.float32))
+        values = self._values
+        return later_cells(
+            cells,
+            values.min(axis=(1, 3)),
+            values.max(axis=(1, 3)),
+            values.mean(axis=(1, 3)),
+            self._classified | self._estimated,
+            number=number,
+            threshold=threshold,
+        )
+
+    def estimate(self, chosen: Chosen) -> None:
+        """Fills the cells that are not worth classifying."""
+        if self._values is not None and len(chosen.estimated):
+            rows, cols = chosen.estimated.T
+            self._values[rows, :, cols] = chosen.values[:, None, None]
+            self._estimated[rows, cols] = True
+
+    def heatmap(self, info: SlideInfo, *, has_estimates: bool = False) -> Heatmap:
         if self._values is None:
             raise ValueError("no patch was classified")
         rows, s, cols, _, classes = self._values.shape
         values = self._values.reshape(rows * s, cols * s, classes)
-        return Heatmap(values, self._plan.step_level0 / s, info.frame)
+        classified = None
+        if has_estimates:
+            classified = np.kron(self._classified, np.ones((s, s), bool))
+        return Heatmap(values, self._plan.step_level0 / s, info.frame, classified)
 
 
 def _feeds(
