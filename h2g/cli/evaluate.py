@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from h2g.errors import H2GError
 if TYPE_CHECKING:
     from h2g.evaluation.scores import Evaluation
     from h2g.folders.cohort import Split
+    from h2g.folders.run import Run
 
 
 @click.command("evaluate")
@@ -27,28 +29,52 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Threads that read patches if a slide has no heatmap yet.  [default: one per core]",
 )
+@click.option(
+    "--adaptive",
+    is_flag=True,
+    help="Show what 'h2g predict --patches adaptive' saves and costs, by threshold.",
+)
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(min=0),
+    default=0.002,
+    show_default=True,
+    help="With --adaptive: loss of Dice that the chosen threshold may have.",
+)
 @data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
 def command(
-    run: Path, split: Split, workers: int | None, data_root: Path | None, as_json: bool
+    run: Path,
+    split: Split,
+    workers: int | None,
+    adaptive: bool,
+    max_loss: float,
+    data_root: Path | None,
+    as_json: bool,
 ) -> None:
     """Score RUN on the slides of a split: recall, precision and Dice.
 
     Patch-wise, smoothed and refined results are scored per slide, per grade and as macro mean ± SD.
     Tables and overlays go to RUN/evaluation/SPLIT. Slides that are already scored are kept.
 
+    With --adaptive, only a table of thresholds is made, with adaptive.csv and adaptive.png. Choose
+    the threshold on val.
+
     \b
-    Example:
+    Examples:
       h2g evaluate run --split test
+      h2g evaluate run --split val --adaptive
     """
     from h2g.evaluation.tables import evaluation_document
     from h2g.folders.run import open_run
     from h2g.stages.evaluate_run import evaluate_run
 
-    opened = open_run(run, data_root=data_root)
-
-    evaluation = evaluate_run(opened, split, threads=workers or os.cpu_count() or 1)
+    opened, threads = open_run(run, data_root=data_root), workers or os.cpu_count() or 1
+    if adaptive:
+        _print_curve(opened, split, max_loss, threads=threads, as_json=as_json)
+        return
+    evaluation = evaluate_run(opened, split, threads=threads)
     if as_json:
         print_json(evaluation_document(evaluation))
     else:
@@ -56,6 +82,36 @@ def command(
     if evaluation.failed:
         reasons = " ".join(f"{failed.slide}: {failed.reason}" for failed in evaluation.failed)
         raise H2GError(f"Not every slide of '{split}' could be scored. {reasons}")
+
+
+def _print_curve(run: Run, split: Split, max_loss: float, *, threads: int, as_json: bool) -> None:
+    from rich.table import Table
+
+    from h2g.stages.adaptive_curve import adaptive_curve, chosen_threshold, mean_curve
+
+    curve = adaptive_curve(run, split, threads=threads)
+    means = mean_curve(curve)
+    variant = str(means["variant"].iloc[-1])  # the run's result
+    chosen = chosen_threshold(curve, variant, max_loss)
+    if as_json:
+        rows = means.astype(object).where(means.notna(), None).to_dict("records")
+        print_json({"means": rows, "variant": variant, "threshold": chosen})
+        return
+    table = Table(title=f"{split}, {curve['slide'].nunique()} slides: means")
+    for heading in ("", "threshold", "patches, %", "dice", "loss"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in means.to_dict("records"):
+        threshold = "all" if math.isnan(row["threshold"]) else f"{row['threshold']:g}"
+        numbers = (f"{row['percent']:.1f}", f"{row['dice']:.4f}", f"{row['loss']:+.4f}")
+        table.add_row(row["variant"], threshold, *numbers)
+    console = results()
+    console.print(table)
+    console.print(
+        f"no threshold loses at most {max_loss:g} Dice"
+        if chosen is None
+        else f"--patches adaptive:{chosen:g} loses at most {max_loss:g} Dice ({variant})"
+    )
+    console.print(f"table and plot: {run.evaluation_folder(split)}", soft_wrap=True)
 
 
 def _print(evaluation: Evaluation, folder: Path) -> None:

@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 SIDE_PX = 1024
 
 
-def _open_by_name(run: Run, name: str) -> Network:
+def open_by_name(run: Run, name: str) -> Network:
+    """The network of a run's stage."""
     return open_run_network(run, STAGES[name])
 
 
@@ -48,7 +49,7 @@ def evaluate_run(
     split: Split,
     *,
     threads: int = 2,
-    open_network: Callable[[Run, str], Network] = _open_by_name,
+    open_network: Callable[[Run, str], Network] = open_by_name,
 ) -> Evaluation:
     """Scores every slide of a split and writes the tables and overlays.
 
@@ -61,7 +62,7 @@ def evaluate_run(
         RunError: the split is empty, or a network is not trained.
         H2GError: no slide could be scored.
     """
-    evaluator = _evaluator(run, open_network, threads)
+    evaluator = open_evaluator(run, open_network, threads)
     rows = run.cohort.split(split)
     if not rows:
         raise RunError(f"{run.path}: its cohort has no slide in split '{split}'. Choose another.")
@@ -104,7 +105,10 @@ def _scored_variants(evaluator: Evaluator, sigma_um: float | None) -> tuple[str,
     return tuple(variant for variant in variants() if variant in scored)
 
 
-def _evaluator(run: Run, open_network: Callable[[Run, str], Network], threads: int) -> Evaluator:
+def open_evaluator(
+    run: Run, open_network: Callable[[Run, str], Network], threads: int
+) -> Evaluator:
+    """What the slides of a run are scored with; RunError if a network is not trained."""
     models = run.trained_models(network_names(run.recipe))
     made_of = {"recipe": file_sha256(run.recipe_file)}
     made_of |= {stage: file_sha256(file) for stage, file in models.items()}

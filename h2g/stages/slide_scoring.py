@@ -146,7 +146,7 @@ def _score(
         frame = slide.info.frame
         truth = evaluator.truth(row, frame)
         plane = read_low_resolution(slide, evaluator.run.recipe.preprocessing.low_resolution)
-    labels = _labels_of_variants(evaluator, row, SlideState(plane, class_names), sigma_um)
+    labels = labels_of_variants(evaluator, row, SlideState(plane, class_names), sigma_um)
     pixel_um = frame.pixel_um(evaluator.size_px)
     counts = {name: count_classes(found, truth, class_names) for name, found in labels.items()}
     outlines = {
@@ -156,14 +156,24 @@ def _score(
     return SlideScores(row.name, row.grade, counts, outlines), labels[evaluator.variants[-1]]
 
 
-def _labels_of_variants(
-    evaluator: Evaluator, row: CohortSlide, state: SlideState, sigma_um: float | None
+def labels_of_variants(
+    evaluator: Evaluator,
+    row: CohortSlide,
+    state: SlideState,
+    sigma_um: float | None,
+    *,
+    heatmap: Heatmap | None = None,
 ) -> dict[str, np.ndarray]:
-    """Labels of each variant by name, including the smoothed one."""
+    """Labels of each variant by name, including the smoothed one.
+
+    Args:
+        sigma_um: width of the smoothing; None leaves the smoothed variant out.
+        heatmap: replaces the one that the run stores for the slide.
+    """
     labels: dict[str, np.ndarray] = {}
     for name, kind in evaluator.networks.items():
         if kind.kept is not None:
-            state = state.with_heatmap(evaluator.heatmap(row))
+            state = state.with_heatmap(heatmap or evaluator.heatmap(row))
         else:
             state = kind.apply(state, evaluator.open_network(name))
         labels[kind.variant] = state.labels(evaluator.size_px)

@@ -17,7 +17,7 @@ from h2g.errors import SlideError
 from h2g.progress import progress
 from h2g.recipes.preprocessing import Preprocessing
 from h2g.results.slide_state import SlideState
-from h2g.slides.adaptive_cells import NEIGHBOURS, Chosen, later_cells
+from h2g.slides.adaptive_cells import NEIGHBOURS, Chosen, first_cells, later_cells
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import PatchPlan, SlideInfo, SlidePool
 from h2g.slides.tissue import TissueMask
@@ -150,6 +150,31 @@ def classify_batches(
     return heatmap, LoopSeconds(waiting.seconds, inference, stitching.seconds, read_later)
 
 
+def thinned(heatmap: Heatmap, plan: PatchPlan, threshold: float) -> tuple[Heatmap, float]:
+    """The heatmap that adaptive prediction would have made, and the percentage of its patches.
+
+    Args:
+        heatmap: with every patch classified.
+        threshold: difference between neighbours above which a patch is classified.
+    """
+    rows, cols, classes = plan.rows, plan.cols, heatmap.values.shape[2]
+    s = heatmap.values.shape[0] // rows
+    patches = heatmap.values.reshape(rows, s, cols, s, classes).swapaxes(1, 2)
+    cells = np.argwhere(patches.any(axis=(2, 3, 4)))
+    filled = HeatmapCells(plan)
+
+    def classify(chosen: np.ndarray) -> None:
+        if len(chosen):
+            filled.put(chosen, patches[chosen[:, 0], chosen[:, 1]])
+
+    classify(first_cells(cells))
+    for number in range(len(NEIGHBOURS)):
+        chosen = filled.choose(cells, number, threshold)
+        filled.estimate(chosen)
+        classify(chosen.cells)
+    return filled.thinned(heatmap), 100 * filled.classified / max(1, len(cells))
+
+
 class HeatmapCells:
     """The cells of a heatmap, filled patch by patch."""
 
@@ -194,6 +219,17 @@ class HeatmapCells:
             rows, cols = chosen.estimated.T
             self._values[rows, :, cols] = chosen.values[:, None, None]
             self._estimated[rows, cols] = True
+
+    @property
+    def classified(self) -> int:
+        """Number of patches that the network has classified."""
+        return int(self._classified.sum())
+
+    def thinned(self, heatmap: Heatmap) -> Heatmap:
+        """A heatmap with these cells in place of its own."""
+        if self._values is None:
+            return heatmap
+        return dataclasses.replace(heatmap, values=self._values.reshape(heatmap.values.shape))
 
     def heatmap(self, info: SlideInfo, *, has_estimates: bool = False) -> Heatmap:
         if self._values is None:
