@@ -53,6 +53,11 @@ def _of_networks(card: Card) -> Iterator[str]:
                 f"the class name '{name}' contains one of {' '.join(map(repr, RESERVED))}, which "
                 "have another meaning in a pipeline; rename the class in the recipe"
             )
+    if card.preprocessing.low_resolution.windows is not None:
+        yield (
+            "its refinement network sees windows (refinement.field), and a pipeline cannot cut the "
+            "same windows out of slide and heatmap; train with refinement.field: whole"
+        )
     level, wanted = card.preprocessing.low_resolution.level, _level(card)
     if level != wanted and card.slide_networks:
         yield (
@@ -153,7 +158,13 @@ def _ways_out(trained: Preprocessing, version: FastName) -> str:
 def _fast_preprocessing(trained: Preprocessing, profile: Profile) -> Preprocessing:
     fast = PROFILES[profile]
     same = {"mpp": trained.patch.mpp, "size_px": trained.patch.size_px}
-    return fast.model_copy(update={"patch": fast.patch.model_copy(update=same)})
+    windows = {"windows": trained.low_resolution.windows}
+    return fast.model_copy(
+        update={
+            "patch": fast.patch.model_copy(update=same),
+            "low_resolution": fast.low_resolution.model_copy(update=windows),
+        }
+    )
 
 
 def _changes(old: Preprocessing, new: Preprocessing) -> str:

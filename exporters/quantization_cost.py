@@ -133,7 +133,7 @@ def _score_slide(
             reason = located.why_none(recipe.preprocessing)
             if reason:
                 raise SlideError(f"{row.slide.name}: {reason}")
-            plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
+            plane = read_low_resolution(slide, recipe.low_resolution)
         scores: dict[Compared, _SlideScore] = {}
         for precision, opened in networks.items():
             state = _prepared(run, row, pool, located, plane, threads)

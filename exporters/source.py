@@ -185,7 +185,7 @@ def _source(
         name=name or recipe.name,
         description=recipe.description,
         class_names=recipe.class_names,
-        preprocessing=recipe.preprocessing,
+        preprocessing=recipe.deployed_preprocessing,
         networks={stage: _network_card(stage, file, recipe) for stage, file in files.items()},
         training=training_data(run.cohort) if run else None,
         scores=test_scores(run) if run else {},

@@ -21,3 +21,4 @@ class RandomStream(IntEnum):
     STAIN_SHIFT = 5
     HEATMAP_NOISE = 6
     FOLDS = 7
+    WINDOWS = 8

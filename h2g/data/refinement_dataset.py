@@ -30,7 +30,8 @@ class RefinementExample:
 
     Attributes:
         image_file: PNG of the slide at low resolution, of any size.
-        truth_file: PNG with the labels of the whole field, in the size of the network's output.
+        truth_file: PNG with the labels of the whole field, in the size of the network's output, or
+            of the image if the network sees windows.
         heatmap_file: TIFF of the classifier's heatmap; None if the image is the only input.
         stain_matrix: (2, 3) float32, from ``macenko_stain_matrix``.
     """
@@ -46,12 +47,15 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def load_example(
-    example: RefinementExample, change: Callable[[np.ndarray], np.ndarray] | None = None
+    example: RefinementExample,
+    change: Callable[[np.ndarray], np.ndarray] | None = None,
+    number: int = 0,
 ) -> Arrays:
     """Reads the image, the heatmap and the truth of an example.
 
     Args:
         change: applied to the heatmap with all its classes, before background is removed.
+        number: unused; other loaders draw a part of the example by it.
     Returns:
         (H, W, 3) uint8 RGB, (rows, cols, C - 1) float32 without background, (P, P) uint8 labels.
         The heatmap of an example without one is a single cell of 0.
@@ -64,18 +68,14 @@ def load_example(
         values = read_heatmap(example.heatmap_file).values
         values = values if change is None else change(values)
         heatmap = np.ascontiguousarray(values[..., 1:], np.float32)
-    return (
-        image,
-        heatmap,
-        read_picture(example.truth_file),
-    )
+    return image, heatmap, read_picture(example.truth_file)
 
 
 class ExampleSource(Source):
     """The sequence of examples of a training, with heatmaps changed by ``augmentation``.
 
-    Every epoch holds all examples, in a new random order with ``shuffle`` and otherwise in the
-    given order.
+    Every epoch holds all examples ``repeats`` times, in a new random order with ``shuffle`` and
+    otherwise in the given order.
     """
 
     def __init__(
@@ -86,14 +86,19 @@ class ExampleSource(Source):
         shuffle: bool,
         augmentation: RefinementAugmentation | None = None,
         load: Callable[..., Arrays] = load_example,
+        repeats: int = 1,
     ) -> None:
+        """
+        Args:
+            load: (example, change of its heatmap, number in the sequence) -> its arrays.
+        """
         if not examples:
             raise TrainingError(
                 "The refinement network has no slide to learn from. Check the cohort's splits."
             )
         super().__init__()
         self.settings = settings
-        self.examples = tuple(examples)
+        self.examples = tuple(examples) * repeats
         self.shuffle = shuffle
         self._augmentation = augmentation
         self._load = load
@@ -113,7 +118,7 @@ class ExampleSource(Source):
                 number=number,
                 settings=self._augmentation,
             )
-        return (*self._load(example, change), example.stain_matrix.astype(np.float32))
+        return (*self._load(example, change, number), example.stain_matrix.astype(np.float32))
 
 
 def refinement_dataset(

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from h2g.concurrency import several_at_once
-from h2g.engines.engine import Feed, Key, Probe, Shape, check_file, pixel_inputs, unreadable
+from h2g.engines.engine import (
+    Feed,
+    Key,
+    Probe,
+    Shape,
+    check_file,
+    one_by_one,
+    pixel_inputs,
+    unreadable,
+)
 from h2g.engines.openvino_library import openvino
 from h2g.errors import WrongUseError
 
@@ -70,6 +79,8 @@ class OpenVinoNetwork:
     def run_each(
         self, batches: Iterable[tuple[Key, Feed]]
     ) -> Generator[tuple[Key, np.ndarray], None, None]:
+        if self._rows is None:
+            return one_by_one(self._run_one, batches)
         return several_at_once(self._start, batches, ahead=1)
 
     def _run_one(self, inputs: Feed) -> np.ndarray:

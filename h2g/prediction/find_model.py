@@ -63,7 +63,7 @@ def _load_run(path: Path, engine: str, device: str, precision: str) -> ModelFile
         path=path,
         recipe=run.recipe.name,
         class_names=run.recipe.class_names,
-        preprocessing=run.recipe.preprocessing,
+        preprocessing=run.recipe.deployed_preprocessing,
         sha256={f"{name}/{file.name}": file_sha256(file) for name, file in files.items()},
         networks={name: NetworkFile(file) for name, file in files.items()},
         takes_patches=any(NETWORKS[name].many for name in names),

@@ -79,12 +79,27 @@ class PatchSettings(Frozen):
         return names.get(self.rule)
 
 
+class WindowSettings(Frozen):
+    """Windows of the low-resolution image, which a refinement network sees one by one.
+
+    The section refinement sets them (h2g.recipes.refinement), a recipe does not.
+    """
+
+    side_px: Annotated[int, Field(ge=16)]
+    """Side of a window in pixels."""
+    mpp: Positive
+    """Resolution of the image, in um/px."""
+    overlap: Annotated[float, Field(ge=0, le=0.75)]
+    """Least share of a side that neighbouring windows have in common."""
+
+
 class LowResolutionSettings(Frozen):
     """The image of the slide for the refinement network.
 
     ``at-least`` takes the coarsest level with both sides >= ``min_side_px``, reduced by a whole
     factor if a side has more than ``max_side_px``. ``coarsest`` takes the last level, and
-    ``fast-4.9`` the last level that FAST 4.9 knows.
+    ``fast-4.9`` the last level that FAST 4.9 knows. With windows, the image has their um/px, and
+    no other setting matters.
     """
 
     level: Literal["at-least", CoarsestLevel] = "at-least"
@@ -93,6 +108,8 @@ class LowResolutionSettings(Frozen):
     """Smallest side of the level, for at-least."""
     max_side_px: int = 8192
     """Limit for at-least; a level with a longer side is reduced by a whole factor."""
+    windows: WindowSettings | None = None
+    """Set by refinement.field: windows; null shows the network the whole image at once."""
 
 
 class Preprocessing(Frozen):

@@ -14,7 +14,7 @@ from h2g.recipes.base import Frozen
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.paper import PaperRow
 from h2g.recipes.patch import PatchStage
-from h2g.recipes.preprocessing import Preprocessing
+from h2g.recipes.preprocessing import LowResolutionSettings, Preprocessing
 from h2g.recipes.refinement import RefinementStage
 
 
@@ -110,6 +110,27 @@ class Recipe(Frozen):
                 "weigh two or more of them, or set refinement.loss: dice-crossentropy"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> Recipe:
+        if self.preprocessing.low_resolution.windows is not None:
+            raise ValueError(
+                "preprocessing.low_resolution.windows follows from the section refinement; set "
+                "refinement.field: windows and refinement.window_mm instead"
+            )
+        return self
+
+    @property
+    def deployed_preprocessing(self) -> Preprocessing:
+        """The preprocessing, with the windows of the refinement stage."""
+        windows = self.refinement.windows if self.refinement else None
+        low_resolution = self.preprocessing.low_resolution.model_copy(update={"windows": windows})
+        return self.preprocessing.model_copy(update={"low_resolution": low_resolution})
+
+    @property
+    def low_resolution(self) -> LowResolutionSettings:
+        """The low-resolution image, with the windows of the refinement stage."""
+        return self.deployed_preprocessing.low_resolution
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from h2g.recipes.base import Frozen, Options, Positive, Share
+from h2g.recipes.preprocessing import WindowSettings
 from h2g.recipes.training import TrainingSettings
 
 RefinementInputs = Literal["both", "heatmap", "image"]
@@ -43,14 +44,20 @@ class RefinementAugmentation(Frozen):
 class RefinementStage(TrainingSettings):
     """Stage 2, the refinement network on low-resolution slide and heatmap.
 
+    The paper stretches the ``whole`` slide onto a square, so the scale that the network sees
+    depends on the slide's size. ``field: windows`` is not in the paper: the network sees windows of
+    ``window_mm`` at one scale, and their overlapping results are blended (h2g.slides.windows).
+    A slide smaller than a window gets a white margin. ``overlap``, ``windows_per_slide`` and
+    ``tumour_share`` matter with windows only.
+
     ``inputs`` other than ``both`` build the network with that input alone. These two controls
     measure the value of each input. A recipe without a patch stage has only the ``image``.
 
-    Three settings are not in the paper and off by default. ``loss`` can be ``dice-crossentropy``.
-    ``class_weights`` are by class name, and 1 for a class without a number (h2g.training.losses).
-    ``cross_fit`` is the number of further classifiers, each trained without one fold of the
-    training slides. They make the heatmaps for training, so that no heatmap comes from a classifier
-    that has seen its slide (h2g.stages.folds.train_folds).
+    Three more settings are not in the paper and off by default. ``loss`` can be
+    ``dice-crossentropy``. ``class_weights`` are by class name, and 1 for a class without a number
+    (h2g.training.losses). ``cross_fit`` is the number of further classifiers, each trained without
+    one fold of the training slides. They make the heatmaps for training, so that no heatmap comes
+    from a classifier that has seen its slide (h2g.stages.folds.train_folds).
 
     There is no label smoothing, because the soft Dice is best on labels of 0 and 1. A cross-entropy
     on other labels would pull against it.
@@ -60,8 +67,18 @@ class RefinementStage(TrainingSettings):
     """Network, one of those that 'h2g models' lists."""
     options: Options = {}
     """Options of the network's builder, by name."""
+    field: Literal["whole", "windows"] = "whole"
+    """Part of the slide that the network sees: the whole, or windows of one size."""
     input_px: int = 1024
-    """Side of the square that image and heatmap are resized to."""
+    """Side of the square that image and heatmap are resized to, or of a window."""
+    window_mm: Positive = 8.0
+    """Side of a window; with input_px it sets the um/px that the network sees."""
+    overlap: Annotated[float, Field(ge=0, le=0.75)] = 0.5
+    """Least share of a side that neighbouring windows have in common in prediction."""
+    windows_per_slide: Annotated[int, Field(ge=1)] = 4
+    """Random windows per training slide and epoch."""
+    tumour_share: Share = 0.5
+    """Share of the training windows that are placed on annotated tumour; others anywhere."""
     inputs: RefinementInputs = "both"
     """Inputs of the network."""
     batch_size: int = 4
@@ -86,6 +103,14 @@ class RefinementStage(TrainingSettings):
     """Number of folds of the training slides, each with a classifier for its heatmaps."""
     augmentation: RefinementAugmentation = RefinementAugmentation()
     """Random changes of slides."""
+
+    @property
+    def windows(self) -> WindowSettings | None:
+        """The windows that the network sees; None if it sees whole slides."""
+        if self.field == "whole":
+            return None
+        mpp = 1000 * self.window_mm / self.input_px
+        return WindowSettings(side_px=self.input_px, mpp=mpp, overlap=self.overlap)
 
     @model_validator(mode="after")
     def _check_cross_fit(self) -> RefinementStage:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from h2g.recipes.preprocessing import CoarsestLevel, LowResolutionSettings
+from h2g.errors import SlideError
+from h2g.recipes.preprocessing import CoarsestLevel, LowResolutionSettings, WindowSettings
 from h2g.slides.fast_levels import fast_level_count, first_pixel
 from h2g.slides.frame import Frame
 from h2g.slides.info import SlideInfo
@@ -26,6 +27,23 @@ EDGE = 1e-6
 
 
 @dataclass(frozen=True)
+class WindowImage:
+    """The image of the whole field that a refinement network sees in windows.
+
+    Attributes:
+        rgb: (h, w, 3) uint8, at the um/px of the windows.
+    """
+
+    rgb: np.ndarray
+    settings: WindowSettings
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+
+@dataclass(frozen=True)
 class Plane:
     """An image of the whole field.
 
@@ -34,10 +52,12 @@ class Plane:
     Attributes:
         rgb: (h, w, 3) uint8.
         frame: coordinates of the slide.
+        windows: what a refinement network sees in its place; None if it sees this image.
     """
 
     rgb: np.ndarray
     frame: Frame
+    windows: WindowImage | None = None
 
     @property
     def mpp(self) -> float:
@@ -57,19 +77,23 @@ def read_plane(slide: Slide, mpp: float | None, *, coarsest: CoarsestLevel = "co
     Raises:
         SlideError: a part cannot be read.
     """
-    info = slide.info
     if mpp is None:
-        level = _coarsest_level(info, coarsest)
-        size_px = _reduced(info.levels[level].size_px, LARGEST_PLANE_PX)
+        level = _coarsest_level(slide.info, coarsest)
+        size_px = _reduced(slide.info.levels[level].size_px, LARGEST_PLANE_PX)
         return _plane(slide, level, size_px, first=_first_pixel(level, coarsest))
+    return _plane(slide, *_source(slide.info, mpp))
+
+
+def _source(info: SlideInfo, mpp: float) -> tuple[int, tuple[int, int]]:
+    """The level to read at about ``mpp`` um/px, and (width, height) of the result."""
     ratios = [info.level_mpp(level) / mpp for level in range(len(info.levels))]
     nearest = min(range(len(ratios)), key=lambda level: abs(ratios[level] - 1))
     if abs(ratios[nearest] - 1) <= NEAR:
-        return _plane(slide, nearest, info.levels[nearest].size_px)
+        return nearest, info.levels[nearest].size_px
     level = max((lv for lv, ratio in enumerate(ratios) if ratio < 1), default=0)
     shrink = min(1.0, info.known_mpp / mpp)
     width, height = (max(1, round(side * shrink)) for side in info.field_level0)
-    return _plane(slide, level, (width, height))
+    return level, (width, height)
 
 
 def low_resolution_size(info: SlideInfo, settings: LowResolutionSettings) -> tuple[int, int]:
@@ -78,10 +102,36 @@ def low_resolution_size(info: SlideInfo, settings: LowResolutionSettings) -> tup
 
 
 def read_low_resolution(slide: Slide, settings: LowResolutionSettings) -> Plane:
-    """The refinement network's image of the slide; SlideError if it cannot be read."""
+    """The image of the slide that results are drawn on, and that the refinement network sees.
+
+    Raises:
+        SlideError: a part cannot be read, or windows ask for a finer or larger image than there is.
+    """
     level = _low_level(slide.info, settings)
     size_px = low_resolution_size(slide.info, settings)
-    return _plane(slide, level, size_px, first=_first_pixel(level, settings.level))
+    plane = _plane(slide, level, size_px, first=_first_pixel(level, settings.level))
+    if settings.windows is None:
+        return plane
+    return replace(plane, windows=read_window_image(slide, settings.windows))
+
+
+def read_window_image(slide: Slide, windows: WindowSettings) -> WindowImage:
+    """The image of the slide at the um/px of the windows; see read_low_resolution."""
+    info, mm = slide.info, windows.side_px * windows.mpp / 1000
+    if info.known_mpp > windows.mpp * (1 + NEAR):
+        raise SlideError(
+            f"{info.path.name}: its finest level has {info.known_mpp:g} um/px, but windows of "
+            f"{mm:g} mm and {windows.side_px} px need {windows.mpp:g} um/px. Train with a larger "
+            "refinement.window_mm or a smaller refinement.input_px."
+        )
+    level, size_px = _source(info, windows.mpp)
+    if max(size_px) > LARGEST_PLANE_PX:
+        raise SlideError(
+            f"{info.path.name}: at the {windows.mpp:g} um/px of the windows it has "
+            f"{size_px[0]} x {size_px[1]} px, and {LARGEST_PLANE_PX} px per side is the limit. "
+            "Train with a larger refinement.window_mm or a smaller refinement.input_px."
+        )
+    return WindowImage(_plane(slide, level, size_px).rgb, windows)
 
 
 def _coarsest_level(info: SlideInfo, coarsest: CoarsestLevel) -> int:

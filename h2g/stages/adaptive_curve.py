@@ -121,7 +121,7 @@ def _score(evaluator: Evaluator, row: CohortSlide, thresholds: Sequence[float]) 
     recipe = evaluator.run.recipe
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
-        plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
+        plane = read_low_resolution(slide, recipe.low_resolution)
     truth, heatmap = evaluator.truth(row, info.frame), evaluator.heatmap(row)
     plan = plan_patches(info, recipe.preprocessing.patch)
     heatmaps: dict[float | None, tuple[Heatmap, float]] = {None: (heatmap, 100.0)}

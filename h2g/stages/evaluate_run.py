@@ -124,7 +124,8 @@ def raster_size(recipe: Recipe) -> tuple[int, int]:
     """
     *_, last = network_names(recipe)
     *_, output = NETWORKS[last].shapes(recipe)
-    rows, cols = output[:2] if len(output) == 3 and not NETWORKS[last].many else (None, None)
+    covers_field = not NETWORKS[last].many and recipe.low_resolution.windows is None
+    rows, cols = output[:2] if len(output) == 3 and covers_field else (None, None)
     return (cols or SIDE_PX, rows or SIDE_PX)
 
 

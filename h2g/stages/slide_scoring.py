@@ -145,7 +145,7 @@ def _score(
     with open_slide(row.slide, mpp=row.mpp) as slide:
         frame = slide.info.frame
         truth = evaluator.truth(row, frame)
-        plane = read_low_resolution(slide, evaluator.run.recipe.preprocessing.low_resolution)
+        plane = read_low_resolution(slide, evaluator.run.recipe.low_resolution)
     labels = labels_of_variants(evaluator, row, SlideState(plane, class_names), sigma_um)
     pixel_um = frame.pixel_um(evaluator.size_px)
     counts = {name: count_classes(found, truth, class_names) for name, found in labels.items()}

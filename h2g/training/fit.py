@@ -42,8 +42,9 @@ class StageTraining:
         build: builds the network with its initial weights; called once.
         keep: converts the network to the one that is saved; by default to its first output.
         train: endless data set from a number of the first batch on.
-        validation: finite data set, the same in every epoch.
+        validation: finite data set, the same in every epoch; None if ``scoring`` is given.
         Both data sets are contexts. They close their source, and raise the error that ended it.
+        scoring: adds the validation's scores to the logs of each epoch.
     """
 
     name: str
@@ -55,7 +56,8 @@ class StageTraining:
     loss: keras.losses.Loss
     metrics: tuple[Any, ...]
     train: Callable[[int], AbstractContextManager[tf.data.Dataset]]
-    validation: Callable[[], AbstractContextManager[tf.data.Dataset]]
+    validation: Callable[[], AbstractContextManager[tf.data.Dataset | None]]
+    scoring: keras.callbacks.Callback | None = None
     part: str = ""
     keep: Callable[[keras.Model], keras.Model] = main_output
 
@@ -150,7 +152,10 @@ def _fit(
         checkpoint=stage.checkpoint,
         history=stage.folder / "history.csv",
     )
-    all_callbacks = [StopOnNaN(stage.name, steps_per_epoch=steps), keep, *callbacks]
+    all_callbacks: list[Any] = [StopOnNaN(stage.name, steps_per_epoch=steps)]
+    if stage.scoring is not None:
+        all_callbacks.append(stage.scoring)  # before the callback that keeps the scores
+    all_callbacks += [keep, *callbacks]
     if stage.settings.tensorboard:
         all_callbacks.append(keras.callbacks.TensorBoard(stage.folder / "tensorboard"))
     with (
@@ -158,7 +163,7 @@ def _fit(
         stage.train(state.epoch * steps) as train,
         stage.validation() as validation,
     ):
-        batches = steps + int(validation.cardinality())
+        batches = steps + (int(validation.cardinality()) if validation is not None else 0)
         with progress(f"{stage.name} training{stage.of_part}", epochs * batches) as advance:
             advance(state.epoch * batches)
             all_callbacks.append(ShowProgress(advance, epochs=epochs, state=state))

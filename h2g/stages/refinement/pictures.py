@@ -19,18 +19,21 @@ from h2g.progress import track
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.sections import refinement_settings
 from h2g.slides.png_files import write_png
-from h2g.slides.reading import open_slide, read_low_resolution
+from h2g.slides.reading import open_slide, read_low_resolution, read_window_image
 
 logger = logging.getLogger(__name__)
 
 
 def image_file(run: Run, name: str) -> Path:
-    """PNG of the low-resolution slide, (P, P, 3) uint8, resized as in deployment."""
+    """PNG of the low-resolution slide, uint8 RGB.
+
+    It is (P, P, 3), resized as in deployment, or at the um/px of the windows.
+    """
     return run.stage_folder("refinement") / "inputs" / f"{name}_image.png"
 
 
 def truth_file(run: Run, name: str) -> Path:
-    """PNG of the annotation's labels over the slide's field, (P, P) uint8."""
+    """PNG of the annotation's labels over the slide's field, uint8, in the size of the image."""
     return run.stage_folder("refinement") / "inputs" / f"{name}_truth.png"
 
 
@@ -71,10 +74,14 @@ def _write(run: Run, row: CohortSlide) -> str | None:
 
 
 def _image_and_truth(row: CohortSlide, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    side = refinement_settings(recipe).input_px
-    size_px = (side, side)
+    settings = refinement_settings(recipe)
     with open_slide(row.slide, mpp=row.mpp) as slide:
-        truth = true_labels(row, recipe, slide.info.frame, size_px)
+        frame = slide.info.frame
+        if settings.windows is not None:
+            image = read_window_image(slide, settings.windows)
+            return image.rgb, true_labels(row, recipe, frame, image.size_px)
         plane = read_low_resolution(slide, recipe.preprocessing.low_resolution)
-    image = keras.ops.convert_to_numpy(resize_bilinear(plane.rgb, size_px))
-    return np.rint(image).astype(np.uint8), truth
+    size_px = (settings.input_px, settings.input_px)
+    truth = true_labels(row, recipe, frame, size_px)
+    resized = keras.ops.convert_to_numpy(resize_bilinear(plane.rgb, size_px))
+    return np.rint(resized).astype(np.uint8), truth

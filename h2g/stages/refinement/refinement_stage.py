@@ -27,9 +27,11 @@ def _work(run: Run, resources: Resources) -> None:
 
 
 def _check(run: Run, resources: Resources) -> None:
+    from h2g.stages.refinement.window_training import check_windows
     from h2g.training.fit import check_strategy
 
     check_strategy("refinement", refinement_settings(run.recipe), resources.strategy)
+    check_windows(run)
 
 
 def _summary(run: Run) -> dict[str, Any]:
@@ -49,7 +51,8 @@ def _shapes(recipe: Recipe) -> list[tuple[int | None, ...]]:
 def _sees(recipe: Recipe) -> str:
     settings = refinement_settings(recipe)
     side = settings.input_px
-    return f"{SEEN[settings.inputs]} -> {side} x {side} class probabilities of the whole slide"
+    part = "whole slide" if settings.field == "whole" else f"window of {settings.window_mm:g} mm"
+    return f"{SEEN[settings.inputs]} -> {side} x {side} class probabilities of the {part}"
 
 
 def _samples(run: Run, split: Split, count: int) -> list[Feed]:

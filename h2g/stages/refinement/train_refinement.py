@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from h2g.data.patch_source import BatchSettings
+from h2g.data.random_windows import RandomWindows
 from h2g.data.refinement_dataset import (
     ExampleSource,
     RefinementExample,
@@ -28,6 +31,7 @@ from h2g.recipes.refinement import RefinementStage
 from h2g.recipes.sections import refinement_settings
 from h2g.stages.heatmaps.make_heatmaps import seen_heatmap
 from h2g.stages.refinement.pictures import image_file, truth_file, write_inputs
+from h2g.stages.refinement.window_training import StitchedScores
 from h2g.training.checkpoint import TrainingState
 from h2g.training.fit import StageTraining, fit_stage
 from h2g.training.losses import refinement_loss, slide_dice
@@ -51,7 +55,9 @@ def train_refinement(run: Run, resources: Resources = Resources()) -> TrainingSt
             refinement_network(run.recipe).save(temporary)
         return TrainingState()
     examples = {split: _examples(run, split, jobs=jobs) for split in ("train", "val")}
-    steps_per_pass = math.ceil(len(examples["train"]) / settings.batch_size)
+    per_slide = 1 if settings.windows is None else settings.windows_per_slide
+    steps_per_pass = math.ceil(per_slide * len(examples["train"]) / settings.batch_size)
+    loss = refinement_loss(settings.loss, run.recipe.class_names, settings.class_weights)
     stage = StageTraining(
         name="refinement",
         folder=run.stage_folder("refinement"),
@@ -59,11 +65,20 @@ def train_refinement(run: Run, resources: Resources = Resources()) -> TrainingSt
         steps_per_epoch=settings.steps_per_epoch or steps_per_pass,
         seed=run.recipe.seed,
         build=partial(refinement_network, run.recipe),
-        loss=refinement_loss(settings.loss, run.recipe.class_names, settings.class_weights),
+        loss=loss,
         metrics=(slide_dice,),
         train=partial(_training_batches, run, settings, examples["train"], jobs),
         validation=partial(_validation_batches, run, settings, examples["val"], jobs),
     )
+    if settings.windows is not None:
+        scoring = StitchedScores(
+            examples["val"],
+            settings.windows,
+            loss,
+            class_names=run.recipe.class_names,
+            batch_size=settings.batch_size,
+        )
+        stage = replace(stage, validation=contextlib.nullcontext, scoring=scoring)
     return fit_stage(stage, resources)
 
 
@@ -95,7 +110,13 @@ def _training_batches(
     first_batch: int,
 ) -> Iterator[tf.data.Dataset]:
     batches = _batch_settings(run, settings, workers=jobs, first_batch=first_batch)
-    source = ExampleSource(examples, batches, shuffle=True, augmentation=settings.augmentation)
+    source = ExampleSource(
+        examples,
+        batches,
+        shuffle=True,
+        augmentation=settings.augmentation,
+        **_drawn_windows(run, settings),
+    )
     with source.raising_failure():
         yield refinement_dataset(
             source,
@@ -115,6 +136,16 @@ def _validation_batches(
         yield refinement_dataset(
             source, input_px=settings.input_px, augmentation=None, inputs=settings.inputs
         )
+
+
+def _drawn_windows(run: Run, settings: RefinementStage) -> dict[str, Any]:
+    """Arguments of ExampleSource for a network that sees windows; none for one that does not."""
+    if settings.windows is None:
+        return {}
+    windows = RandomWindows(
+        side_px=settings.input_px, tumour_share=settings.tumour_share, seed=run.recipe.seed
+    )
+    return {"load": windows.load, "repeats": settings.windows_per_slide}
 
 
 def _examples(run: Run, split: Split, *, jobs: int) -> list[RefinementExample]:
