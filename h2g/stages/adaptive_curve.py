@@ -7,6 +7,7 @@ prediction (h2g.slides.adaptive_cells) are replayed on them, so no patch is read
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ from h2g.reporting.plots import new_figure, save_figure
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide, plan_patches, read_low_resolution
-from h2g.stages.evaluate_run import open_by_name, open_evaluator
+from h2g.stages.evaluate_run import SIDE_PX, open_by_name, open_evaluator
 from h2g.stages.patch.classify import thinned
 from h2g.stages.slide_scoring import Evaluator, labels_of_variants, per_slide
 from h2g.tables import write_csv
@@ -52,7 +53,8 @@ def adaptive_curve(
         RunError: the split is empty, or a network is not trained.
         H2GError: no slide could be scored.
     """
-    evaluator = open_evaluator(run, open_network, threads)
+    # One raster for all runs, so that curves of different networks can be compared.
+    evaluator = replace(open_evaluator(run, open_network, threads), size_px=(SIDE_PX, SIDE_PX))
     if not evaluator.has_heatmaps:
         raise WrongUseError(f"{run.path}: this run has no patch network, so no patches to choose.")
     rows = run.cohort.split(split)

@@ -35,7 +35,7 @@ from h2g.stages.slide_scoring import (
 from h2g.stages.stage import SMOOTHED
 
 logger = logging.getLogger(__name__)
-# Side of the raster if no refinement network sets it.
+# Side of the raster if no network sets it.
 SIDE_PX = 1024
 
 
