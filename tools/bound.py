@@ -1,5 +1,7 @@
 """Compares `h2g predict` with the lower bound of its engine here (h2g.benchmarking.bound).
 
+With --patches adaptive, the bound is that of the patches that are classified.
+
 Use a slide with at least 5,000 patches of tissue. With --fast, FAST segments the same slide in the
 same run, for comparison.
 """
@@ -23,6 +25,7 @@ def main() -> None:
     parser.add_argument("slide", type=Path)
     parser.add_argument("--engine", default="keras", help="default: keras, for a run folder")
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--patches", default="all", help="all, or adaptive[:THRESHOLD]")
     parser.add_argument("--mpp", type=float, help="um/px of level 0, replaces the slide's own")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--workers", type=int, help="reading threads; default: one per core")
@@ -34,6 +37,7 @@ def main() -> None:
         engine=arguments.engine,
         device="CPU",
         precision=arguments.precision,
+        patches=arguments.patches,
     )
     protocol = Protocol(
         slide=arguments.slide,

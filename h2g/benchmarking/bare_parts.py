@@ -25,7 +25,7 @@ from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import Slide, open_slide, read_low_resolution
 from h2g.slides.tissue_patches import Located, locate_patches
 from h2g.stages.chain import NETWORKS
-from h2g.stages.patch.classify import HeatmapCells
+from h2g.stages.patch.classify import HeatmapCells, thinned
 
 # Patches decoded together and then classified together, so that neither clock profits from the
 # caches of the other.
@@ -36,9 +36,10 @@ class BareCost(Frozen):
     """CPU seconds of each part alone, summed over threads, with its engine warm.
 
     Attributes:
+        patches: number of patches that are classified.
         tissue_s: finding the tissue and its patches, and reading the low-resolution image.
-        decode_s: reading the patches one by one on one thread.
-        patch_s: classifying the patches in batches.
+        decode_s: reading these patches one by one on one thread.
+        patch_s: classifying them in batches.
         refinement_s: running the networks of whole slides, and drawing the labels.
         writing_s: writing all files.
         decode_patches_per_s: wall time, one thread.
@@ -109,12 +110,15 @@ def measure_bare(settings: RowSettings) -> BareCost:
     with tempfile.TemporaryDirectory() as out, writing:
         segmented = Segmented(located, plane, model.class_names, heatmap, labels, Seconds())
         write_outputs(segmented, SlideFiles(Path(out), "slide"))
-    count = len(located.cells)
+    count, share = len(located.cells), 1.0
+    if model.threshold is not None:
+        # All were classified, and each costs the same.
+        share = thinned(heatmap, located.plan, model.threshold)[1] / 100
     return BareCost(
-        patches=count,
+        patches=round(share * count),
         tissue_s=tissue.cpu,
-        decode_s=decode.cpu,
-        patch_s=inference.cpu,
+        decode_s=share * decode.cpu,
+        patch_s=share * inference.cpu,
         refinement_s=refinement.cpu,
         writing_s=writing.cpu,
         decode_patches_per_s=count / decode.wall,

@@ -32,7 +32,7 @@ class Bound:
         first_patch_s: from the command's start until its first patches were read.
         ratio: bound_s / command_s.
         fast_...: FAST's whole process on the same slide; None without a FAST bundle.
-        ratio_to_fast: the command's patches/s divided by FAST's.
+        ratio_to_fast: FAST's seconds divided by the command's.
     """
 
     engine: str
@@ -103,7 +103,7 @@ def measure(choice: Choice, protocol: Protocol, *, fast: Path | None = None) -> 
         ratio=bound_s / command.wall_s,
         fast_s=fast_s,
         fast_patches_per_s=fast_per_s,
-        ratio_to_fast=bare.patches / command.wall_s / fast_per_s if fast_per_s else None,
+        ratio_to_fast=fast_s / command.wall_s if fast_s else None,
     )
 
 

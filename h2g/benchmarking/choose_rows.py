@@ -13,7 +13,7 @@ from h2g.folders.bundle import is_bundle, open_bundle
 from h2g.folders.run import is_run, open_run
 from h2g.hardware import Hardware, has_onnxruntime_gpu
 from h2g.prediction.find_model import KINDS, find_model
-from h2g.prediction.model_files import ModelFiles
+from h2g.prediction.model_files import ModelFiles, with_patches
 from h2g.stages.chain import network_names
 
 
@@ -75,9 +75,10 @@ def network_files(choice: Choice) -> dict[str, NetworkFile]:
 
 def load_choice(choice: Choice) -> ModelFiles:
     """Loads the model for its engine; H2GError if the engine cannot run it here."""
-    return find_model(
+    model = find_model(
         choice.model, engine=choice.engine, device=choice.device, precision=choice.precision
     )
+    return with_patches(model, choice.patches)
 
 
 def _engines_of(model: Path) -> tuple[str, ...]:

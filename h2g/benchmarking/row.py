@@ -38,16 +38,19 @@ class Choice(Frozen):
 
     Attributes:
         model: run folder or bundle.
+        patches: as ``h2g predict --patches``.
     """
 
     model: Path
     engine: str
     device: str
     precision: str
+    patches: str = "all"
 
     @property
     def label(self) -> str:
-        return f"{self.engine} {self.device} {self.precision}"
+        patches = "" if self.patches == "all" else f" {self.patches}"
+        return f"{self.engine} {self.device} {self.precision}{patches}"
 
 
 class RowSettings(Frozen):

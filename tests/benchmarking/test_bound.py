@@ -25,6 +25,16 @@ def test_the_bare_parts_of_a_slide(run: Path, protocol: Protocol) -> None:
     assert bare.inference_patches_per_s > 1
 
 
+def test_the_bound_of_adaptive_prediction(run: Path, protocol: Protocol) -> None:
+    """A random network answers nearly the same everywhere, so that few patches matter."""
+    choice = Choice(model=run, engine="keras", device="CPU", precision="float32")
+    adaptive = choice.model_copy(update={"patches": "adaptive:0.9"})
+    every, some = (measure_bare(row_settings(each, protocol)) for each in (choice, adaptive))
+    assert some.patches < 0.5 * every.patches
+    assert some.patch_s < every.patch_s
+    assert some.decode_s < every.decode_s
+
+
 def test_the_tool_on_a_small_slide(bundle: Path, slide: Path) -> None:
     command = [sys.executable, TOOL, bundle, slide, "--engine", "onnxruntime", "--json"]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
