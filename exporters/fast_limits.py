@@ -104,6 +104,11 @@ def _of_patches(card: Card) -> Iterator[str]:
             f"patch.margin_px is {patch.margin_px}, and FAST has margins only around tiles that "
             "are segmented (patch.answer mask)"
         )
+    if patch.adaptive is not None:
+        yield (
+            f"patch.adaptive is {patch.adaptive:g}, and FAST classifies every patch "
+            "(patch.adaptive null)"
+        )
     if patch.rule == "fast-4.15" and patch.tolerance != TOLERANCE:
         yield f"patch.tolerance is {patch.tolerance:g}, and FAST's is {TOLERANCE:g}"
 

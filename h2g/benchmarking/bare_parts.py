@@ -111,9 +111,9 @@ def measure_bare(settings: RowSettings) -> BareCost:
         segmented = Segmented(located, plane, model.class_names, heatmap, labels, Seconds())
         write_outputs(segmented, SlideFiles(Path(out), "slide"))
     count, share = len(located.cells), 1.0
-    if model.threshold is not None:
+    if model.adaptive is not None:
         # All were classified, and each costs the same.
-        share = thinned(heatmap, located.plan, model.threshold)[1] / 100
+        share = thinned(heatmap, located.plan, model.adaptive)[1] / 100
     return BareCost(
         patches=round(share * count),
         tissue_s=tissue.cpu,

@@ -77,10 +77,8 @@ if TYPE_CHECKING:
 @click.option(
     "--patches",
     metavar="all|adaptive[:THRESHOLD]",
-    default="all",
-    show_default=True,
     help="adaptive classifies only patches whose neighbours differ by more than THRESHOLD (0.3); "
-    "the others get their neighbours' mean.",
+    "the others get their neighbours' mean.  [default: what the recipe says, else all]",
 )
 @click.option(
     "--skip-damaged",
@@ -101,7 +99,7 @@ def command(
     batch_size: int,
     split: str | None,
     regions: Path | None,
-    patches: str,
+    patches: str | None,
     skip_damaged: bool,
     as_json: bool,
 ) -> None:

@@ -38,7 +38,7 @@ def load_model(
     precision: str = "float32",
     threads: int | None = None,
     batch_size: int = BATCH_SIZE,
-    patches: str = "all",
+    patches: str | None = None,
 ) -> Model:
     """Loads a trained model: a run folder, or a bundle, which needs no TensorFlow.
 
@@ -51,7 +51,8 @@ def load_model(
         threads: number of threads that read patches; None takes one per core.
         batch_size: number of patches that are read together.
         patches: ``all``, or ``adaptive`` or ``adaptive:THRESHOLD`` to classify only patches whose
-            neighbours differ, by more than 0.3 or THRESHOLD; the others get their neighbours' mean.
+            neighbours differ, by more than 0.3 or THRESHOLD; the others get their neighbours'
+            mean. None takes what the model's recipe says, which is ``all`` by default.
     Raises:
         RunError: ``path`` is no model, or is not trained yet.
         ModelError: files of the bundle are missing or have changed.

@@ -44,8 +44,6 @@ class ModelFiles:
         takes_patches: whether one of the networks runs on patches.
         engine, device: engine and device that run it.
         precision: the requested precision.
-        threshold: difference between neighbours above which a patch is classified
-            (h2g.slides.adaptive_cells); None classifies all.
     """
 
     path: Path
@@ -58,12 +56,16 @@ class ModelFiles:
     engine: str = "keras"
     device: str = "auto"
     precision: str = "float32"
-    threshold: float | None = None
 
     @property
     def runs_whole_slides(self) -> bool:
         """Whether its engine segments whole slides in a separate program."""
         return ENGINES[self.engine].whole_slides
+
+    @property
+    def adaptive(self) -> float | None:
+        """The difference between neighbours above which a patch is classified; None: all are."""
+        return None if self.runs_whole_slides else self.preprocessing.patch.adaptive
 
     def open_networks(self, batch_size: int) -> dict[str, Network]:
         """Opens the networks, and runs a first patch so that later calls are fast.
@@ -94,22 +96,27 @@ class ModelFiles:
         return {
             "recipe": self.recipe,
             "classes": list(self.class_names),
-            "preprocessing": self.preprocessing.model_dump(mode="json"),
+            "preprocessing": self.preprocessing.model_dump(
+                mode="json", exclude={"patch": {"adaptive"}}
+            ),
             "sha256": self.sha256,
             # bfloat16 and float32 have the same files.
             "asked_precision": self.precision,
-            "patches": "all" if self.threshold is None else f"adaptive:{self.threshold:g}",
+            "patches": "all" if self.adaptive is None else f"adaptive:{self.adaptive:g}",
         }
 
 
-def with_patches(model: ModelFiles, patches: str) -> ModelFiles:
+def with_patches(model: ModelFiles, patches: str | None) -> ModelFiles:
     """The model that classifies all patches, or only those that matter.
 
     Args:
-        patches: ``all``, ``adaptive`` or ``adaptive:THRESHOLD`` (h2g.slides.adaptive_cells).
+        patches: ``all``, ``adaptive`` or ``adaptive:THRESHOLD`` (h2g.slides.adaptive_cells); None
+            leaves it to the model.
     Raises:
         WrongUseError: the text is another, or the model cannot choose its patches.
     """
+    if patches is None:
+        return model
     way, _, text = patches.partition(":")
     try:
         threshold = float(text) if text else ADAPTIVE_THRESHOLD
@@ -121,7 +128,7 @@ def with_patches(model: ModelFiles, patches: str) -> ModelFiles:
             "0 to 1, such as adaptive:0.3."
         )
     if way == "all":
-        return model
+        return _with_adaptive(model, None)
     if model.runs_whole_slides:
         raise WrongUseError(
             "--patches adaptive: FAST classifies every patch itself. Choose another --engine."
@@ -131,7 +138,12 @@ def with_patches(model: ModelFiles, patches: str) -> ModelFiles:
             f"{model.path}: this model has no patch network, so there are no patches to choose. "
             "Leave out --patches."
         )
-    return replace(model, threshold=threshold)
+    return _with_adaptive(model, threshold)
+
+
+def _with_adaptive(model: ModelFiles, threshold: float | None) -> ModelFiles:
+    patch = model.preprocessing.patch.model_copy(update={"adaptive": threshold})
+    return replace(model, preprocessing=model.preprocessing.model_copy(update={"patch": patch}))
 
 
 def _black_patch(network: Network) -> dict[str, np.ndarray]:

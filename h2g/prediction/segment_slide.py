@@ -144,11 +144,11 @@ def prepare_slide(
         read = partial(
             read_batches, pool, located, request.mpp, threads=threads, batch_size=batch_size
         )
-        if model.threshold is None:
+        if model.adaptive is None:
             batches = read()
         else:
             batches = read(cells=first_cells(located.cells))
-            later = LaterPatches(model.threshold, lambda cells: read(cells=cells))
+            later = LaterPatches(model.adaptive, lambda cells: read(cells=cells))
     try:
         plane = read_low_resolution(slide, settings.low_resolution)
     except BaseException:

@@ -43,7 +43,8 @@ class PatchSettings(Frozen):
 
     A patch is kept if its share of tissue is above ``min_tissue``. The rules ``fast-4.9`` and
     ``fast-4.15`` choose the level, and read and test patches, as those versions of FAST do
-    (h2g.slides.fast_patches).
+    (h2g.slides.fast_patches). ``adaptive`` is not in the paper: prediction then estimates patches
+    among neighbours that agree (h2g.slides.adaptive_cells). Training and evaluation classify all.
     """
 
     rule: PatchRule = "mpp"
@@ -58,6 +59,8 @@ class PatchSettings(Frozen):
     """A patch is kept if its share of tissue is above this."""
     margin_px: Annotated[int, Field(ge=0)] = 0
     """Margin on each side that only gives context; neighbouring patches overlap by twice this."""
+    adaptive: Share | None = None
+    """Difference between neighbours above which prediction classifies a patch; null: all."""
 
     @model_validator(mode="after")
     def _check_margins(self) -> PatchSettings:

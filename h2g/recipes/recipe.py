@@ -56,6 +56,11 @@ class Recipe(Frozen):
                 f"refinement.inputs {self.refinement.inputs} needs heatmaps, but patch: null makes "
                 "none; set refinement.inputs: image"
             )
+        if self.preprocessing.patch.adaptive is not None:
+            raise ValueError(
+                "preprocessing.patch.adaptive chooses patches, but patch: null reads none; leave "
+                "out one of the two"
+            )
         if self.clustering is not None:
             raise ValueError("clustering guides the patch stage, which is null; leave it out")
         return self

@@ -13,8 +13,11 @@ from h2g.errors import RunError, WrongUseError
 from h2g.folders.predictions import SlideRequest
 from h2g.prediction.model_files import ADAPTIVE_THRESHOLD, with_patches
 from h2g.prediction.predict_slides import predict_slides
+from h2g.recipes.recipe import Recipe
+from h2g.recipes.refinement import RefinementStage
 from h2g.slides.tiff_files import read_heatmap
 from tests.prediction.drawn_slides import (
+    PREPROCESSING,
     TUMOUR,
     ColourClassifier,
     ColourModel,
@@ -23,6 +26,7 @@ from tests.prediction.drawn_slides import (
     save_tiff,
 )
 
+IMAGE_ALONE = RefinementStage(inputs="image")
 # 20 x 18 patches of 32 px, all tissue; tumour in a square that does not follow their grid.
 TUMOUR_BOX = np.array([[140, 130], [390, 130], [390, 260], [140, 260]])
 
@@ -92,6 +96,20 @@ def test_two_ways_do_not_mix_in_a_folder(slide: Path, tmp_path: Path) -> None:
             predict(slide, tmp_path / "out", other)
     _, again = predict(slide, tmp_path / "out", f"adaptive:{ADAPTIVE_THRESHOLD}")
     assert not again.classified
+
+
+def test_a_recipe_may_set_it(slide: Path, tmp_path: Path) -> None:
+    patch = PREPROCESSING.patch.model_copy(update={"adaptive": 0.3})
+    steps = PREPROCESSING.model_copy(update={"patch": patch})
+    model = dataclasses.replace(colour_model(), preprocessing=steps)
+    rows = {}
+    for given in (None, "all", "adaptive"):
+        out = tmp_path / str(given)
+        (rows[given],) = predict_slides(with_patches(model, given), [SlideRequest(slide)], out)
+    assert rows[None]["patches_classified"] == rows["adaptive"]["patches_classified"] < 360
+    assert "patches_classified" not in rows["all"]
+    with pytest.raises(ValueError, match="patch: null reads none"):
+        Recipe(name="a", description="a", preprocessing=steps, patch=None, refinement=IMAGE_ALONE)
 
 
 @pytest.mark.parametrize("text", ["some", "adaptive:2", "adaptive:-1", "adaptive:x", "all:1", ""])
