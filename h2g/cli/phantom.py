@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from h2g.cli.options import common
 
 
+class SizeMm(click.ParamType):
+    """A size in mm, or a range of sizes."""
+
+    name = "MM|MM-MM"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | tuple[float, float]:
+        try:
+            sizes = [float(part) for part in str(value).split("-")]
+        except ValueError:
+            sizes = []
+        if len(sizes) == 2 and sizes[0] < sizes[1]:
+            return sizes[0], sizes[1]
+        if len(sizes) != 1:
+            self.fail(f"'{value}' is neither a size nor a range, such as 8 or 5-20.", param, ctx)
+        return sizes[0]
+
+
 @click.command("phantom")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--slides", default=12, show_default=True, help="Number of slides.")
-@click.option("--size-mm", default=8.0, show_default=True, help="Shorter side of a slide in mm.")
+@click.option(
+    "--size-mm",
+    type=SizeMm(),
+    default="8",
+    show_default=True,
+    help="Shorter side of a slide in mm. A range such as 5-20 gives every slide another size, "
+    "turns its section, and varies the glass around it.",
+)
 @click.option("--mpp", default=1.0, show_default=True, help="Resolution of level 0 in um/px.")
 @click.option("--seed", default=0, show_default=True, help="Another seed gives another cohort.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
@@ -27,7 +54,13 @@ from h2g.cli.options import common
 )
 @common
 def command(
-    out: Path, slides: int, size_mm: float, mpp: float, seed: int, jobs: int | None, suffix: str
+    out: Path,
+    slides: int,
+    size_mm: float | tuple[float, float],
+    mpp: float,
+    seed: int,
+    jobs: int | None,
+    suffix: str,
 ) -> None:
     """Generate a cohort of H&E slides with known truth in the folder OUT.
 
@@ -38,6 +71,7 @@ def command(
     \b
     Examples:
       h2g phantom cohort
+      h2g phantom mixed --slides 30 --size-mm 5-20 --mpp 2
       h2g phantom big --slides 1 --size-mm 25 --mpp 0.25
     """
     from h2g.phantom import generate_cohort

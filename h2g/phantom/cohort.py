@@ -7,9 +7,12 @@ import io
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
+
+import numpy as np
 
 from h2g.errors import WrongUseError
 from h2g.files import write_text
@@ -22,6 +25,8 @@ from h2g.progress import progress
 
 logger = logging.getLogger(__name__)
 
+# The longer side of a slide, if sizes come from a range, is up to this times the shorter one.
+LONGEST = 1.5
 # Raised with every change of pixels, so that slides of two versions never share a folder.
 VERSION = 1
 
@@ -47,7 +52,7 @@ def generate_cohort(
     out: Path,
     *,
     slides: int = 12,
-    size_mm: float = 8.0,
+    size_mm: float | tuple[float, float] = 8.0,
     mpp: float = 1.0,
     seed: int = 0,
     jobs: int = 1,
@@ -61,7 +66,8 @@ def generate_cohort(
     Args:
         size_mm: shorter side of a slide, rounded up to a multiple of LEAST_SIDE_PX pixels so that
             every level has half the size of the previous one. Two of three slides are an eighth
-            longer in one direction.
+            longer in one direction. A range (low, high) gives every slide another size, evenly over
+            the range in each split, and turns its section and varies the glass around it.
         mpp: um/px of level 0.
         jobs: number of processes, or of threads if there are fewer slides.
         suffix: ``svs`` for Aperio's format, ``tiff`` for a plain tiled pyramid.
@@ -115,13 +121,19 @@ def splits(count: int) -> list[Split]:
     return [split for split, number in counts.items() for _ in range(number)]
 
 
-def _check(*, slides: int, size_mm: float, mpp: float, seed: int, suffix: str) -> None:
+def _check(
+    *, slides: int, size_mm: float | tuple[float, float], mpp: float, seed: int, suffix: str
+) -> None:
     if slides < 1:
         raise WrongUseError(f"A cohort of {slides} slides is too small. Pass --slides 1 or more.")
     if not 0.1 <= mpp <= 4:
         raise WrongUseError(f"No scanner has {mpp:g} um/px. Pass --mpp 0.1 to 4.")
-    if not 1 <= size_mm <= 100:
-        raise WrongUseError(f"A slide of {size_mm:g} mm cannot be made. Pass --size-mm 1 to 100.")
+    low, high = size_mm if isinstance(size_mm, tuple) else (size_mm, size_mm)
+    if not 1 <= low <= high <= 100:
+        size = f"{low:g} to {high:g}" if isinstance(size_mm, tuple) else f"{low:g}"
+        raise WrongUseError(
+            f"Slides of {size} mm cannot be made. Pass --size-mm 1 to 100, or a range such as 5-20."
+        )
     if seed < 0:
         raise WrongUseError(f"A seed is 0 or a positive integer, not {seed}.")
     if suffix not in get_args(Suffix):
@@ -130,36 +142,75 @@ def _check(*, slides: int, size_mm: float, mpp: float, seed: int, suffix: str) -
         )
 
 
+def _sizes(
+    of_splits: Sequence[Split], size_mm: float | tuple[float, float], *, mpp: float, seed: int
+) -> list[tuple[int, int]]:
+    """(width, height) in pixels of every slide."""
+    if not isinstance(size_mm, tuple):
+        # The tolerance makes 2.048 mm at 0.2 um/px exactly ten times 1024.
+        side = math.ceil(size_mm * 1000 / (mpp * LEAST_SIDE_PX) - 1e-6) * LEAST_SIDE_PX
+        shapes = ((1, 1), (1.125, 1), (1, 1.125))
+        places = range(len(of_splits))
+        turns = [shapes[place // 2 % len(shapes)] for place in places]
+        return [(int(side * wide), int(side * high)) for wide, high in turns]
+    rng = np.random.default_rng([seed, 0, 1])
+    low, high = size_mm
+    sizes = []
+    for split in dict.fromkeys(of_splits):
+        count = of_splits.count(split)
+        # One slide in each of ``count`` equal parts of the range.
+        for part in rng.permutation(count):
+            short = low + (high - low) * (part + rng.random()) / count
+            sides = [short, short * rng.uniform(1, LONGEST)]
+            rng.shuffle(sides)
+            sizes.append(_whole_levels(sides[0], sides[1], mpp))
+    return sizes
+
+
+def _whole_levels(width_mm: float, height_mm: float, mpp: float) -> tuple[int, int]:
+    """Sides in pixels, rounded up so that every level has half the size of the previous one."""
+    halvings = max(0, math.ceil(math.log2(min(width_mm, height_mm) * 1000 / mpp / LEAST_SIDE_PX)))
+    width, height = (
+        math.ceil(side * 1000 / mpp / 2**halvings) * 2**halvings for side in (width_mm, height_mm)
+    )
+    return width, height
+
+
 def _rows(
-    count: int, *, size_mm: float, mpp: float, seed: int, suffix: Suffix, anatomy: Anatomy
+    count: int,
+    *,
+    size_mm: float | tuple[float, float],
+    mpp: float,
+    seed: int,
+    suffix: Suffix,
+    anatomy: Anatomy,
 ) -> list[_Row]:
     """The rows of the cohort.
 
     Grades alternate, so that every split has them as evenly as possible. Two consecutive slides of
     one grade in one split belong to one patient.
     """
-    # The tolerance makes 2.048 mm at 0.2 um/px exactly ten times 1024.
-    side = math.ceil(size_mm * 1000 / (mpp * LEAST_SIDE_PX) - 1e-6) * LEAST_SIDE_PX
-    shapes = ((1, 1), (1.125, 1), (1, 1.125))
+    of_splits = splits(count)
+    sizes_px = _sizes(of_splits, size_mm, mpp=mpp, seed=seed)
     rows: list[_Row] = []
     halves: dict[tuple[str, int], str] = {}
     patients = 0
-    for number, split in enumerate(splits(count)):
+    for number, (split, size_px) in enumerate(zip(of_splits, sizes_px, strict=True)):
         grade = sorted(anatomy.grades)[number % len(anatomy.grades)]
         patient = halves.pop((split, grade), "")
         if not patient:
             patients += 1
             patient = halves[split, grade] = f"P{patients:02d}"
-        wide, high = shapes[number // 2 % len(shapes)]
         options = SlideOptions(
             name=f"phantom_{number + 1:02d}",
             number=number,
             seed=seed,
             grade=grade,
-            size_px=(int(side * wide), int(side * high)),
+            size_px=size_px,
             mpp=mpp,
             suffix=suffix,
             anatomy=anatomy,
+            as_scanned=isinstance(size_mm, tuple),
         )
         rows.append(_Row(options, split, patient))
     return rows

@@ -11,7 +11,12 @@ from h2g.phantom.flaws import Overlay, draw_folds, draw_overlays, draw_tears
 from h2g.phantom.frame import Frame
 from h2g.phantom.growth import Bed, draw_classes
 from h2g.phantom.noise import smooth_noise
-from h2g.phantom.regions import draw_outline, draw_regions, draw_sections
+from h2g.phantom.regions import (
+    draw_outline,
+    draw_regions,
+    draw_scanned_sections,
+    draw_sections,
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,20 @@ class Plan:
     overlays: tuple[Overlay, ...] = ()
 
 
-def plan_slide(frame: Frame, grade: Grade, anatomy: Anatomy, rng: np.random.Generator) -> Plan:
-    """Plans one slide; every random choice comes from ``rng``."""
-    tissue = draw_sections(frame, anatomy, rng)
+def plan_slide(
+    frame: Frame,
+    grade: Grade,
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    as_scanned: bool = False,
+) -> Plan:
+    """Plans one slide; every random choice comes from ``rng``.
+
+    Args:
+        as_scanned: turns the section by any angle and varies the glass around it.
+    """
+    tissue = draw_scanned_sections(frame, rng) if as_scanned else draw_sections(frame, anatomy, rng)
     regions = draw_regions(tissue, frame, anatomy, rng)
     classes = draw_classes(Bed(frame, grade, anatomy, tissue, rng), regions)
     tears = draw_tears(tissue, frame, anatomy, rng)

@@ -15,6 +15,13 @@ from h2g.phantom.shapes import Blob, Place, Room, draw_blob, no_blobs, without_s
 EDGE_SHARE = 0.05  # width of the glass around the sections, as a share of the shorter side
 
 
+# As a scanner sees them: glass on each side as a share of that side, the section's length to its
+# width, and the tissue as a share of what the glass leaves.
+GLASS_SHARE = (0.03, 0.2)
+OBLONG = (1.0, 2.2)
+TISSUE_SHARE = 0.8
+
+
 def draw_sections(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Tissue, (rows, cols) bool: one section, or two that touch."""
     rows, cols = frame.shape
@@ -34,6 +41,34 @@ def draw_sections(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> n
     field[edge < EDGE_SHARE * side] = -np.inf
     tissue = field > share_threshold(field, anatomy.tissue_share)
     return without_specks(tissue, least_cells=frame.cells(500))
+
+
+def draw_scanned_sections(frame: Frame, rng: np.random.Generator) -> np.ndarray:
+    """Tissue, (rows, cols) bool: sections turned by any angle, with more or less glass around."""
+    rows, cols = frame.shape
+    glass = rng.uniform(*GLASS_SHARE, (2, 2)) * np.array([[rows], [cols]])
+    (top, bottom), (left, right) = glass
+    box = rows - top - bottom, cols - left - right
+    middle = np.array([top + box[0] / 2, left + box[1] / 2])
+    oblong, angle = rng.uniform(*OBLONG), rng.uniform(0, np.pi)
+    axis = np.array([np.sin(angle), np.cos(angle)])
+    # The longest section of this angle that fits into the box, with a radius across its length.
+    lengths = oblong * np.abs(axis) + np.abs(axis[::-1])
+    radius = float((np.array(box) / 2 / lengths).min())
+    reach = (oblong - 1) * radius
+    field = no_blobs(frame.shape)
+    for along in np.linspace(-reach, reach, 2 + round(oblong)):
+        row, col = middle + along * axis
+        blob = Blob(Place(row, col), radius, rough=0.1, bays=frame.cells(60))
+        draw_blob(field, blob, rng, margin=min(rows, cols) / 2)
+    y, x = np.ogrid[:rows, :cols]
+    inside = np.minimum(
+        np.minimum(y - top, rows - bottom - y), np.minimum(x - left, cols - right - x)
+    )
+    waves = smooth_noise(rng, frame.shape, cells=0.1 * min(rows, cols))
+    field[inside + np.float32(0.012 * min(rows, cols)) * waves < 0] = -np.inf
+    share = TISSUE_SHARE * min(box[0] * box[1], 4 * oblong * radius**2) / (rows * cols)
+    return without_specks(field > share_threshold(field, share), least_cells=frame.cells(500))
 
 
 @dataclass(frozen=True)

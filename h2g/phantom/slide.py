@@ -33,6 +33,7 @@ class SlideOptions:
     mpp: float
     suffix: Suffix
     anatomy: Anatomy
+    as_scanned: bool = False  # see plan_slide
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def draw_plan(options: SlideOptions) -> Drawn:
     stain = anatomy.stains[turn % len(anatomy.stains)]
     gains = rng.uniform(1 - anatomy.stain_gain, 1 + anatomy.stain_gain, 2)
     frame = Frame.of(options.size_px, options.mpp)
-    plan = plan_slide(frame, anatomy.grades[options.grade], anatomy, rng)
+    grade = anatomy.grades[options.grade]
+    plan = plan_slide(frame, grade, anatomy, rng, as_scanned=options.as_scanned)
     return Drawn(plan, Scan(stain, (float(gains[0]), float(gains[1]))), rng)
 
 
