@@ -40,6 +40,8 @@ class StageTraining:
         name: name of the stage, as in the recipe.
         part: label for messages, e.g. "fold 2 of 3", if the stage has several trainings.
         build: builds the network with its initial weights; called once.
+        metrics: objects, because Keras makes those of functions in the first step, and TensorFlow
+            then traces that step a second time.
         keep: converts the network to the one that is saved; by default to its first output.
         train: endless data set from a number of the first batch on.
         validation: finite data set, the same in every epoch; None if ``scoring`` is given.
@@ -54,7 +56,7 @@ class StageTraining:
     seed: int
     build: Callable[[], keras.Model]
     loss: keras.losses.Loss
-    metrics: tuple[Any, ...]
+    metrics: tuple[keras.metrics.Metric, ...]
     train: Callable[[int], AbstractContextManager[tf.data.Dataset]]
     validation: Callable[[], AbstractContextManager[tf.data.Dataset | None]]
     scoring: keras.callbacks.Callback | None = None
@@ -129,7 +131,7 @@ def compile_network(
     *,
     steps: int,
     loss: keras.losses.Loss,
-    metrics: Sequence[Any] = (),
+    metrics: Sequence[keras.metrics.Metric] = (),
 ) -> None:
     """Compiles a network for a training over ``steps`` batches."""
     model.compile(

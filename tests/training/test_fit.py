@@ -62,7 +62,7 @@ def stage(folder, *, broken_at=None, nan_at=None, **settings) -> StageTraining:
         seed=3,
         build=network,
         loss=keras.losses.MeanSquaredError(),
-        metrics=("mae",),
+        metrics=(keras.metrics.MeanAbsoluteError(name="mae"),),
         train=lambda first: batches(first, broken_at=broken_at, nan_at=nan_at),
         validation=validation,
     )

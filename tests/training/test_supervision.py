@@ -71,7 +71,7 @@ def stage(folder, *, broken_at=None, **settings) -> StageTraining:
         seed=3,
         build=lambda: with_supervision(network()),
         loss=SoftDice(),
-        metrics=(slide_dice,),
+        metrics=(keras.metrics.MeanMetricWrapper(slide_dice, name="slide_dice"),),
         train=lambda first: batches(first, broken_at=broken_at),
         validation=validation,
     )

@@ -66,7 +66,7 @@ def train_refinement(run: Run, resources: Resources = Resources()) -> TrainingSt
         seed=run.recipe.seed,
         build=partial(refinement_network, run.recipe),
         loss=loss,
-        metrics=(slide_dice,),
+        metrics=(keras.metrics.MeanMetricWrapper(slide_dice, name="slide_dice"),),
         train=partial(_training_batches, run, settings, examples["train"], jobs),
         validation=partial(_validation_batches, run, settings, examples["val"], jobs),
     )
