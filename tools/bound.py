@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("slide", type=Path)
     parser.add_argument("--engine", default="keras", help="default: keras, for a run folder")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--patches", default="all", help="all, or adaptive[:THRESHOLD]")
+    parser.add_argument("--patches", default="all", help="as h2g predict --patches")
     parser.add_argument("--mpp", type=float, help="um/px of level 0, replaces the slide's own")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--workers", type=int, help="reading threads; default: one per core")

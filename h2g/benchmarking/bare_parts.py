@@ -113,7 +113,7 @@ def measure_bare(settings: RowSettings) -> BareCost:
     count, share = len(located.cells), 1.0
     if model.adaptive is not None:
         # All were classified, and each costs the same.
-        share = thinned(heatmap, located.plan, model.adaptive)[1] / 100
+        share = thinned(heatmap, located.plan, model.adaptive, plane)[1] / 100
     return BareCost(
         patches=round(share * count),
         tissue_s=tissue.cpu,

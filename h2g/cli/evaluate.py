@@ -14,9 +14,10 @@ from h2g.cli.output import print_json, results
 from h2g.errors import H2GError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from h2g.evaluation.scores import Evaluation
     from h2g.folders.cohort import Split
-    from h2g.folders.run import Run
 
 
 @click.command("evaluate")
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --adaptive: loss of Dice that the chosen threshold may have.",
 )
+@click.option(
+    "--darker",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --adaptive: also classify patches whose mean red (of 255) is this much below their "
+    "neighbours'.",
+)
 @data_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common
@@ -50,6 +57,7 @@ def command(
     workers: int | None,
     adaptive: bool,
     max_loss: float,
+    darker: float | None,
     data_root: Path | None,
     as_json: bool,
 ) -> None:
@@ -68,11 +76,13 @@ def command(
     """
     from h2g.evaluation.tables import evaluation_document
     from h2g.folders.run import open_run
+    from h2g.stages.adaptive_curve import adaptive_curve
     from h2g.stages.evaluate_run import evaluate_run
 
     opened, threads = open_run(run, data_root=data_root), workers or os.cpu_count() or 1
     if adaptive:
-        _print_curve(opened, split, max_loss, threads=threads, as_json=as_json)
+        curve = adaptive_curve(opened, split, darker=darker, threads=threads)
+        _print_curve(curve, opened.evaluation_folder(split), max_loss, as_json=as_json)
         return
     evaluation = evaluate_run(opened, split, threads=threads)
     if as_json:
@@ -84,12 +94,11 @@ def command(
         raise H2GError(f"Not every slide of '{split}' could be scored. {reasons}")
 
 
-def _print_curve(run: Run, split: Split, max_loss: float, *, threads: int, as_json: bool) -> None:
+def _print_curve(curve: pd.DataFrame, folder: Path, max_loss: float, *, as_json: bool) -> None:
     from rich.table import Table
 
-    from h2g.stages.adaptive_curve import adaptive_curve, chosen_threshold, mean_curve
+    from h2g.stages.adaptive_curve import chosen_threshold, mean_curve
 
-    curve = adaptive_curve(run, split, threads=threads)
     means = mean_curve(curve)
     variant = str(means["variant"].iloc[-1])  # the run's result
     chosen = chosen_threshold(curve, variant, max_loss)
@@ -97,7 +106,7 @@ def _print_curve(run: Run, split: Split, max_loss: float, *, threads: int, as_js
         rows = means.astype(object).where(means.notna(), None).to_dict("records")
         print_json({"means": rows, "variant": variant, "threshold": chosen})
         return
-    table = Table(title=f"{split}, {curve['slide'].nunique()} slides: means")
+    table = Table(title=f"{folder.name}, {curve['slide'].nunique()} slides: means")
     for heading in ("", "threshold", "patches, %", "dice", "loss"):
         table.add_column(heading, justify="right" if heading else "left")
     for row in means.to_dict("records"):
@@ -111,7 +120,7 @@ def _print_curve(run: Run, split: Split, max_loss: float, *, threads: int, as_js
         if chosen is None
         else f"--patches adaptive:{chosen:g} loses at most {max_loss:g} Dice ({variant})"
     )
-    console.print(f"table and plot: {run.evaluation_folder(split)}", soft_wrap=True)
+    console.print(f"table and plot: {folder}", soft_wrap=True)
 
 
 def _print(evaluation: Evaluation, folder: Path) -> None:

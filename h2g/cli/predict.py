@@ -76,9 +76,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--patches",
-    metavar="all|adaptive[:THRESHOLD]",
-    help="adaptive classifies only patches whose neighbours differ by more than THRESHOLD (0.3); "
-    "the others get their neighbours' mean.  [default: what the recipe says, else all]",
+    metavar="all|adaptive[:THRESHOLD[:DARKER]]",
+    help="adaptive classifies only patches whose neighbours differ by more than THRESHOLD (0.3), "
+    "and those whose red is DARKER (of 255) than their neighbours'; the others get their "
+    "neighbours' mean. adaptive:0.1:4 misses hardly any lesion.  [default: what the recipe says, "
+    "else all]",
 )
 @click.option(
     "--skip-damaged",

@@ -52,7 +52,8 @@ def load_model(
         batch_size: number of patches that are read together.
         patches: ``all``, or ``adaptive`` or ``adaptive:THRESHOLD`` to classify only patches whose
             neighbours differ, by more than 0.3 or THRESHOLD; the others get their neighbours'
-            mean. None takes what the model's recipe says, which is ``all`` by default.
+            mean. ``adaptive:THRESHOLD:DARKER`` also classifies patches whose mean red is by DARKER
+            below their neighbours'. None takes what the model's recipe says, by default ``all``.
     Raises:
         RunError: ``path`` is no model, or is not trained yet.
         ModelError: files of the bundle are missing or have changed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,8 @@ import numpy as np
 from h2g.engines.engine import Network, open_network
 from h2g.engines.specs import ENGINES
 from h2g.errors import WrongUseError
-from h2g.recipes.preprocessing import Preprocessing
+from h2g.recipes.preprocessing import AdaptiveSettings, Preprocessing
 from h2g.stages.chain import NETWORKS
-
-# The difference of a probability between neighbours above which a patch is classified.
-ADAPTIVE_THRESHOLD = 0.3
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,8 @@ class ModelFiles:
         return ENGINES[self.engine].whole_slides
 
     @property
-    def adaptive(self) -> float | None:
-        """The difference between neighbours above which a patch is classified; None: all are."""
+    def adaptive(self) -> AdaptiveSettings | None:
+        """The choice of the patches that are classified; None classifies all."""
         return None if self.runs_whole_slides else self.preprocessing.patch.adaptive
 
     def open_networks(self, batch_size: int) -> dict[str, Network]:
@@ -102,7 +98,7 @@ class ModelFiles:
             "sha256": self.sha256,
             # bfloat16 and float32 have the same files.
             "asked_precision": self.precision,
-            "patches": "all" if self.adaptive is None else f"adaptive:{self.adaptive:g}",
+            "patches": str(self.adaptive or "all"),
         }
 
 
@@ -110,40 +106,43 @@ def with_patches(model: ModelFiles, patches: str | None) -> ModelFiles:
     """The model that classifies all patches, or only those that matter.
 
     Args:
-        patches: ``all``, ``adaptive`` or ``adaptive:THRESHOLD`` (h2g.slides.adaptive_cells); None
-            leaves it to the model.
+        patches: ``all``, ``adaptive``, ``adaptive:THRESHOLD`` or ``adaptive:THRESHOLD:DARKER``
+            (h2g.recipes.preprocessing.AdaptiveSettings); None leaves it to the model.
     Raises:
         WrongUseError: the text is another, or the model cannot choose its patches.
     """
     if patches is None:
         return model
-    way, _, text = patches.partition(":")
-    try:
-        threshold = float(text) if text else ADAPTIVE_THRESHOLD
-    except ValueError:
-        threshold = math.nan
-    if way not in ("all", "adaptive") or (way == "all" and text) or not 0 <= threshold <= 1:
-        raise WrongUseError(
-            f"--patches {patches}: give all, adaptive, or adaptive:THRESHOLD with a threshold from "
-            "0 to 1, such as adaptive:0.3."
-        )
-    if way == "all":
-        return _with_adaptive(model, None)
-    if model.runs_whole_slides:
+    adaptive = _adaptive(patches)
+    if adaptive is not None and model.runs_whole_slides:
         raise WrongUseError(
             "--patches adaptive: FAST classifies every patch itself. Choose another --engine."
         )
-    if not model.takes_patches:
+    if adaptive is not None and not model.takes_patches:
         raise WrongUseError(
             f"{model.path}: this model has no patch network, so there are no patches to choose. "
             "Leave out --patches."
         )
-    return _with_adaptive(model, threshold)
-
-
-def _with_adaptive(model: ModelFiles, threshold: float | None) -> ModelFiles:
-    patch = model.preprocessing.patch.model_copy(update={"adaptive": threshold})
+    patch = model.preprocessing.patch.model_copy(update={"adaptive": adaptive})
     return replace(model, preprocessing=model.preprocessing.model_copy(update={"patch": patch}))
+
+
+def _adaptive(text: str) -> AdaptiveSettings | None:
+    """The settings in a value of --patches; None for ``all``."""
+    if text == "all":
+        return None
+    way, *numbers = text.split(":")
+    given = dict(zip(("threshold", "darker"), numbers, strict=False))
+    try:
+        if way != "adaptive" or len(numbers) > len(given):
+            raise ValueError
+        return AdaptiveSettings.model_validate_strings(given)
+    except ValueError as error:
+        raise WrongUseError(
+            f"--patches {text}: give all, adaptive, adaptive:THRESHOLD with a threshold from 0 to "
+            "1, or adaptive:THRESHOLD:DARKER with a difference of red above 0, such as "
+            "adaptive:0.1:4."
+        ) from error
 
 
 def _black_patch(network: Network) -> dict[str, np.ndarray]:

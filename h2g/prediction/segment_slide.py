@@ -23,10 +23,9 @@ from h2g.prediction.model_files import ModelFiles
 from h2g.prediction.region_files import is_outside, read_regions
 from h2g.results.outputs import SlideFiles, write_outputs
 from h2g.results.slide_state import Failure, Seconds, Segmented, SlideState
-from h2g.slides.adaptive_cells import first_cells
 from h2g.slides.reading import SlideInfo, SlidePool, read_low_resolution
 from h2g.slides.tissue import find_tissue
-from h2g.slides.tissue_patches import LaterPatches, locate_patches, read_batches
+from h2g.slides.tissue_patches import LaterPatches, first_pass, locate_patches, read_batches
 from h2g.stages.chain import NETWORKS
 
 
@@ -139,22 +138,19 @@ def prepare_slide(
     if reason:
         where = f"inside the outlines of {request.regions}, " if regions else ""
         return Failure(f"{request.path.name}: {where}{reason}", located.info, located.tissue)
+    read = partial(read_batches, pool, located, request.mpp, threads=threads, batch_size=batch_size)
     batches, later = None, None
-    if model.takes_patches:
-        read = partial(
-            read_batches, pool, located, request.mpp, threads=threads, batch_size=batch_size
-        )
-        if model.adaptive is None:
-            batches = read()
-        else:
-            batches = read(cells=first_cells(located.cells))
-            later = LaterPatches(model.adaptive, lambda cells: read(cells=cells))
+    if model.takes_patches and model.adaptive is None:
+        batches = read()  # while the plane is read
     try:
         plane = read_low_resolution(slide, settings.low_resolution)
     except BaseException:
         if batches is not None:
             batches.close()
         raise
+    if model.adaptive is not None:
+        batches = read(cells=first_pass(located.cells, located.plan, plane, model.adaptive))
+        later = LaterPatches(model.adaptive.threshold, lambda cells: read(cells=cells))
     state = SlideState(plane, model.class_names, located, batches, later)
     if regions is None:
         return state

@@ -38,6 +38,19 @@ class TissueSettings(Frozen):
     """The level that counts as the coarsest if mpp is null."""
 
 
+class AdaptiveSettings(Frozen):
+    """The choice of patches in adaptive prediction (h2g.slides.adaptive_cells)."""
+
+    threshold: Share = 0.3
+    """Difference of a probability between neighbours above which a patch is classified."""
+    darker: Positive | None = None
+    """Difference of mean red (of 255) above which a patch darker than its neighbours is, too."""
+
+    def __str__(self) -> str:
+        darker = "" if self.darker is None else f":{self.darker:g}"
+        return f"adaptive:{self.threshold:g}{darker}"
+
+
 class PatchSettings(Frozen):
     """Patches of ``size_px`` at ``mpp``; levels within ``tolerance`` of it are not resampled.
 
@@ -59,8 +72,8 @@ class PatchSettings(Frozen):
     """A patch is kept if its share of tissue is above this."""
     margin_px: Annotated[int, Field(ge=0)] = 0
     """Margin on each side that only gives context; neighbouring patches overlap by twice this."""
-    adaptive: Share | None = None
-    """Difference between neighbours above which prediction classifies a patch; null: all."""
+    adaptive: AdaptiveSettings | None = None
+    """Choice of the patches that prediction classifies; null classifies all."""
 
     @model_validator(mode="after")
     def _check_margins(self) -> PatchSettings:

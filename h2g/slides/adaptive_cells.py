@@ -2,13 +2,15 @@
 
 Every second row and column is classified first, then the centres between them, then the rest; of
 the later ones only those whose known neighbours differ by more than a threshold. The others get the
-mean of their neighbours.
+mean of their neighbours. A lesion as small as a patch may lie between the patches that are
+classified. Patches that are darker than their neighbours can therefore join the first pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 # Offsets of the neighbours that a later pass is decided by: diagonal ones for the centres, then
@@ -33,9 +35,40 @@ class Chosen:
     values: np.ndarray
 
 
-def first_cells(cells: np.ndarray) -> np.ndarray:
-    """The cells of the first pass: those in even rows and columns, (n, 2)."""
-    return cells[(cells % 2 == 0).all(axis=1)]
+def first_cells(
+    cells: np.ndarray, red: np.ndarray | None = None, darker: float | None = None
+) -> np.ndarray:
+    """The cells of the first pass, (n, 2): those in even rows and columns, and the darker ones.
+
+    Args:
+        red, darker: see darker_cells; None adds no darker cells.
+    """
+    even = cells[(cells % 2 == 0).all(axis=1)]
+    if red is None or darker is None:
+        return even
+    return np.unique(np.concatenate([even, darker_cells(cells, red, darker)]), axis=0)
+
+
+def darker_cells(cells: np.ndarray, red: np.ndarray, darker: float) -> np.ndarray:
+    """The cells that are darker than their eight neighbours, (n, 2).
+
+    Red is where haematoxylin absorbs and eosin hardly does, so dense nuclei lower it.
+
+    Args:
+        cells: (N, 2) int, all cells with tissue; others are no neighbours.
+        red: (rows, cols) float32, mean red of each cell, 0 to 255.
+        darker: difference from the neighbours' mean above which a cell is darker.
+    """
+    has_tissue = np.zeros(red.shape, np.float32)
+    has_tissue[tuple(cells.T)] = 1
+    around = np.ones((3, 3), np.float32)
+    around[1, 1] = 0
+    sums, counts = (
+        cv2.filter2D(values, -1, around, borderType=cv2.BORDER_CONSTANT)
+        for values in (red * has_tissue, has_tissue)
+    )
+    below = sums / np.maximum(counts, 1) - red
+    return cells[below[tuple(cells.T)] > darker]
 
 
 def later_cells(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from h2g.concurrency import ReadAhead
-from h2g.recipes.preprocessing import Preprocessing
-from h2g.slides.reading import PatchPlan, Slide, SlideInfo, SlidePool, plan_patches
+from h2g.recipes.preprocessing import AdaptiveSettings, Preprocessing
+from h2g.slides.adaptive_cells import first_cells
+from h2g.slides.reading import PatchPlan, Plane, Slide, SlideInfo, SlidePool, plan_patches
 from h2g.slides.tissue import TissueMask, find_tissue
 
 BATCH_SIZE = 16
@@ -93,6 +94,18 @@ class LaterPatches:
 
     threshold: float
     read: Callable[[np.ndarray], PatchBatches]
+
+
+def first_pass(
+    cells: np.ndarray, plan: PatchPlan, plane: Plane, adaptive: AdaptiveSettings
+) -> np.ndarray:
+    """The cells that adaptive prediction classifies before any other, (n, 2).
+
+    Args:
+        cells: (N, 2) int, all cells with tissue.
+    """
+    red = None if adaptive.darker is None else plan.cell_shares(plane.rgb[..., 0])
+    return first_cells(cells, red, adaptive.darker)
 
 
 def read_batches(

@@ -17,6 +17,7 @@ from h2g.errors import H2GError, RunError, WrongUseError
 from h2g.evaluation.scores import count_classes, mean_score
 from h2g.folders.cohort import CohortSlide, Split
 from h2g.folders.run import Run
+from h2g.recipes.preprocessing import AdaptiveSettings
 from h2g.reporting.plots import new_figure, save_figure
 from h2g.results.slide_state import SlideState
 from h2g.slides.heatmap import Heatmap
@@ -36,6 +37,7 @@ def adaptive_curve(
     split: Split,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
+    darker: float | None = None,
     threads: int = 2,
     open_network: Callable[[Run, str], Network] = open_by_name,
 ) -> pd.DataFrame:
@@ -44,6 +46,7 @@ def adaptive_curve(
     Writes evaluation/<split>/adaptive.csv and adaptive.png.
 
     Args:
+        thresholds, darker: see h2g.recipes.preprocessing.AdaptiveSettings.
         threads: number of threads that read patches if a heatmap is missing.
     Returns:
         One row per slide, threshold (NaN: all patches) and variant: slide, threshold, percent (of
@@ -63,7 +66,7 @@ def adaptive_curve(
     scored, failed = per_slide(
         evaluator,
         rows,
-        lambda row: _score(evaluator, row, thresholds),
+        lambda row: _score(evaluator, row, thresholds, darker),
         f"thresholds on {split}",
     )
     if not scored:
@@ -119,7 +122,9 @@ def draw_curve(curve: pd.DataFrame, path: Path) -> None:
     save_figure(figure, path)
 
 
-def _score(evaluator: Evaluator, row: CohortSlide, thresholds: Sequence[float]) -> pd.DataFrame:
+def _score(
+    evaluator: Evaluator, row: CohortSlide, thresholds: Sequence[float], darker: float | None
+) -> pd.DataFrame:
     recipe = evaluator.run.recipe
     with open_slide(row.slide, mpp=row.mpp) as slide:
         info = slide.info
@@ -127,13 +132,15 @@ def _score(evaluator: Evaluator, row: CohortSlide, thresholds: Sequence[float]) 
     truth, heatmap = evaluator.truth(row, info.frame), evaluator.heatmap(row)
     plan = plan_patches(info, recipe.preprocessing.patch)
     heatmaps: dict[float | None, tuple[Heatmap, float]] = {None: (heatmap, 100.0)}
-    heatmaps |= {each: thinned(heatmap, plan, each) for each in thresholds}
+    for threshold in thresholds:
+        adaptive = AdaptiveSettings(threshold=threshold, darker=darker)
+        heatmaps[threshold] = thinned(heatmap, plan, adaptive, plane)
     found = []
-    for threshold, (values, percent) in heatmaps.items():
+    for name, (values, percent) in heatmaps.items():
         state = SlideState(plane, recipe.class_names)
         labels = labels_of_variants(evaluator, row, state, None, heatmap=values)
         for variant, predicted in labels.items():
             counts = count_classes(predicted, truth, recipe.class_names)
             dice = mean_score([count.score for count in counts.values()]).dice
-            found.append((row.name, threshold, percent, variant, dice))
+            found.append((row.name, name, percent, variant, dice))
     return pd.DataFrame(found, columns=["slide", "threshold", "percent", "variant", "dice"])

@@ -11,8 +11,9 @@ import pytest
 
 from h2g.errors import RunError, WrongUseError
 from h2g.folders.predictions import SlideRequest
-from h2g.prediction.model_files import ADAPTIVE_THRESHOLD, with_patches
+from h2g.prediction.model_files import with_patches
 from h2g.prediction.predict_slides import predict_slides
+from h2g.recipes.preprocessing import AdaptiveSettings
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
 from h2g.slides.tiff_files import read_heatmap
@@ -61,7 +62,7 @@ def test_fewer_patches_give_the_same_segmentation(slide: Path, tmp_path: Path) -
     assert found.classified.sum() == row["patches_classified"]
     np.testing.assert_array_equal(found.values[found.classified], expected.values[found.classified])
     # An estimate stands between neighbours that differ by less than the threshold.
-    assert np.abs(found.values - expected.values).max() < 2 * ADAPTIVE_THRESHOLD
+    assert np.abs(found.values - expected.values).max() < 2 * AdaptiveSettings().threshold
     np.testing.assert_allclose(found.values.sum(axis=-1), 1, atol=1e-6)
     table = pd.read_csv(tmp_path / "adaptive" / "patches" / "slide.csv")
     assert len(table) == row["patches_classified"]
@@ -79,6 +80,10 @@ def test_a_lesion_that_the_first_pass_does_not_see_is_lost(tmp_path: Path) -> No
     # Of 90 patches in the first pass, none differs; one corner has a single neighbour.
     assert row["patches_classified"] == 91
     assert row["tumour_mm2"] == 0
+    # It is darker than the patches around it.
+    row, _ = predict(slide, tmp_path / "darker", "adaptive:0:4")
+    assert row["patches_classified"] < 100
+    assert row["tumour_mm2"] > 0
 
 
 def test_tissue_outside_the_first_pass_is_classified(tmp_path: Path) -> None:
@@ -94,12 +99,12 @@ def test_two_ways_do_not_mix_in_a_folder(slide: Path, tmp_path: Path) -> None:
     for other in ("all", "adaptive:0.5"):
         with pytest.raises(RunError, match="another model .other patches"):
             predict(slide, tmp_path / "out", other)
-    _, again = predict(slide, tmp_path / "out", f"adaptive:{ADAPTIVE_THRESHOLD}")
+    _, again = predict(slide, tmp_path / "out", "adaptive:0.3")
     assert not again.classified
 
 
 def test_a_recipe_may_set_it(slide: Path, tmp_path: Path) -> None:
-    patch = PREPROCESSING.patch.model_copy(update={"adaptive": 0.3})
+    patch = PREPROCESSING.patch.model_copy(update={"adaptive": AdaptiveSettings()})
     steps = PREPROCESSING.model_copy(update={"patch": patch})
     model = dataclasses.replace(colour_model(), preprocessing=steps)
     rows = {}
@@ -112,9 +117,21 @@ def test_a_recipe_may_set_it(slide: Path, tmp_path: Path) -> None:
         Recipe(name="a", description="a", preprocessing=steps, patch=None, refinement=IMAGE_ALONE)
 
 
-@pytest.mark.parametrize("text", ["some", "adaptive:2", "adaptive:-1", "adaptive:x", "all:1", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "some",
+        "adaptive:2",
+        "adaptive:-1",
+        "adaptive:x",
+        "all:1",
+        "",
+        "adaptive:0.3:4:5",
+        "adaptive:0.3:0",
+    ],
+)
 def test_wrong_words_are_a_sentence(text: str) -> None:
-    with pytest.raises(WrongUseError, match="give all, adaptive, or adaptive:THRESHOLD"):
+    with pytest.raises(WrongUseError, match="give all, adaptive, adaptive:THRESHOLD with"):
         with_patches(colour_model(), text)
 
 

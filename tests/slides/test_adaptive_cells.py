@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from h2g.slides.adaptive_cells import Chosen, first_cells, later_cells
+from h2g.slides.adaptive_cells import Chosen, darker_cells, first_cells, later_cells
 
 
 def cells_of(mask: list[list[int]]) -> np.ndarray:
@@ -24,6 +24,23 @@ ALL = [[1] * 5 for _ in range(5)]
 def test_the_first_pass_is_every_second_row_and_column() -> None:
     assert first_cells(cells_of(ALL)).tolist() == [[r, c] for r in (0, 2, 4) for c in (0, 2, 4)]
     assert first_cells(cells_of([[0, 1], [1, 1]])).tolist() == []
+
+
+def test_cells_darker_than_their_neighbours_join_the_first_pass() -> None:
+    red = np.full((5, 5), 200, np.float32)
+    red[1, 3], red[3, 1] = 190, 197
+    assert darker_cells(cells_of(ALL), red, 5).tolist() == [[1, 3]]
+    assert darker_cells(cells_of(ALL), red, 2).tolist() == [[1, 3], [3, 1]]
+    red[3, 3] = 230  # a light cell makes its neighbours darker by an eighth of the difference
+    assert [2, 4] in darker_cells(cells_of(ALL), red, 2).tolist()
+    red[3, 3] = 200
+    first = first_cells(cells_of(ALL), red, 5).tolist()
+    assert first == sorted([*first_cells(cells_of(ALL)).tolist(), [1, 3]])
+    # Glass is no neighbour: it would make every border darker.
+    mask = [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
+    red = np.full((3, 3), 250, np.float32)
+    red[1:, 1:] = 150
+    assert darker_cells(cells_of(mask), red, 1).tolist() == []
 
 
 def test_centres_are_classified_where_their_corners_differ() -> None:

@@ -15,16 +15,17 @@ from h2g.concurrency import Stopwatch
 from h2g.engines.engine import PATCH_INPUT, Feed, Network
 from h2g.errors import SlideError
 from h2g.progress import progress
-from h2g.recipes.preprocessing import Preprocessing
+from h2g.recipes.preprocessing import AdaptiveSettings, Preprocessing
 from h2g.results.slide_state import SlideState
-from h2g.slides.adaptive_cells import NEIGHBOURS, Chosen, first_cells, later_cells
+from h2g.slides.adaptive_cells import NEIGHBOURS, Chosen, later_cells
 from h2g.slides.heatmap import Heatmap
-from h2g.slides.reading import PatchPlan, SlideInfo, SlidePool
+from h2g.slides.reading import PatchPlan, Plane, SlideInfo, SlidePool
 from h2g.slides.tissue import TissueMask
 from h2g.slides.tissue_patches import (
     BATCH_SIZE,
     LaterPatches,
     Located,
+    first_pass,
     locate_patches,
     read_batches,
 )
@@ -150,12 +151,14 @@ def classify_batches(
     return heatmap, LoopSeconds(waiting.seconds, inference, stitching.seconds, read_later)
 
 
-def thinned(heatmap: Heatmap, plan: PatchPlan, threshold: float) -> tuple[Heatmap, float]:
+def thinned(
+    heatmap: Heatmap, plan: PatchPlan, adaptive: AdaptiveSettings, plane: Plane
+) -> tuple[Heatmap, float]:
     """The heatmap that adaptive prediction would have made, and the percentage of its patches.
 
     Args:
         heatmap: with every patch classified.
-        threshold: difference between neighbours above which a patch is classified.
+        plane: the slide's low-resolution image.
     """
     rows, cols, classes = plan.rows, plan.cols, heatmap.values.shape[2]
     s = heatmap.values.shape[0] // rows
@@ -167,9 +170,9 @@ def thinned(heatmap: Heatmap, plan: PatchPlan, threshold: float) -> tuple[Heatma
         if len(chosen):
             filled.put(chosen, patches[chosen[:, 0], chosen[:, 1]])
 
-    classify(first_cells(cells))
+    classify(first_pass(cells, plan, plane, adaptive))
     for number in range(len(NEIGHBOURS)):
-        chosen = filled.choose(cells, number, threshold)
+        chosen = filled.choose(cells, number, adaptive.threshold)
         filled.estimate(chosen)
         classify(chosen.cells)
     return filled.thinned(heatmap), 100 * filled.classified / max(1, len(cells))
