@@ -4,8 +4,8 @@
 
 Generates slides with many annotated nodules below one patch, classifies all their patches with the
 patch network of RUN, and replays adaptive prediction on the heatmaps. A lesion is found if a patch
-that touches it is called tumour. It is lost if all patches find it but adaptive prediction does not.
-Writes DIR/lesions.csv, one row per slide and setting, and prints the sums.
+that touches it is called tumour. It is lost if all patches find it and adaptive prediction misses
+it. Writes DIR/lesions.csv, one row per slide and setting, and prints the sums.
 """
 
 from __future__ import annotations
