@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -15,8 +14,6 @@ from h2g.slides.tiff_files import read_heatmap
 from h2g.slides.windows import Corner, cut_heatmap, cut_image
 
 WHITE, BACKGROUND = 255, 0
-# Slides whose pictures stay in memory; each takes a few MB.
-KEPT_SLIDES = 16
 
 
 class RandomWindows:
@@ -31,8 +28,6 @@ class RandomWindows:
         self._side_px = side_px
         self._tumour_share = tumour_share
         self._seed = seed
-        self._picture = functools.lru_cache(maxsize=2 * KEPT_SLIDES)(read_picture)
-        self._heatmap = functools.lru_cache(maxsize=KEPT_SLIDES)(read_heatmap)
 
     def load(
         self,
@@ -51,14 +46,14 @@ class RandomWindows:
         """
         rng = np.random.default_rng([self._seed, RandomStream.WINDOWS, number])
         side = self._side_px
-        image, truth = self._picture(example.image_file), self._picture(example.truth_file)
+        image, truth = read_picture(example.image_file), read_picture(example.truth_file)
         wanted = None
         if rng.random() < self._tumour_share:
             wanted = (truth != BACKGROUND) & (truth != UNKNOWN)
         corner = draw_corner(truth, side, rng, wanted=wanted)
         values = np.zeros((1, 1, 1), np.float32)
         if example.heatmap_file is not None:
-            heatmap = self._heatmap(example.heatmap_file)
+            heatmap = read_heatmap(example.heatmap_file)
             if change is not None:
                 heatmap = dataclasses.replace(heatmap, values=change(heatmap.values))
             values = cut_heatmap(heatmap, (image.shape[1], image.shape[0]), corner, side)[..., 1:]
