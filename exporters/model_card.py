@@ -196,8 +196,8 @@ def _tissue(tissue: TissueSettings) -> str:
 
 def _low_resolution(settings: LowResolutionSettings) -> str:
     if windows := settings.windows:
-        mm = windows.side_px * windows.mpp / 1000
-        return f"windows of {mm:g} mm at {windows.mpp:.4g} um/px, whose results are blended"
+        scale = f"{windows.side_mm:g} mm at {windows.mpp:.4g} um/px"
+        return f"windows of {scale}, whose results are blended"
     if settings.level != "at-least":
         return COARSEST[settings.level]
     return f"the coarsest level with at least {settings.min_side_px} px per side"

@@ -108,6 +108,10 @@ class WindowSettings(Frozen):
     overlap: Annotated[float, Field(ge=0, le=0.75)]
     """Least share of a side that neighbouring windows have in common."""
 
+    @property
+    def side_mm(self) -> float:
+        return self.side_px * self.mpp / 1000
+
 
 class LowResolutionSettings(Frozen):
     """The image of the slide for the refinement network.

@@ -117,12 +117,12 @@ def read_low_resolution(slide: Slide, settings: LowResolutionSettings) -> Plane:
 
 def read_window_image(slide: Slide, windows: WindowSettings) -> WindowImage:
     """The image of the slide at the um/px of the windows; see read_low_resolution."""
-    info, mm = slide.info, windows.side_px * windows.mpp / 1000
+    info = slide.info
     if info.known_mpp > windows.mpp * (1 + NEAR):
         raise SlideError(
             f"{info.path.name}: its finest level has {info.known_mpp:g} um/px, but windows of "
-            f"{mm:g} mm and {windows.side_px} px need {windows.mpp:g} um/px. Train with a larger "
-            "refinement.window_mm or a smaller refinement.input_px."
+            f"{windows.side_mm:g} mm and {windows.side_px} px need {windows.mpp:g} um/px. Train "
+            "with a larger refinement.window_mm or a smaller refinement.input_px."
         )
     level, size_px = _source(info, windows.mpp)
     if max(size_px) > LARGEST_PLANE_PX:

@@ -32,31 +32,32 @@ def check_windows(run: Run) -> None:
     windows = refinement_settings(run.recipe).windows
     if windows is None:
         return
-    sides_mm, finest = [], []
+    coarse, sides_mm = [], []
     for row in run.cohort.split("train"):
         try:
             frame = describe_slide(row.slide, mpp=row.mpp).frame
         except SlideError:
             continue  # reported when it is read
         side_mm = max(frame.field_level0) * frame.mpp / 1000
-        if side_mm >= _window_mm(windows) and frame.mpp <= windows.mpp * (1 + NEAR):
+        if frame.mpp > windows.mpp * (1 + NEAR):
+            coarse.append(frame.mpp)
+        elif side_mm >= windows.side_mm:
             return
-        sides_mm.append(side_mm)
-        finest.append(frame.mpp)
-    if not sides_mm:
-        return
-    if min(finest) > windows.mpp * (1 + NEAR):
+        else:
+            sides_mm.append(side_mm)
+    if sides_mm:
         raise TrainingError(
-            f"Windows of {_window_mm(windows):g} mm and {windows.side_px} px need slides of "
-            f"{windows.mpp:g} um/px, but the finest training slide has {min(finest):g} um/px. "
+            f"Windows of {windows.side_mm:g} mm are larger than every training slide (the longest "
+            f"side is {max(sides_mm):.3g} mm). Start another run with a smaller "
+            "--set refinement.window_mm."
+        )
+    if coarse:
+        raise TrainingError(
+            f"Windows of {windows.side_mm:g} mm and {windows.side_px} px need slides of "
+            f"{windows.mpp:g} um/px, but the finest training slide has {min(coarse):g} um/px. "
             "Start another run with a larger --set refinement.window_mm or a smaller "
             "--set refinement.input_px."
         )
-    raise TrainingError(
-        f"Windows of {_window_mm(windows):g} mm are larger than every training slide (the longest "
-        f"side is {max(sides_mm):.3g} mm). Start another run with a smaller "
-        "--set refinement.window_mm."
-    )
 
 
 class StitchedScores(keras.callbacks.Callback):
@@ -134,7 +135,3 @@ class _TrainedSoFar:
             joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in self._names}
             for (key, _), output in zip(group, self.run(joined), strict=False):
                 yield key, output[None]
-
-
-def _window_mm(windows: WindowSettings) -> float:
-    return windows.side_px * windows.mpp / 1000
