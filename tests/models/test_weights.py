@@ -68,8 +68,8 @@ def test_random_weights_get_the_low_momentum() -> None:
     assert len(batch_norms(model)) == 53  # 52 in the backbone, 1 in the head
 
 
-def test_inference_mode_is_as_good_as_training_mode_after_60_steps() -> None:
-    """With Keras's momentum of 0.999 the running means are 0.999 ** 60 = 94 % those of the
+def test_inference_mode_is_as_good_as_training_mode_after_120_steps() -> None:
+    """With Keras's momentum of 0.999 the running means are 0.999 ** 120 = 89 % those of the
     start: inference mode would be at chance."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_inference_mode_is_as_good_as_training_mode_after_60_steps() -> None:
 
     model = build_patch_model("mobilenet_v2", weights="none", **SMALL)
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", jit_compile=False)
-    for _ in range(60):
+    for _ in range(120):
         model.train_on_batch(tinted(), targets)
     batches = [tinted() for _ in range(8)]
 
