@@ -92,9 +92,12 @@ def predict_command(choice: Choice, slide: Path, out: Path, **options: object) -
     Args:
         options: more options, e.g. ``batch_size=16``; None omits one.
     """
-    given = {"engine": choice.engine, "device": choice.device, "precision": choice.precision}
-    if choice.patches != "all":
-        given["patches"] = choice.patches
+    given = {
+        "engine": choice.engine,
+        "device": choice.device,
+        "precision": choice.precision,
+        "patches": choice.patches,  # also "all", which a recipe's own choice would replace
+    }
     command: list[object] = [Path(sys.executable).with_name("h2g"), "predict", choice.model, slide]
     for name, value in {"out": out, **given, **options}.items():
         if value is not None:
