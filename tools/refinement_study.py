@@ -122,9 +122,14 @@ def commands(run: StudyRun, base: str, jobs: int) -> list[list[str]]:
 
 
 def make(run: StudyRun, base: str, jobs: int) -> bool:
-    """Trains and scores one run, each in its own process; False if one of them fails."""
+    """Trains and scores one run; False if one of them fails."""
+    return run_h2g(commands(run, base, jobs))
+
+
+def run_h2g(commands: Sequence[Sequence[str]]) -> bool:
+    """Runs h2g with each list of arguments in its own process, until one fails; False if so."""
     h2g = Path(sys.executable).with_name("h2g")
-    for arguments in commands(run, base, jobs):
+    for arguments in commands:
         print(f"$ h2g {shlex.join(arguments)}", flush=True)
         if subprocess.run([str(h2g), *arguments]).returncode:
             return False

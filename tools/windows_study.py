@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from refinement_study import run_h2g
 
 from h2g.evaluation.statistics import bootstrap_interval
 from h2g.files import write_text
@@ -77,16 +77,6 @@ class StudyRun:
         return [[*train, "--jobs", str(jobs)], evaluate]
 
 
-def make(run: StudyRun, base: str, overrides: Sequence[str], jobs: int) -> bool:
-    """Trains and scores one run, each in its own process; False if one of them fails."""
-    h2g = Path(sys.executable).with_name("h2g")
-    for arguments in run.commands(base, overrides, jobs):
-        print(f"$ h2g {shlex.join(arguments)}", flush=True)
-        if subprocess.run([str(h2g), *arguments]).returncode:
-            return False
-    return True
-
-
 def study_table(runs: Sequence[StudyRun]) -> pd.DataFrame:
     """One row per cohort, variant, slide and threshold (NaN: all patches).
 
@@ -96,7 +86,9 @@ def study_table(runs: Sequence[StudyRun]) -> pd.DataFrame:
     tables = []
     for run in runs:
         curve = pd.read_csv(run.curve, dtype={"slide": str})
-        names = {"refined": run.variant} | ({"patchwise": "patch-wise"} if is_first(run) else {})
+        names = {"refined": run.variant} | (
+            {"patchwise": "patch-wise"} if run.variant == WHOLE else {}
+        )
         curve = curve[curve["variant"].isin(list(names))]
         rows = open_run(run.folder).cohort.split("test")
         sides = {row.name: side_mm(row.slide, row.mpp) for row in rows}
@@ -108,10 +100,6 @@ def study_table(runs: Sequence[StudyRun]) -> pd.DataFrame:
             )
         )
     return pd.concat(tables, ignore_index=True)
-
-
-def is_first(run: StudyRun) -> bool:
-    return run.variant == WHOLE
 
 
 def side_mm(slide: Path, mpp: float | None) -> float:
@@ -222,9 +210,8 @@ def main() -> None:
     failed = []
     for number, run in enumerate(runs, start=1):
         print(f"[{number}/{len(runs)}] {run.cohort}, {run.variant}", flush=True)
-        if not run.curve.is_file() and not make(
-            run, arguments.base, arguments.overrides, arguments.jobs
-        ):
+        commands = run.commands(arguments.base, arguments.overrides, arguments.jobs)
+        if not run.curve.is_file() and not run_h2g(commands):
             failed.append(f"{run.cohort} {run.variant}")
         done = [run for run in runs if run.curve.is_file()]
         if done:

@@ -118,8 +118,8 @@ class LowResolutionSettings(Frozen):
 
     ``at-least`` takes the coarsest level with both sides >= ``min_side_px``, reduced by a whole
     factor if a side has more than ``max_side_px``. ``coarsest`` takes the last level, and
-    ``fast-4.9`` the last level that FAST 4.9 knows. With windows, the image has their um/px, and
-    no other setting matters.
+    ``fast-4.9`` the last level that FAST 4.9 knows. With windows, results are drawn on this image,
+    and the network sees another one at the um/px of the windows.
     """
 
     level: Literal["at-least", CoarsestLevel] = "at-least"

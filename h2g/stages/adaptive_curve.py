@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from h2g.engines.engine import Network
-from h2g.errors import H2GError, RunError, WrongUseError
+from h2g.errors import H2GError, WrongUseError
 from h2g.evaluation.scores import count_classes, mean_score
 from h2g.folders.cohort import CohortSlide, Split
 from h2g.folders.run import Run
@@ -24,12 +24,10 @@ from h2g.slides.heatmap import Heatmap
 from h2g.slides.reading import open_slide, plan_patches, read_low_resolution
 from h2g.stages.evaluate_run import SIDE_PX, open_by_name, open_evaluator
 from h2g.stages.patch.classify import thinned
-from h2g.stages.slide_scoring import Evaluator, labels_of_variants, per_slide
+from h2g.stages.slide_scoring import Evaluator, labels_of_variants, per_slide, slides_to_score
 from h2g.tables import write_csv
 
 THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-# The loss of Dice that a threshold may have by default.
-LARGEST_LOSS = 0.002
 
 
 def adaptive_curve(
@@ -60,9 +58,7 @@ def adaptive_curve(
     evaluator = replace(open_evaluator(run, open_network, threads), size_px=(SIDE_PX, SIDE_PX))
     if not evaluator.has_heatmaps:
         raise WrongUseError(f"{run.path}: this run has no patch network, so no patches to choose.")
-    rows = run.cohort.split(split)
-    if not rows:
-        raise RunError(f"{run.path}: its cohort has no slide in split '{split}'. Choose another.")
+    rows = slides_to_score(run, split)
     scored, failed = per_slide(
         evaluator,
         rows,

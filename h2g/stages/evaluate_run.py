@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from h2g.engines.engine import Network
-from h2g.errors import H2GError, RunError
+from h2g.errors import H2GError
 from h2g.evaluation.overlays import write_overlays
 from h2g.evaluation.scores import Evaluation
 from h2g.evaluation.smoothing import CANDIDATES_UM, Smoothing, choose_smoothing
@@ -30,6 +30,7 @@ from h2g.stages.slide_scoring import (
     annotation_sha256,
     per_slide,
     score_slide,
+    slides_to_score,
     stored_document,
 )
 from h2g.stages.stage import SMOOTHED
@@ -63,9 +64,7 @@ def evaluate_run(
         H2GError: no slide could be scored.
     """
     evaluator = open_evaluator(run, open_network, threads)
-    rows = run.cohort.split(split)
-    if not rows:
-        raise RunError(f"{run.path}: its cohort has no slide in split '{split}'. Choose another.")
+    rows = slides_to_score(run, split)
     folder = run.evaluation_folder(split)
     with run.stage("evaluation"):
         smoothing = _smoothing(evaluator) if evaluator.has_heatmaps else None

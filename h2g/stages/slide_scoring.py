@@ -13,12 +13,12 @@ import numpy as np
 
 from h2g.annotations.truth import true_labels
 from h2g.engines.engine import Network
-from h2g.errors import AnnotationError, SlideError
+from h2g.errors import AnnotationError, RunError, SlideError
 from h2g.evaluation.boundaries import BoundaryScore
 from h2g.evaluation.scores import Counts, FailedSlide, SlideScores, count_classes, score_outlines
 from h2g.evaluation.smoothing import smoothed_labels
 from h2g.files import file_sha256, write_text
-from h2g.folders.cohort import CohortSlide
+from h2g.folders.cohort import CohortSlide, Split
 from h2g.folders.run import Run
 from h2g.progress import track
 from h2g.results.slide_state import SlideState
@@ -74,6 +74,14 @@ class Evaluator:
         """The slide's annotation as labels, (height, width) uint8."""
         frame = frame or describe_slide(row.slide, mpp=row.mpp).frame
         return true_labels(row, self.run.recipe, frame, self.size_px)
+
+
+def slides_to_score(run: Run, split: Split) -> tuple[CohortSlide, ...]:
+    """The slides of a split; RunError if it has none."""
+    rows = run.cohort.split(split)
+    if not rows:
+        raise RunError(f"{run.path}: its cohort has no slide in split '{split}'. Choose another.")
+    return rows
 
 
 def per_slide(
