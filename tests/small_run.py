@@ -11,6 +11,7 @@ from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
 from h2g.stages.run_chain import train_run
+from tests.small_patch_network import MODEL, OPTIONS
 
 RECIPE = Recipe(
     name="small",
@@ -19,7 +20,8 @@ RECIPE = Recipe(
     # Level 1 of the slides, 64 um a patch.
     preprocessing=Preprocessing(patch=PatchSettings(mpp=2.0, size_px=32)),
     patch=PatchStage(
-        options={"alpha": 0.35},
+        model=MODEL,
+        options=OPTIONS,
         weights="none",
         batch_size=8,
         steps_per_epoch=3,

@@ -11,6 +11,7 @@ from h2g.folders.cohort import read_cohort
 from h2g.folders.run import start_run
 from h2g.recipes.reading import validate_recipe
 from h2g.slides.tiff_files import write_pyramid
+from tests.small_patch_network import MODEL, OPTIONS, small_patch_network
 
 PX = 32  # the sides of a patch and of the refinement network's input
 RECIPE = {
@@ -20,7 +21,7 @@ RECIPE = {
         "patch": {"size_px": PX, "mpp": 1.0},
         "low_resolution": {"min_side_px": 256},
     },
-    "patch": {"options": {"alpha": 0.35}, "weights": "none"},
+    "patch": {"model": MODEL, "options": OPTIONS, "weights": "none"},
     "refinement": {"input_px": PX, "options": {"filters": [4, 8]}},
 }
 
@@ -33,7 +34,7 @@ def write_tiny_run(folder: Path) -> None:
     """
     import keras
 
-    from h2g.models.registry import build_patch_model, build_refinement_model
+    from h2g.models.registry import build_refinement_model
 
     folder.mkdir()
     image = np.full((420, 500, 3), 255, np.uint8)
@@ -50,7 +51,7 @@ def write_tiny_run(folder: Path) -> None:
     run = start_run(folder / "run", read_cohort(folder / "cohort.csv"), recipe)
     keras.utils.set_random_seed(0)
     networks = {
-        "patch": build_patch_model("mobilenet_v2", size_px=PX, options={"alpha": 0.35}),
+        "patch": small_patch_network(size_px=PX),
         "refinement": build_refinement_model("unet", input_px=PX, options={"filters": [4, 8]}),
     }
     for stage, network in networks.items():

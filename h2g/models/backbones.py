@@ -16,6 +16,7 @@ import keras
 from keras import layers
 
 from h2g.errors import WrongUseError
+from h2g.models.architectures.resnet18 import resnet18
 from h2g.models.architectures.resnext import resnext101
 
 Shape = tuple[int, int, int]
@@ -151,6 +152,14 @@ BACKBONES: dict[str, Backbone] = {
         pyramid=("block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"),
         parameters=14_714_688,
         source="Simonyan and Zisserman 2015",
+    ),
+    "resnet18": Backbone(
+        builder=resnet18,
+        scaling=STANDARDISED,
+        pyramid=("conv1_relu", "conv2_out", "conv3_out", "conv4_out", "conv5_out"),
+        parameters=11_186_112,
+        source="He et al. 2016",
+        options=("filters", "blocks"),
     ),
     "resnet50": Backbone(
         builder=keras.applications.ResNet50,

@@ -86,6 +86,7 @@ PATCH_MODELS: dict[str, Architecture] = {
     "mobilenet_v2": _classifier("mobilenet_v2", 2_386_686, paper_parameters=2_390_000),
     "inception_v3": _classifier("inception_v3", 22_008_286, paper_parameters=22_000_000),
     "vgg16": _classifier("vgg16", 14_766_590),
+    "resnet18": _classifier("resnet18", 11_238_014),
     "resnet50": _classifier("resnet50", 23_793_214),
     "resnet101": _classifier("resnet101", 42_863_678),
     "resnext101": _classifier("resnext101", 42_472_062),

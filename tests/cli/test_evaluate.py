@@ -12,12 +12,13 @@ from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
 from h2g.recipes.reading import validate_recipe
 from h2g.slides.tiff_files import read_heatmap
+from tests.small_patch_network import MODEL, OPTIONS
 
 RECIPE = {
     "name": "tiny",
     "description": "both stages, untrained",
     "preprocessing": {"patch": {"size_px": 32, "mpp": 8.0}},
-    "patch": {"options": {"alpha": 0.35}, "weights": "none"},
+    "patch": {"model": MODEL, "options": OPTIONS, "weights": "none"},
     "refinement": {"input_px": 32, "options": {"filters": [4, 8]}},
 }
 

@@ -30,8 +30,8 @@ from h2g.exporters.to_tflite import write_tflite
 from h2g.models.backbones import BACKBONES
 from h2g.models.deployment import deployed as deploy
 from h2g.models.deployment import load_network
-from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
+from tests.small_patch_network import small_patch_network
 
 SIZE_PX = 32
 Ids = Callable[[np.ndarray], np.ndarray]
@@ -72,7 +72,7 @@ class Clusters:
 def classifier(tmp_path_factory) -> Path:
     keras.utils.set_random_seed(3)
     file = tmp_path_factory.mktemp("classifier") / "model.keras"
-    build_patch_model("mobilenet_v2", size_px=SIZE_PX, options={"alpha": 0.35}).save(file)
+    small_patch_network(size_px=SIZE_PX).save(file)
     return file
 
 
@@ -152,7 +152,7 @@ def test_features_of_networks_by_name():
 
 def test_features_of_a_trained_classifier_are_its_pooled_maps(classifier):
     network = keras.saving.load_model(classifier, compile=False)
-    maps = keras.Model(network.input, network.get_layer("out_relu").output)
+    maps = keras.Model(network.input, network.get_layer("conv5_out").output)
     pixels = patches(5, seed=3)
     wanted = np.asarray(maps(pixels / np.float32(255))).mean(axis=(1, 2))
     found = on_pixels(feature_network(str(classifier), weights="none", size_px=SIZE_PX))(pixels)

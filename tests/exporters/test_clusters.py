@@ -18,11 +18,11 @@ from h2g.exporters.clusters import check_clusters, clear_patches, is_cluster_gra
 from h2g.exporters.samples import noise_patches, run_patches
 from h2g.folders.run import Run
 from h2g.models.deployment import load_network
-from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.stages.clusters.clusters_stage import cluster_run
 from tests.exporters.bare_runtimes import run_file
 from tests.exporters.random_run import PATCH_PX, prepare, write_run
+from tests.small_patch_network import small_patch_network
 
 FILES = {"clusters.onnx", "clusters.xml", "clusters.bin", "clusters.tflite"}
 
@@ -34,7 +34,7 @@ def run(phantom_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = prepare(write_run(folder / "folder", phantom_cohort, refines=False))
     keras.utils.set_random_seed(2)
     features = folder / "features.keras"
-    build_patch_model("mobilenet_v2", size_px=PATCH_PX, options={"alpha": 0.35}).save(features)
+    small_patch_network(size_px=PATCH_PX).save(features)
     cluster_run(run, ClusteringSettings(features=str(features), batches=6, clusters=4))
     return run
 

@@ -15,6 +15,7 @@ from h2g.models.backbones import BACKBONES, Backbone
 from h2g.models.blocks import batch_norms
 from h2g.models.registry import build_patch_model, build_tile_model
 from h2g.models.weights import DownloadError, initialise
+from tests.small_patch_network import small_patch_network
 
 FEATURES = BACKBONES["mobilenet_v2"].features
 SMALL = {"size_px": 32, "options": {"alpha": 0.35}}
@@ -81,7 +82,7 @@ def test_inference_mode_is_as_good_as_training_mode_after_120_steps() -> None:
         patches[..., 0] += 0.4 * labels[:, np.newaxis, np.newaxis]
         return patches.astype(np.float32)
 
-    model = build_patch_model("mobilenet_v2", weights="none", **SMALL)
+    model = small_patch_network(size_px=32)
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", jit_compile=False)
     for _ in range(120):
         model.train_on_batch(tinted(), targets)

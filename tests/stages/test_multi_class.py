@@ -45,7 +45,8 @@ annotation:
     high grade: [grade 2, grade 3]
   ignored: [Fold]
 patch:
-  options: {alpha: 0.35}
+  model: resnet18
+  options: {filters: 8, blocks: [1, 1, 1, 1]}
   weights: none
   batch_size: 8
   steps_per_epoch: 3

@@ -16,10 +16,10 @@ from h2g.data.patch_source import labelled_slides
 from h2g.errors import TrainingError
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
-from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.stages.patch.train_patch import training_batches
 from h2g.stages.run_chain import train_run
+from tests.small_patch_network import small_patch_network
 
 
 def test_one_slide_per_grade_is_enough_to_train(trained_run, own_run, caplog):
@@ -53,7 +53,7 @@ def test_a_class_of_three_patches_is_reported_and_drawn_repeatedly(own_run, capl
 def test_more_clusters_than_patches_are_refused(trained_run, tmp_path):
     features = tmp_path / "model.keras"
     keras.utils.set_random_seed(2)
-    build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}).save(features)
+    small_patch_network(size_px=32).save(features)
     clustering = ClusteringSettings(features=str(features), batches=1, batch_size=4, clusters=5)
     recipe = trained_run.recipe.model_copy(update={"clustering": clustering})
     run = start_run(tmp_path / "run", read_cohort(trained_run.cohort.path), recipe)

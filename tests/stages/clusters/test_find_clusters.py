@@ -18,7 +18,6 @@ from h2g.data.patch_source import BatchSettings, PatchSource, labelled_slides
 from h2g.errors import RecipeError, RunError
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, open_run, start_run
-from h2g.models.registry import build_patch_model
 from h2g.recipes.clustering import ClusteringSettings
 from h2g.recipes.reading import validate_recipe
 from h2g.recipes.recipe import Recipe
@@ -30,6 +29,7 @@ from h2g.stages.clusters.find_clusters import find_clusters
 from h2g.stages.patch.cluster_weights import cluster_weights, open_weigher
 from h2g.stages.patch.train_patch import train_patch
 from h2g.stages.run_chain import reuse_stage, train_run, training_summary
+from tests.small_patch_network import small_patch_network
 
 BATCHES, BATCH_SIZE, CLUSTERS = 6, 16, 4
 
@@ -62,7 +62,7 @@ def features(tmp_path_factory) -> Path:
     """
     keras.utils.set_random_seed(2)
     file = tmp_path_factory.mktemp("features") / "model.keras"
-    build_patch_model("mobilenet_v2", size_px=32, options={"alpha": 0.35}).save(file)
+    small_patch_network(size_px=32).save(file)
     return file
 
 
@@ -219,7 +219,7 @@ def test_the_runs_own_classifier_is_clustered_after_its_training(own_run, featur
     settings = clustering_settings(own_run.recipe, features="patch")
     assert settings == ClusteringSettings(features="patch")
     find_clusters(own_run, clustering)
-    assert read_clusters(own_run)["features"] == 1280
+    assert read_clusters(own_run)["features"] == 64
     own_run.model_file("patch").unlink()
     with pytest.raises(RunError, match="the patch network is not trained yet"):
         find_clusters(own_run, clustering)
