@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import layers, ops
 
 
-def attention_gate(skip: Any, gate: Any, *, momentum: float, name: str) -> Any:
+def attention_gate(
+    skip: Any,
+    gate: Any,
+    *,
+    joined: Literal["concatenation", "sum"] = "concatenation",
+    momentum: float,
+    name: str,
+) -> Any:
     """The skip connection, with each pixel weighted by features of the decoder and the skip.
 
     Args:
         skip: (N, h, w, F), features of the encoder.
         gate: (N, h, w, G), features of the decoder at the same size.
+        joined: how the two are joined.
     Returns:
         (N, h, w, F).
-    Source: Oktay et al. 2018 as in Pedersen et al. 2022 (H2G-Net), which concatenates the two
-        instead of adding them.
+    Source: Oktay et al. 2018, which adds the two. Pedersen et al. 2022 (H2G-Net) concatenate them.
     """
     width = max(1, skip.shape[-1] // 2)
     projected = []
     for role, tensor in (("gate", gate), ("skip", skip)):
         x = layers.Conv2D(width, 1, name=f"{name}_{role}_conv")(tensor)
         projected.append(layers.BatchNormalization(momentum=momentum, name=f"{name}_{role}_bn")(x))
-    x = layers.Concatenate(name=f"{name}_concat")(projected)
+    if joined == "sum":
+        x = layers.Add(name=f"{name}_add")(projected)
+    else:
+        x = layers.Concatenate(name=f"{name}_concat")(projected)
     x = layers.ReLU(name=f"{name}_relu")(x)
     x = layers.Conv2D(1, 1, name=f"{name}_conv")(x)
     x = layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
@@ -52,6 +62,45 @@ def squeeze_excite(x: Any, *, ratio: int = 8, name: str) -> Any:
     )
     weight = layers.Reshape((1, 1, channels), name=f"{name}_reshape")(weight)
     return layers.Multiply(name=f"{name}_multiply")([x, weight])
+
+
+def convolutional_attention(x: Any, *, ratio: int = 16, momentum: float, name: str) -> Any:
+    """Weights every channel, then every pixel (CBAM).
+
+    Args:
+        x: (N, h, w, F).
+        ratio: factor by which the inner layer of the channels' weights is narrower.
+    Returns:
+        (N, h, w, F).
+    Source: Woo et al. 2018; the pixels' convolution without bias, as in the authors' code.
+    """
+    channels = x.shape[-1]
+    squeeze = layers.Dense(max(1, channels // ratio), activation="relu", name=f"{name}_squeeze")
+    excite = layers.Dense(channels, name=f"{name}_excite")
+    pools = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
+    pooled = [
+        pool(name=f"{name}_{kind}_pool")(x)
+        for kind, pool in zip(("mean", "max"), pools, strict=True)
+    ]
+    weight = layers.Add(name=f"{name}_add")([excite(squeeze(values)) for values in pooled])
+    weight = layers.Activation("sigmoid", name=f"{name}_channels")(weight)
+    weight = layers.Reshape((1, 1, channels), name=f"{name}_reshape")(weight)
+    x = layers.Multiply(name=f"{name}_multiply_channels")([x, weight])
+
+    weight = ChannelStatistics(name=f"{name}_statistics")(x)
+    weight = layers.Conv2D(1, 7, padding="same", use_bias=False, name=f"{name}_conv")(weight)
+    weight = layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(weight)
+    weight = layers.Activation("sigmoid", name=f"{name}_pixels")(weight)
+    return layers.Multiply(name=f"{name}_multiply_pixels")([x, weight])
+
+
+@keras.saving.register_keras_serializable(package="h2g")
+class ChannelStatistics(layers.Layer):
+    """Maximum and mean over the channels of each pixel, (N, h, w, F) -> (N, h, w, 2)."""
+
+    def call(self, features: Any) -> Any:
+        largest = ops.max(features, axis=-1, keepdims=True)
+        return ops.concatenate([largest, ops.mean(features, axis=-1, keepdims=True)], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="h2g")

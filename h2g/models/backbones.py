@@ -18,6 +18,7 @@ from keras import layers
 from h2g.errors import WrongUseError
 from h2g.models.architectures.resnet18 import resnet18
 from h2g.models.architectures.resnext import resnext101
+from h2g.models.dilation import dilated
 
 Shape = tuple[int, int, int]
 
@@ -263,15 +264,20 @@ def build_backbone(name: str, input_shape: Shape = (256, 256, 3), **options: Any
     return _build(name, input_shape, options, padded=False)
 
 
-def feature_pyramid(name: str, input_shape: Shape = (256, 256, 3)) -> keras.Model:
+def feature_pyramid(
+    name: str, input_shape: Shape = (256, 256, 3), *, output_stride: int = LARGEST_STRIDE
+) -> keras.Model:
     """A backbone with an output at each of the strides 2, 4, 8, 16 and 32.
 
-    Output i has sides of exactly S / 2 ** (i + 1). For InceptionV3 the network differs from that of
-    build_backbone, although its layers and weights are the same. Its unpadded convolutions and
-    poolings are padded with zeros, so its features differ near the borders.
+    Output i has sides of exactly S / 2 ** (i + 1), or S / ``output_stride`` if that is more. For
+    InceptionV3 the network differs from that of build_backbone, although its layers and weights are
+    the same. Its unpadded convolutions and poolings are padded with zeros, so its features differ
+    near the borders.
 
     Args:
         input_shape: (S, S, 3), S a multiple of 32.
+        output_stride: the largest stride; a smaller one than 32 dilates later convolutions
+            (h2g.models.dilation).
     Returns:
         A model from (N, S, S, 3) float32, RGB in [0, 1], to five maps, the finest first.
     Raises:
@@ -283,6 +289,8 @@ def feature_pyramid(name: str, input_shape: Shape = (256, 256, 3)) -> keras.Mode
         if side % LARGEST_STRIDE:
             raise ValueError(f"a side of {side} px is not divisible by {LARGEST_STRIDE}")
     whole = _build(name, input_shape, {}, padded=backbone.loses_borders)
+    if output_stride < LARGEST_STRIDE:
+        whole = dilated(whole, output_stride)
     levels = [whole.get_layer(layer).output for layer in backbone.pyramid]
     return keras.Model(whole.input, levels, name=f"{name}_pyramid")
 

@@ -101,14 +101,28 @@ def conv_bn_relu(
     return x
 
 
+def conv_gn_relu(x: Any, filters: int, *, groups: int, name: str) -> Any:
+    """3x3 convolution without bias (same padding), group norm and ReLU; (N, h, w, filters)."""
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    x = layers.GroupNormalization(groups, name=f"{name}_gn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
 def conv_block(
-    x: Any, filters: int, *, momentum: float, spatial_dropout: float = 0.0, name: str
+    x: Any,
+    filters: int,
+    *,
+    use_bias: bool = True,
+    momentum: float,
+    spatial_dropout: float = 0.0,
+    name: str,
 ) -> Any:
     """Two conv_bn_relu with 3x3 kernels."""
     for number in range(2):
         x = conv_bn_relu(
             x,
             filters,
+            use_bias=use_bias,
             momentum=momentum,
             spatial_dropout=spatial_dropout,
             name=f"{name}_{number}",
@@ -139,6 +153,7 @@ def unet_decoder(
     skips: Sequence[Any],
     filters: Sequence[int],
     *,
+    use_bias: bool = True,
     momentum: float,
     spatial_dropout: float = 0.0,
 ) -> Any:
@@ -157,7 +172,14 @@ def unet_decoder(
         x = layers.UpSampling2D(interpolation="nearest", name=f"{name}_up")(x)
         if skip is not None:
             x = layers.Concatenate(name=f"{name}_concat")([x, skip])
-        x = conv_block(x, width, momentum=momentum, spatial_dropout=spatial_dropout, name=name)
+        x = conv_block(
+            x,
+            width,
+            use_bias=use_bias,
+            momentum=momentum,
+            spatial_dropout=spatial_dropout,
+            name=name,
+        )
     return x
 
 
@@ -220,11 +242,26 @@ def spatial_pyramid(
     return cbr(x, filters, size=1, use_bias=False, name=f"{name}_out")
 
 
-def segmentation_head(x: Any, num_classes: int, *, number: int = 0) -> Any:
-    """Softmax of each pixel, (N, h, w, num_classes) float32; output 0 is the one that is kept."""
-    return layers.Conv2D(
-        num_classes, 1, activation="softmax", dtype="float32", name=f"output_{number}_segmentation"
-    )(x)
+def segmentation_head(
+    x: Any, num_classes: int, *, size: int = 1, number: int = 0, upsampling: int = 1
+) -> Any:
+    """Softmax of each pixel; output 0 is the one that is kept.
+
+    Args:
+        x: (N, h, w, F).
+        size: side of the convolution's kernel.
+        upsampling: factor of bilinear upsampling between convolution and softmax.
+    Returns:
+        (N, h * upsampling, w * upsampling, num_classes) float32.
+    """
+    name = f"output_{number}_segmentation"
+    if upsampling == 1:
+        return layers.Conv2D(
+            num_classes, size, padding="same", activation="softmax", dtype="float32", name=name
+        )(x)
+    x = layers.Conv2D(num_classes, size, padding="same", dtype="float32", name=f"{name}_conv")(x)
+    x = upsample_bilinear(x, (upsampling, upsampling), name=f"{name}_up")
+    return layers.Softmax(dtype="float32", name=name)(x)
 
 
 def main_output(model: keras.Model) -> keras.Model:

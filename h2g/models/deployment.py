@@ -15,10 +15,12 @@ import keras
 
 # Modules with custom layers. Keras loads only layers of imported modules.
 import h2g.models.architectures.otsu
+import h2g.models.architectures.pspnet
 import h2g.models.architectures.resnext
 import h2g.models.attention
 import h2g.models.backbones
-import h2g.models.cells  # noqa: F401
+import h2g.models.cells
+import h2g.models.transformer  # noqa: F401
 from h2g.errors import ModelError
 
 # Too small to change a float32 pixel, but engines cannot tell that the input is unused.

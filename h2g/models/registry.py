@@ -16,12 +16,18 @@ import keras
 from h2g.errors import WrongUseError
 from h2g.models.architectures import (
     agu_net,
+    attention_unet,
     dagu_net,
     doubleu_net,
     encoder_unet,
+    fpn,
+    hi_net,
     otsu,
+    pspnet,
     tile_unet,
+    trans_unet,
     unet,
+    unet_2015,
 )
 from h2g.models.architectures.patch_classifier import patch_classifier
 from h2g.models.backbones import BACKBONES, Backbone, find_backbone, nearest_name
@@ -82,6 +88,14 @@ def _classifier(
     )
 
 
+def _tile_network(
+    builder: Callable[..., keras.Model], parameters: int, source: str, **more: Any
+) -> Architecture:
+    return Architecture(
+        builder=builder, kind="patch", answer="mask", parameters=parameters, source=source, **more
+    )
+
+
 PATCH_MODELS: dict[str, Architecture] = {
     "mobilenet_v2": _classifier("mobilenet_v2", 2_386_686, paper_parameters=2_390_000),
     "inception_v3": _classifier("inception_v3", 22_008_286, paper_parameters=22_000_000),
@@ -108,9 +122,31 @@ TILE_MODELS: dict[str, Architecture] = {
         builder=encoder_unet.encoder_unet,
         kind="patch",
         answer="mask",
-        parameters=8_048_322,
+        parameters=8_047_586,
         source="Ronneberger et al. 2015 on a backbone (MobileNetV2: Sandler et al. 2018)",
         backbone=encoder_unet.ENCODER,
+    ),
+    "unet_2015": _tile_network(unet_2015.unet_2015, 31_031_810, "Ronneberger et al. 2015"),
+    "attention_unet": _tile_network(
+        attention_unet.attention_unet,
+        34_894_262,
+        "Oktay et al. 2018, in two dimensions",
+    ),
+    "trans_unet": _tile_network(
+        trans_unet.trans_unet, 105_914_850, "Chen et al. 2021 (TransUNet), at 512 px"
+    ),
+    "fpn": _tile_network(
+        fpn.fpn, 47_626_626, "Kirillov et al. 2019 on ResNet-101", backbone=fpn.ENCODER
+    ),
+    "pspnet": _tile_network(
+        pspnet.pspnet,
+        68_098_948,
+        "Zhao et al. 2017 on ResNet-101",
+        backbone=pspnet.ENCODER,
+        least_px=64,
+    ),
+    "hi_net": _tile_network(
+        hi_net.hi_net, 46_198_531, "HI-Net (2023) on ResNet-101", backbone=hi_net.ENCODER
     ),
 }
 
@@ -209,6 +245,7 @@ def build_tile_model(
     num_classes: int = 2,
     weights: str = "none",
     options: Mapping[str, Any] | None = None,
+    all_outputs: bool = False,
 ) -> keras.Model:
     """A network that segments tiles.
 
@@ -216,11 +253,13 @@ def build_tile_model(
 
     Args:
         weights, options: see build_patch_model; ``imagenet`` is for the encoder.
+        all_outputs: adds the outputs that only training needs, after the first.
     Raises:
         WrongUseError: an unknown name or option, or an invalid value.
         ModelError: the weights cannot be loaded.
     """
-    return _build_patch_network(name, TILE_MODELS, size_px, num_classes, weights, options)
+    network = _build_patch_network(name, TILE_MODELS, size_px, num_classes, weights, options)
+    return network if all_outputs else main_output(network)
 
 
 def build_refinement_model(
@@ -257,11 +296,7 @@ def build_refinement_model(
 
 def build_default(name: str) -> keras.Model:
     """The untrained network as its paper counts it: two classes, full size, all outputs."""
-    if name in PATCH_MODELS:
-        return build_patch_model(name)
-    if name in TILE_MODELS:
-        return build_tile_model(name)
-    return build_refinement_model(name, all_outputs=True)
+    return find_architecture(name).builder()
 
 
 def _build_patch_network(

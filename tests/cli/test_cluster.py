@@ -43,7 +43,7 @@ def test_clusters_of_another_runs_classifier(prepared, classifier):
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document["settings"]["features"] == str(classifier)
-    assert document["features"] == 1280
+    assert document["features"] == 64
     assert [row["cluster"] for row in document["clusters"]] == [0, 1, 2]
     assert document["patches"] == 32
     # Again, without saying which: nothing is done, and the table is printed.

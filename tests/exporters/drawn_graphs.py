@@ -16,8 +16,14 @@ from h2g.models.registry import (
     build_refinement_model,
     build_tile_model,
 )
+from h2g.models.transformer import PositionEmbedding
 
 CLASSES = 3
+NEUTRAL_WHEN_FRESH = (
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    PositionEmbedding,
+)
 Arrays = dict[str, np.ndarray]
 
 
@@ -109,10 +115,11 @@ def small_refinement_graph(*, spacing_frame: bool = False) -> DrawnGraph:
 
 
 def draw_statistics(network: keras.Model) -> None:
-    """Random scale, offset, mean and variance in every batch norm, and a random last bias: fresh
-    ones do nothing, so that a converter that lost them would pass."""
+    """Random scale, offset, mean and variance in every norm, random positions, and a random last
+    bias: fresh ones do nothing, so that a converter that lost them would pass."""
     rng = np.random.default_rng(0)
-    for layer in batch_norms(network):
+    own = [layer for layer in network.layers if isinstance(layer, NEUTRAL_WHEN_FRESH)]
+    for layer in [*batch_norms(network), *own]:
         for variable in layer.variables:
             wide = variable.name in ("gamma", "moving_variance")
             values = (
@@ -121,7 +128,7 @@ def draw_statistics(network: keras.Model) -> None:
                 else rng.normal(0, 0.1, variable.shape)
             )
             variable.assign(values)
-    last = network.layers[-1]
+    last = [layer for layer in network.layers if getattr(layer, "bias", None) is not None][-1]
     last.bias.assign(rng.normal(0, 0.5, last.bias.shape))
 
 

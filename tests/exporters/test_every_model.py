@@ -19,6 +19,7 @@ from h2g.models.deployment import deployed
 from h2g.models.registry import PATCH_MODELS, REFINEMENT_MODELS, TILE_MODELS
 from tests.exporters.bare_runtimes import run_file
 from tests.exporters.drawn_graphs import DrawnGraph, drawn, patch_graph, refinement_graph
+from tests.narrow_networks import NARROW
 
 PX = 256
 TILE_PX = 64
@@ -38,7 +39,8 @@ def patch(request: pytest.FixtureRequest) -> DrawnGraph:
 
 @pytest.fixture(scope="module", params=TILE_MODELS)
 def tile(request: pytest.FixtureRequest) -> DrawnGraph:
-    return patch_graph(request.param, size_px=TILE_PX, batches=(1, 3))
+    options = NARROW.get(request.param)
+    return patch_graph(request.param, size_px=TILE_PX, batches=(1, 3), options=options)
 
 
 @pytest.fixture(scope="module")

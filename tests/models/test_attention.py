@@ -8,8 +8,10 @@ import pytest
 
 from h2g.models.attention import (
     ChannelAttention,
+    ChannelStatistics,
     PositionAttention,
     attention_gate,
+    convolutional_attention,
     squeeze_excite,
 )
 
@@ -105,3 +107,39 @@ def test_squeeze_excite_by_hand() -> None:
     hidden = np.maximum(x.mean(axis=(1, 2)) @ squeeze, 0)
     wanted = x * (1 / (1 + np.exp(-(hidden @ excite))))[:, np.newaxis, np.newaxis]
     np.testing.assert_allclose(model(x), wanted, atol=1e-5)
+
+
+def test_cbam_weights_channels_then_pixels() -> None:
+    inputs = keras.Input((5, 5, 8))
+    output = convolutional_attention(inputs, ratio=4, momentum=0.9, name="cbam")
+    model = keras.Model(inputs, output)
+    x = features(2, 5, 5, 8)
+    channels = model.get_layer("cbam_channels").output
+    pixels = model.get_layer("cbam_pixels").output
+    weighted, by_channel, by_pixel = keras.Model(inputs, [output, channels, pixels])(x)
+    assert by_channel.shape == (2, 8)
+    assert by_pixel.shape == (2, 5, 5, 1)
+    np.testing.assert_allclose(
+        weighted, x * by_channel.numpy()[:, None, None] * by_pixel.numpy(), rtol=1e-5
+    )
+    squeeze, excite = model.get_layer("cbam_squeeze"), model.get_layer("cbam_excite")
+    logits = excite(squeeze(x.mean(axis=(1, 2)))) + excite(squeeze(x.max(axis=(1, 2))))
+    np.testing.assert_allclose(by_channel, keras.ops.sigmoid(logits), rtol=1e-5)
+    # Without biases: 7 x 7 on two maps, and the norm's four numbers.
+    assert model.count_params() == (8 * 2 + 2) + (2 * 8 + 8) + 98 + 4
+
+
+def test_maximum_and_mean_of_each_pixel() -> None:
+    x = features(1, 2, 2, 5)
+    found = ChannelStatistics()(x)
+    np.testing.assert_allclose(found[..., 0], x.max(axis=-1))
+    np.testing.assert_allclose(found[..., 1], x.mean(axis=-1), rtol=1e-5)
+
+
+def test_a_gate_may_add_its_two_inputs() -> None:
+    skip, gate = keras.Input((4, 4, 6)), keras.Input((4, 4, 6))
+    summed = attention_gate(skip, gate, joined="sum", momentum=0.9, name="gate")
+    joined = attention_gate(skip, gate, momentum=0.9, name="gate")
+    counts = [keras.Model([skip, gate], output).count_params() for output in (summed, joined)]
+    # The last convolution sees half the width of both together.
+    assert counts[1] - counts[0] == 3

@@ -19,12 +19,14 @@ from h2g.models.registry import (
     MODELS,
     PATCH_MODELS,
     REFINEMENT_MODELS,
+    TILE_MODELS,
     build_default,
     build_patch_model,
     build_refinement_model,
     build_tile_model,
     find_architecture,
 )
+from tests.narrow_networks import NARROW
 
 # The least multiple of 32 that InceptionV3 takes.
 PYRAMID_PX = 96
@@ -36,16 +38,22 @@ TRAINED = [
     for name, architecture in MODELS.items()
     if architecture.is_trained and (name not in PATCH_MODELS or architecture.paper_parameters)
 ]
-TRAINED_REFINEMENT = [name for name in TRAINED if name in REFINEMENT_MODELS]
+# Networks with further outputs, for training alone.
+SUPERVISED = [*(name for name in TRAINED if name in REFINEMENT_MODELS), "pspnet", "hi_net"]
 
 
 def small(name: str, num_classes: int = 2, **settings: Any) -> keras.Model:
     """A patch network at the smallest input that it takes; a refinement network of four levels
     at 32 px."""
     keras.utils.set_random_seed(0)
-    if MODELS[name].kind == "patch":
-        build = build_patch_model if name in PATCH_MODELS else build_tile_model
-        return build(name, size_px=MODELS[name].least_px, num_classes=num_classes)
+    size_px = MODELS[name].least_px
+    if name in PATCH_MODELS:
+        return build_patch_model(name, size_px=size_px, num_classes=num_classes)
+    if name in TILE_MODELS:
+        options = NARROW.get(name)
+        return build_tile_model(
+            name, size_px=size_px, num_classes=num_classes, options=options, **settings
+        )
     options = {"filters": FILTERS} if MODELS[name].is_trained else {}
     return build_refinement_model(
         name, input_px=32, num_classes=num_classes, options=options, **settings
@@ -89,8 +97,8 @@ def published_parameters(name: str, model: keras.Model) -> int:
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_are_the_papers(name: str) -> None:
     architecture = find_architecture(name)
-    # Of patch networks the parameters do not depend on the size of the input.
-    model = built(name) if architecture.kind == "patch" else build_default(name)
+    # Of classifiers the parameters do not depend on the size of the input.
+    model = built(name) if name in PATCH_MODELS else build_default(name)
     assert model.count_params() == architecture.parameters
     published = published_parameters(name, model)
     assert published == (architecture.published_parameters or architecture.parameters)
@@ -119,6 +127,16 @@ def test_every_classifier_stands_on_a_backbone_with_a_pyramid(name: str) -> None
     assert [layer.name for layer in pyramid.layers] == classifier[:-6]
 
 
+@pytest.mark.parametrize("encoder", BACKBONES)
+def test_every_decoder_takes_every_encoder(encoder: str) -> None:
+    for name in ("encoder_unet", "fpn", "pspnet", "hi_net"):
+        options = {"encoder": encoder}
+        model = build_tile_model(name, size_px=PYRAMID_PX, num_classes=3, options=options)
+        assert model.output_shape == (None, PYRAMID_PX, PYRAMID_PX, 3)
+        features = BACKBONES[encoder].pyramid
+        assert {layer.name for layer in model.layers} >= set(features)
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_three_classes_softmax_and_round_trip(name: str, tmp_path) -> None:
     model = small(name, num_classes=3)
@@ -140,7 +158,7 @@ def test_every_network_loads_in_a_program_that_built_none(tmp_path) -> None:
     names, seen = [], set[type]()
     for name in MODELS:
         ours = layers_of_our_own(built(name))
-        if name in TRAINED or ours - seen:
+        if ours - seen:
             names.append(name)
             built(name).save(tmp_path / f"{name}.keras")
         seen |= ours
@@ -168,14 +186,16 @@ def test_training_lowers_the_loss(name: str) -> None:
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("name", TRAINED_REFINEMENT)
+@pytest.mark.parametrize("name", SUPERVISED)
 def test_kept_output_is_the_first_of_all(name: str) -> None:
     model = small(name, num_classes=3, all_outputs=True)
+    side = model.outputs[0].shape[1]
     assert model.output_names[0] == "output_0_segmentation"
-    assert model.outputs[0].shape == (None, 32, 32, 3)
+    assert model.outputs[0].shape == (None, side, side, 3)
+    assert side == model.inputs[0].shape[1]
     for output in model.outputs:
-        # Every s-th pixel of the truth is its target.
-        assert 32 % output.shape[1] == 0
+        # Every s-th pixel of the truth is its target, or most of s x s pixels.
+        assert side % output.shape[1] == 0
         assert output.shape[1:] == (output.shape[1], output.shape[1], 3)
     kept = main_output(model)
     assert kept.outputs == model.outputs[:1]
@@ -190,7 +210,8 @@ def test_softmax_stays_float32_in_mixed_precision(name: str) -> None:
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.get_layer(model.output_names[0]).compute_dtype == "float32"
-    assert {layer.compute_dtype for layer in batch_norms(model)} == {"bfloat16"}
+    assert {layer.compute_dtype for layer in batch_norms(model)} <= {"bfloat16"}
+    assert model.layers[1].compute_dtype == "bfloat16"
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -210,7 +231,7 @@ def test_errors_of_unknown_names_and_options_list_the_known_ones() -> None:
         build_patch_model("mobilenet_v2", options={"alfa": 0.5})
     with pytest.raises(WrongUseError, match=r"no option 'alpha'.*Options: dropout\."):
         build_patch_model("resnet50", options={"alpha": 0.5})
-    with pytest.raises(WrongUseError, match=r"Models: tile_unet, encoder_unet\."):
+    with pytest.raises(WrongUseError, match=r"Models: tile_unet, encoder_unet, unet_2015, "):
         build_tile_model("unet")
     with pytest.raises(WrongUseError, match=r"No backbone 'resnet'.*Backbones: mobilenet_v2, "):
         build_tile_model("encoder_unet", options={"encoder": "resnet"})
@@ -227,7 +248,7 @@ def test_values_that_do_not_fit_are_sentences() -> None:
         build_tile_model("tile_unet", size_px=20)
     with pytest.raises(WrongUseError, match="48 px is not divisible by 32"):
         build_tile_model("encoder_unet", size_px=48)
-    with pytest.raises(WrongUseError, match="decoder_filters needs 5 widths"):
+    with pytest.raises(WrongUseError, match="decoder_filters needs 4 or 5 widths"):
         build_tile_model("encoder_unet", size_px=32, options={"decoder_filters": [8, 8]})
     with pytest.raises(WrongUseError, match="at least 32"):
         build_patch_model("mobilenet_v2", size_px=16)

@@ -11,6 +11,7 @@ from h2g.models.blocks import MOMENTUM, segmentation_head, unet_decoder
 
 ENCODER = "mobilenet_v2"
 DECODER_FILTERS = (16, 32, 64, 128, 256)
+DEPTHS = (4, 5)
 
 
 def encoder_unet(
@@ -22,21 +23,24 @@ def encoder_unet(
 ) -> keras.Model:
     """Network that classifies each pixel of a tile.
 
-    The backbone's maps at strides 16, 8, 4 and 2 are the skip connections. There is none at
-    stride 1.
+    The backbone's maps at the finer strides are the skip connections. There is none at stride 1.
 
     Args:
         input_shape: (S, S, 3), S a multiple of 32; the model takes (N, S, S, 3) float32, RGB in
             [0, 1].
         encoder: a name of BACKBONES.
-        decoder_filters: widths at strides 1, 2, 4, 8 and 16.
+        decoder_filters: widths at strides 1, 2, 4, 8 and 16. With four widths the encoder ends at
+            stride 16.
     Returns:
         A model with the output ``output_0_segmentation``, (N, S, S, num_classes) float32 softmax.
-    Source: Ronneberger et al. 2015, with a classification network as encoder.
+    Source: Ronneberger et al. 2015, with a classification network as encoder. The decoder is that
+        of the package segmentation-models.
     """
     pyramid = feature_pyramid(encoder, input_shape)
-    *skips, deepest = pyramid.outputs
-    if len(decoder_filters) != len(skips) + 1:
-        raise ValueError(f"decoder_filters needs {len(skips) + 1} widths")
-    x = unet_decoder(deepest, [None, *skips], decoder_filters, momentum=MOMENTUM)
-    return keras.Model(pyramid.input, segmentation_head(x, num_classes), name="encoder_unet")
+    depth = len(decoder_filters)
+    if depth not in DEPTHS:
+        raise ValueError(f"decoder_filters needs 4 or 5 widths, not {depth}")
+    *skips, deepest = pyramid.outputs[:depth]
+    x = unet_decoder(deepest, [None, *skips], decoder_filters, use_bias=False, momentum=MOMENTUM)
+    segmentation = segmentation_head(x, num_classes, size=3)
+    return keras.Model(pyramid.input, segmentation, name="encoder_unet")

@@ -75,6 +75,7 @@ class GroupedConv2D(layers.Layer):
         *,
         groups: int,
         strides: int = 1,
+        dilation: int = 1,
         padding: str = "same",
         **kwargs: Any,
     ) -> None:
@@ -83,6 +84,7 @@ class GroupedConv2D(layers.Layer):
         self.size = size
         self.groups = groups
         self.strides = strides
+        self.dilation = dilation
         self.padding = padding
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -103,7 +105,13 @@ class GroupedConv2D(layers.Layer):
         kernel = ops.reshape(self.kernel, (size, size, group_inputs, groups, group_outputs))
         kernel = ops.transpose(kernel, (0, 1, 3, 2, 4))
         kernel = ops.reshape(kernel, (size, size, groups * group_inputs, group_outputs))
-        x = ops.depthwise_conv(maps, kernel, strides=self.strides, padding=self.padding)
+        x = ops.depthwise_conv(
+            maps,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation,
+        )
         height, width = x.shape[1:3]
         # Four axes, because some runtimes cannot sum over more.
         shape = (-1, height * width * groups, group_inputs, group_outputs)
@@ -117,6 +125,7 @@ class GroupedConv2D(layers.Layer):
             "size": self.size,
             "groups": self.groups,
             "strides": self.strides,
+            "dilation": self.dilation,
             "padding": self.padding,
         }
 
