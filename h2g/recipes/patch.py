@@ -9,6 +9,19 @@ from pydantic import Field, model_validator
 from h2g.recipes.base import Frozen, Options, Positive, Share
 from h2g.recipes.training import TrainingSettings
 
+CLUSTER_LOSSES = ("cwce", "cwce-literal", "cwce-per-class")
+MASK_LOSSES = ("dice", "dice-crossentropy", "tversky", "focal")
+PatchLoss = Literal[
+    "crossentropy",
+    "cwce",
+    "cwce-literal",
+    "cwce-per-class",
+    "dice",
+    "dice-crossentropy",
+    "tversky",
+    "focal",
+]
+
 
 class PatchAugmentation(Frozen):
     """Probabilities of the changes, and their sizes in 8-bit units (H2G-Net section 3.4).
@@ -65,8 +78,12 @@ class PatchStage(TrainingSettings):
     """Output of the network: the class of a patch, or of each pixel."""
     cells: Annotated[int, Field(ge=1)] = 1
     """Cells of the heatmap along a patch's side, which are means over the pixels of a mask."""
-    loss: Literal["crossentropy", "cwce", "cwce-literal", "cwce-per-class"] = "crossentropy"
-    """Loss; those with cwce need the section clustering."""
+    loss: PatchLoss = "crossentropy"
+    """Loss; those with cwce need the section clustering, the last four answer: mask."""
+    loss_over: Literal["sample", "batch"] = "sample"
+    """Pixels that the losses dice and tversky see together: each tile's, or the whole batch's."""
+    auxiliary_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of each output that only training needs, beside 1 for the one that is kept."""
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
     """Weights of classes in the loss: none, balanced, or numbers by class name."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -79,13 +96,18 @@ class PatchStage(TrainingSettings):
     @model_validator(mode="after")
     def _check_cells(self) -> PatchStage:
         if self.answer == "mask":
-            weightings = [self.class_weights != "none" and "class_weights", self.loss]
-            refused = [name for name in weightings if name and name != "crossentropy"]
-            if refused:
+            weightings = ["class_weights"] if self.class_weights != "none" else []
+            weightings += [self.loss] if self.is_cluster_guided else []
+            if weightings:
                 raise ValueError(
-                    f"{refused[0]} weighs whole patches, but a network with answer mask is trained "
-                    "on pixels; leave it out"
+                    f"{weightings[0]} weighs whole patches, but a network with answer mask is "
+                    "trained on pixels; leave it out"
                 )
+        elif self.loss in MASK_LOSSES:
+            raise ValueError(
+                f"loss {self.loss} is of pixels, but a network with answer class gives one class "
+                "per patch; set answer: mask, or loss: crossentropy"
+            )
         elif self.cells > 1:
             raise ValueError(
                 f"cells {self.cells}: a network with answer class gives one cell per patch; set "
@@ -95,4 +117,4 @@ class PatchStage(TrainingSettings):
 
     @property
     def is_cluster_guided(self) -> bool:
-        return self.loss != "crossentropy"
+        return self.loss in CLUSTER_LOSSES

@@ -21,6 +21,8 @@ class SoftDice(keras.losses.Loss):
         smoothing: s, which also sets how much false tumour on an empty slide costs.
         class_weights: (C,), background first and without effect. They turn the mean over tumour
             classes into a weighted mean. None gives all classes the same weight.
+        over_batch: whether the sums are over all pixels of the batch. Tiles without tumour then do
+            not count on their own.
 
     Shapes: truth (one-hot) and probabilities (N, height, width, C), background first. A pixel whose
     truth is 0 in every class is not annotated, and costs nothing.
@@ -31,17 +33,20 @@ class SoftDice(keras.losses.Loss):
         self,
         smoothing: float = 1.0,
         class_weights: Sequence[float] | None = None,
+        over_batch: bool = False,
         name: str = "soft_dice",
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.smoothing = smoothing
+        self.over_batch = over_batch
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         truth, probabilities = y_true[..., 1:], (y_pred * _known(y_true))[..., 1:]
-        overlap = ops.sum(truth * probabilities, axis=(1, 2))
-        squares = ops.sum(ops.square(truth) + ops.square(probabilities), axis=(1, 2))
+        axes = (0, 1, 2) if self.over_batch else (1, 2)
+        overlap = ops.sum(truth * probabilities, axis=axes)
+        squares = ops.sum(ops.square(truth) + ops.square(probabilities), axis=axes)
         dice = (2 * overlap + self.smoothing) / (squares + self.smoothing)
         if self.class_weights is None:
             return 1 - ops.mean(dice, axis=-1)
@@ -50,7 +55,11 @@ class SoftDice(keras.losses.Loss):
         return 1 - ops.sum(dice * shares, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        config = {"smoothing": self.smoothing, "class_weights": self.class_weights}
+        config = {
+            "smoothing": self.smoothing,
+            "class_weights": self.class_weights,
+            "over_batch": self.over_batch,
+        }
         return {**super().get_config(), **config}
 
 
@@ -71,10 +80,11 @@ class DiceCrossEntropy(SoftDice):
         self,
         smoothing: float = 1.0,
         class_weights: Sequence[float] | None = None,
+        over_batch: bool = False,
         name: str = "dice_cross_entropy",
         **kwargs: Any,
     ) -> None:
-        super().__init__(smoothing, class_weights, name=name, **kwargs)
+        super().__init__(smoothing, class_weights, over_batch, name=name, **kwargs)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         losses = ops.categorical_crossentropy(y_true, y_pred)
@@ -99,6 +109,42 @@ def refinement_loss(
     if not isinstance(class_weights, str):
         weights = [class_weights.get(class_name, 1.0) for class_name in class_names]
     return REFINEMENT_LOSSES[name](class_weights=weights)
+
+
+@keras.saving.register_keras_serializable(package="h2g")
+class TumourTversky(keras.losses.Tversky):
+    """Keras's Tversky loss of the tumour classes, on annotated pixels.
+
+    ``1 - TP / (TP + 0.3 FP + 0.7 FN)``, over each tile or over the batch (axis).
+
+    Shapes: truth (one-hot) and probabilities (N, height, width, C), background first.
+    Source: Salehi et al. 2017.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return super().call(y_true[..., 1:], (y_pred * _known(y_true))[..., 1:])
+
+
+# Weights of false positives and of false negatives, as the paper of Tversky's loss found best.
+FALSE_POSITIVES, FALSE_NEGATIVES = 0.3, 0.7
+
+
+def mask_loss(name: str, *, over_batch: bool, label_smoothing: float = 0.0) -> keras.losses.Loss:
+    """The loss of a recipe's ``patch.loss`` for a network that segments tiles.
+
+    Args:
+        name: crossentropy, focal, dice, dice-crossentropy or tversky.
+        over_batch: whether dice and tversky are of the whole batch, or of each tile.
+    """
+    if name == "crossentropy":
+        return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
+    if name == "focal":
+        return keras.losses.CategoricalFocalCrossentropy(label_smoothing=label_smoothing)
+    if name == "tversky":
+        axis = None if over_batch else (1, 2, 3)
+        # Keras 3.15 weighs the missed pixels by alpha, against what its documentation says.
+        return TumourTversky(alpha=FALSE_NEGATIVES, beta=FALSE_POSITIVES, axis=axis)
+    return REFINEMENT_LOSSES[name](over_batch=over_batch)
 
 
 @keras.saving.register_keras_serializable(package="h2g")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import h2g
 from h2g.folders.bundle import open_bundle
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
+from h2g.models.deployment import load_network
 from h2g.prediction.model import Prediction
 from h2g.recipes.patch import PatchStage
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
@@ -107,3 +109,27 @@ def test_evaluation_scores_the_cells(run: Run) -> None:
     scores = h2g.evaluate(run.path)
     assert {"patchwise", "smoothed", "refined"} <= set(scores["variant"])
     assert scores["dice"].between(0, 1).all()
+
+
+def test_a_network_with_further_outputs_is_kept_without_them(
+    run: Run, tmp_path: Path, slide: Path
+) -> None:
+    patch = RECIPE.patch.model_copy(
+        update={
+            "model": "hi_net",
+            "options": {"encoder": "resnet18"},
+            "loss": "dice-crossentropy",
+            "loss_over": "batch",
+            "steps_per_epoch": 2,
+        }
+    )
+    recipe = RECIPE.model_copy(update={"patch": patch, "refinement": None})
+    for part in ("index", "tissue"):
+        shutil.copytree(run.path / part, tmp_path / "run" / part)
+    hi_net = start_run(tmp_path / "run", read_cohort(run.cohort.path), recipe)
+    train_run(hi_net)
+    network = load_network(hi_net.model_file("patch"))
+    assert network.output_names == ["output_0_cells"]
+    assert network.output_shape == (None, CELLS, CELLS, 2)
+    found = h2g.load_model(hi_net.path).predict(slide)
+    assert found.heatmap.values[..., 1].max() > 0

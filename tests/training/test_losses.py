@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from h2g.training.losses import DiceCrossEntropy, SoftDice, refinement_loss, slide_dice
+from h2g.training.losses import (
+    DiceCrossEntropy,
+    SoftDice,
+    mask_loss,
+    refinement_loss,
+    slide_dice,
+)
 
 
 def slides(*, seed: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -167,3 +173,38 @@ def test_pixels_without_truth_cost_nothing(loss):
     dice = np.asarray(loss(truth[:, :2], predicted[:, :2]))
     if not isinstance(loss, DiceCrossEntropy):  # whose cross-entropy is a mean over all pixels
         np.testing.assert_allclose(first, dice, rtol=1e-6)
+
+
+def test_dice_over_the_batch_sums_over_all_tiles():
+    truth, probabilities = slides(seed=3, count=3, classes=2)
+    truth[1:] = [1, 0]  # two tiles without tumour
+    g, p = truth[..., 1].astype(float), probabilities[..., 1].astype(float)
+    wanted = 1 - (2 * (g * p).sum() + 1) / ((g * g).sum() + (p * p).sum() + 1)
+    loss = mask_loss("dice", over_batch=True)
+    assert float(loss(truth, probabilities)) == pytest.approx(wanted, abs=1e-6)
+    both = mask_loss("dice-crossentropy", over_batch=True)
+    log = -(truth * np.log(probabilities)).sum(axis=-1).mean()
+    assert float(both(truth, probabilities)) == pytest.approx(wanted + log, abs=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(both))
+    assert again.over_batch
+
+
+def test_tversky_weighs_missed_pixels_more():
+    truth = np.array([[1.0, 1, 0, 0]])
+    missed, false = np.array([[1.0, 0, 0, 0]]), np.array([[1.0, 1, 1, 0]])
+    loss = mask_loss("tversky", over_batch=False)
+    # TP 1 of 1 + .7; TP 2 of 2 + .3.
+    assert float(loss(one_hot(truth), one_hot(missed))) == pytest.approx(1 - 1 / 1.7, abs=1e-5)
+    assert float(loss(one_hot(truth), one_hot(false))) == pytest.approx(1 - 2 / 2.3, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "focal", "dice", "dice-crossentropy", "tversky"])
+@pytest.mark.parametrize("over_batch", [False, True])
+def test_pixels_that_nobody_annotated_have_no_gradient(name, over_batch):
+    truth, start = slides(seed=4, count=2, classes=3)
+    truth[:, :2] = 0
+    variable = keras.Variable(start)
+    loss = mask_loss(name, over_batch=over_batch)
+    gradient = gradient_of(lambda: loss(truth, variable), variable)
+    assert np.abs(gradient[:, :2]).max() == 0
+    assert np.abs(gradient[:, 2:]).max() > 0

@@ -161,3 +161,25 @@ def test_designs_of_several_outputs_train_on_slides(own_run: Run, model: str):
     rng = np.random.default_rng(0)
     fields = [rng.uniform(0, 255, (1, 90, 80, 3)), rng.uniform(size=(1, 9, 8, 1))]
     assert deployed(kept)(fields).shape == (1, 64, 64, 2)
+
+
+def test_outputs_have_weights_and_cells_the_class_of_most_pixels():
+    inputs = keras.Input((4, 4, 3))
+    pixels = keras.layers.Conv2D(2, 1, activation="softmax", name="output_0_segmentation")(inputs)
+    pooled = keras.layers.AveragePooling2D(2)(inputs)
+    cells = keras.layers.Conv2D(2, 1, activation="softmax", name="output_1_cells")(pooled)
+    model = with_supervision(keras.Model(inputs, [pixels, cells]), (1.0, 0.4))
+    loss = keras.losses.CategoricalCrossentropy()
+    model.compile(keras.optimizers.SGD(0.0), loss)
+    tumour = np.zeros((1, 4, 4), int)
+    tumour[0, :2, 1] = tumour[0, 2:, 2:] = tumour[0, 3, 0] = 1
+    tumour[0, 0, 0] = 1  # three of four pixels; the cell below has one of four
+    y = np.eye(2, dtype="float32")[tumour]
+    y[0, :2, 2:] = 0  # a cell that nobody annotated
+    x = np.random.default_rng(0).random((1, 4, 4, 3)).astype("float32")
+    first, second = (output.numpy() for output in model(x))
+    target = np.eye(2, dtype="float32")[[[[1, 0], [0, 1]]]]
+    target[0, 0, 1] = 0
+    wanted = float(loss(y, first)) + 0.4 * float(loss(target, second))
+    assert float(model.train_on_batch(x, y)) == pytest.approx(wanted, abs=1e-5)
+    assert float(model.test_on_batch(x, y)) == pytest.approx(float(loss(y, first)), abs=1e-5)

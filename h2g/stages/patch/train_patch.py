@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,6 +20,7 @@ from h2g.folders.run import Run
 from h2g.models.blocks import main_output
 from h2g.models.cells import with_cells
 from h2g.models.registry import build_patch_model, build_tile_model
+from h2g.recipes.patch import PatchStage
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.sections import patch_settings
 from h2g.stages.patch.cluster_weights import open_weigher
@@ -26,7 +28,9 @@ from h2g.texts import shell_command
 from h2g.training.checkpoint import TrainingState
 from h2g.training.class_weights import split_weigher
 from h2g.training.fit import StageTraining, fit_stage
+from h2g.training.losses import mask_loss
 from h2g.training.resources import Resources
+from h2g.training.supervision import with_supervision
 
 
 def train_patch(run: Run, resources: Resources = Resources()) -> TrainingState:
@@ -79,7 +83,7 @@ def classifier_training(
         steps_per_epoch=settings.steps_per_epoch,
         seed=recipe.seed,
         build=partial(patch_network, recipe),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
+        loss=_loss(settings),
         metrics=(keras.metrics.CategoricalAccuracy(name="accuracy"),),
         keep=partial(_prediction_network, recipe),
         # Weights follow each split's own sampling tree, so that both are balanced alike.
@@ -95,13 +99,27 @@ def patch_network(recipe: Recipe) -> keras.Model:
         WrongUseError, ModelError: see build_patch_model and build_tile_model.
     """
     settings = patch_settings(recipe)
-    build = build_patch_model if settings.answer == "class" else build_tile_model
-    return build(
-        settings.model,
-        size_px=recipe.preprocessing.patch.size_px,
-        num_classes=len(recipe.class_names),
-        weights=settings.weights,
-        options=settings.options,
+    arguments: dict[str, Any] = {
+        "size_px": recipe.preprocessing.patch.size_px,
+        "num_classes": len(recipe.class_names),
+        "weights": settings.weights,
+        "options": settings.options,
+    }
+    if settings.answer == "class":
+        return build_patch_model(settings.model, **arguments)
+    network = build_tile_model(settings.model, all_outputs=True, **arguments)
+    further = len(network.outputs) - 1
+    return with_supervision(network, (1.0, *[settings.auxiliary_weight] * further))
+
+
+def _loss(settings: PatchStage) -> keras.losses.Loss:
+    if settings.answer == "class":
+        # A loss by cluster is the cross-entropy, weighted patch by patch.
+        return keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+    return mask_loss(
+        settings.loss,
+        over_batch=settings.loss_over == "batch",
+        label_smoothing=settings.label_smoothing,
     )
 
 
@@ -135,16 +153,16 @@ def validation_batches(
 
 
 def _cluster_weigher(run: Run) -> Weigh | None:
-    loss = patch_settings(run.recipe).loss
-    if loss == "crossentropy":
+    settings = patch_settings(run.recipe)
+    if not settings.is_cluster_guided:
         return None
     file = run.model_file("clusters")
     if not file.is_file():
         raise RunError(
-            f"{run.path}: patch.loss {loss} needs clusters. Find them: "
+            f"{run.path}: patch.loss {settings.loss} needs clusters. Find them: "
             f"{shell_command('h2g', 'cluster', run.path)}"
         )
-    return open_weigher(file, form=loss)
+    return open_weigher(file, form=settings.loss)
 
 
 def patch_source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int = 0) -> PatchSource:
