@@ -37,7 +37,7 @@ def draw_classifier(
     figure = new_figure((12.5, 3.9), layout="constrained")
     reliability, matrix, thresholds = figure.subplots(1, 3)
     _draw_reliability(reliability, calibration, ece)
-    _draw_confusion(matrix, confusion, class_names)
+    _draw_confusion(matrix, confusion, class_names, title="patches")
     for colour, (split, dice) in zip((BLUE, ORANGE), dice_by_threshold.items(), strict=False):
         best = max(dice, key=lambda threshold: dice[threshold])
         thresholds.plot(list(dice), list(dice.values()), color=colour, label=split)
@@ -56,6 +56,15 @@ def draw_classifier(
     save_figure(figure, png)
 
 
+def draw_confusion_matrix(
+    png: Path, confusion: np.ndarray, class_names: Sequence[str], *, title: str
+) -> None:
+    """Draws a confusion matrix with counts and shares of each true class (its row)."""
+    figure = new_figure((4.6, 4.2), layout="constrained")
+    _draw_confusion(figure.subplots(), confusion, class_names, title=title)
+    save_figure(figure, png)
+
+
 def _draw_reliability(axes: Axes, calibration: pd.DataFrame, ece: float) -> None:
     counts = calibration["patches"].to_numpy()
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":")
@@ -68,7 +77,9 @@ def _draw_reliability(axes: Axes, calibration: pd.DataFrame, ece: float) -> None
     axes.set_title(f"calibration, ECE {ece:.3f} (size: patches)", fontsize=11)
 
 
-def _draw_confusion(axes: Axes, confusion: np.ndarray, class_names: Sequence[str]) -> None:
+def _draw_confusion(
+    axes: Axes, confusion: np.ndarray, class_names: Sequence[str], *, title: str
+) -> None:
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, col in np.ndindex(*confusion.shape):
@@ -80,4 +91,4 @@ def _draw_confusion(axes: Axes, confusion: np.ndarray, class_names: Sequence[str
     axes.set_xticks(positions, class_names)
     axes.set_yticks(positions, class_names, rotation=90, va="center")
     axes.set(xlabel="found", ylabel="true")
-    axes.set_title("patches", fontsize=11)
+    axes.set_title(title, fontsize=11)

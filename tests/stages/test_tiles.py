@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 
 import h2g
+from h2g.annotations.truth import true_labels
+from h2g.data.patch_index import read_patch_index
 from h2g.folders.bundle import open_bundle
 from h2g.folders.cohort import read_cohort
 from h2g.folders.run import Run, start_run
@@ -18,7 +22,7 @@ from h2g.recipes.patch import PatchStage
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
-from h2g.slides.reading import open_slide, plan_patches
+from h2g.slides.reading import describe_slide, open_slide, plan_patches
 from h2g.stages.run_chain import train_run
 
 CELLS, SIZE_PX, MARGIN_PX = 12, 64, 8
@@ -109,6 +113,33 @@ def test_evaluation_scores_the_cells(run: Run) -> None:
     scores = h2g.evaluate(run.path)
     assert {"patchwise", "smoothed", "refined"} <= set(scores["variant"])
     assert scores["dice"].between(0, 1).all()
+
+
+def test_tiles_are_counted_against_their_masks(run: Run) -> None:
+    h2g.evaluate(run.path)
+    folder = run.evaluation_folder("test")
+    report = json.loads((folder / "tiles.json").read_text())
+    confusion = np.array(report["confusion"])
+    indexes = [read_patch_index(run.index_file(row.name)) for row in run.cohort.split("test")]
+    assert report["tiles"] == sum(len(index.table) for index in indexes)
+    assert confusion.sum() == report["tiles"] * CELLS**2
+    assert report["pixels"]["Acc"] == pytest.approx(np.trace(confusion) / confusion.sum())
+    assert 0 < report["mean_of_tiles"]["MIoU"] <= 1
+
+    # The same pixels, from the annotation over the whole field.
+    tumour = 0
+    for index, row in zip(indexes, run.cohort.split("test"), strict=True):
+        frame = describe_slide(row.slide).frame
+        cells = (index.plan.cols * CELLS, index.plan.rows * CELLS)
+        scale = index.plan.step_level0 / CELLS
+        field = (round(cells[0] * scale), round(cells[1] * scale))
+        truth = true_labels(row, RECIPE, dataclasses.replace(frame, field_level0=field), cells)
+        squares = truth.reshape(index.plan.rows, CELLS, index.plan.cols, CELLS)
+        for place in index.table[["row", "col"]].to_numpy():
+            tumour += int((squares[place[0], :, place[1]] == 1).sum())
+    assert confusion[1].sum() == pytest.approx(tumour, rel=0.05)
+    assert {"tiles.csv", "tiles.md", "tiles.png"} <= {file.name for file in folder.iterdir()}
+    assert "| mean of tiles |" in (folder / "tiles.md").read_text()
 
 
 def test_a_network_with_further_outputs_is_kept_without_them(

@@ -83,9 +83,10 @@ def _right(run: Run, row: CohortSlide, state: SlideState) -> np.ndarray:
 
 def _report(evaluator: Any, split: Split, folder: Path) -> None:
     from h2g.stages.patch.classifier_report import report_classifier
+    from h2g.stages.patch.tile_report import report_tiles
 
-    if patch_settings(evaluator.run.recipe).answer == "class":
-        report_classifier(evaluator, split, folder)
+    is_class = patch_settings(evaluator.run.recipe).answer == "class"
+    (report_classifier if is_class else report_tiles)(evaluator, split, folder)
 
 
 PATCH = StageKind(
