@@ -1,9 +1,11 @@
 """Measures refinement in windows against the stretched slide, and adaptive prediction with both.
 
     h2g phantom cohort --slides 30 --size-mm 5-20 --mpp 2
-    python tools/windows_study.py cohort/cohort.csv --out study
+    python tools/windows_study.py cohort/cohort.csv --out study --split-by-size
 
-Every cohort has one run folder per variant, DIR/COHORT/VARIANT, with its own seed (0, 1, ...). The
+Every cohort has one run folder per variant, DIR/COHORT/VARIANT, with its own seed (0, 1, ...). With
+--split-by-size, every second slide by size is for testing, and every fourth of the others for
+validation, so that all splits have the same range of sizes. The
 classifier and its heatmaps are trained once per cohort and reused. Each run is scored on the test
 slides, with all patches and by the threshold of adaptive prediction. Rerun the command after an
 interruption; finished runs are skipped. The tables DIR/study.csv and study.md are written after
@@ -26,9 +28,10 @@ from refinement_study import run_h2g
 
 from h2g.evaluation.statistics import bootstrap_interval
 from h2g.files import write_text
+from h2g.folders.cohort import read_cohort
 from h2g.folders.run import evaluation_folder, open_run
 from h2g.slides.reading import describe_slide
-from h2g.tables import markdown_table
+from h2g.tables import markdown_table, write_csv
 
 WHOLE, WINDOWS = "whole", "windows"
 LEARNT_MORE = (
@@ -40,6 +43,7 @@ LEARNT_MORE = (
 # Variants by name, with their changes of the recipe; the first one trains the classifier.
 VARIANTS: dict[str, tuple[str, ...]] = {
     WHOLE: ("refinement.field=whole",),
+    "whole, cross-entropy": ("refinement.field=whole", LEARNT_MORE[1]),
     WINDOWS: ("refinement.field=windows",),
     "windows, cross-entropy": ("refinement.field=windows", LEARNT_MORE[1]),
     "windows, noise": ("refinement.field=windows", *LEARNT_MORE[2:]),
@@ -188,6 +192,26 @@ def write_study(out: Path, runs: Sequence[StudyRun], base: str) -> None:
     write_text(out / "study.md", "\n".join(lines) + "\n")
 
 
+def split_by_size(cohort: Path, folder: Path) -> Path:
+    """Writes FOLDER/cohort.csv with the cohort's slides in new splits; see the module."""
+    rows = sorted(read_cohort(cohort).slides, key=lambda row: side_mm(row.slide, row.mpp))
+    table = pd.DataFrame(
+        {
+            "slide": [row.slide.resolve() for row in rows],
+            "annotation": [row.annotation.resolve() for row in rows],
+            "split": [
+                "test" if place % 2 else "val" if place // 2 % 4 == 3 else "train"
+                for place in range(len(rows))
+            ],
+            "grade": [row.grade for row in rows],
+            "mpp": [row.mpp for row in rows],
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(table, folder / "cohort.csv")
+    return folder / "cohort.csv"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -199,12 +223,19 @@ def main() -> None:
         "--variants", nargs="+", choices=[*VARIANTS], default=[WHOLE, WINDOWS], metavar="VARIANT"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument("--split-by-size", action="store_true", help="split the slides anew")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     chosen = [name for name in VARIANTS if name == WHOLE or name in arguments.variants]
+    cohorts = arguments.cohorts
+    if arguments.split_by_size:
+        cohorts = [
+            split_by_size(cohort, arguments.out / f"cohort_{seed}")
+            for seed, cohort in enumerate(cohorts)
+        ]
     runs = [
         StudyRun(cohort, seed, name, arguments.out / f"cohort_{seed}" / name.replace(", ", "-"))
-        for seed, cohort in enumerate(arguments.cohorts)
+        for seed, cohort in enumerate(cohorts)
         for name in chosen
     ]
     failed = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from h2g.annotations.raster import UNKNOWN, drawing
 from h2g.annotations.regions import AnnotatedRegions
+from h2g.recipes.annotation import LabelSettings
 from h2g.slides.reading import PatchPlan
 
 DISCARDED = -1
@@ -57,16 +58,20 @@ def cell_truth(
     return CellTruth(shares, is_annotated)
 
 
-def label_cells(truth: CellTruth, min_class: float) -> np.ndarray:
-    """Labels of cells, (rows, cols) int8.
+def label_cells(truth: CellTruth, settings: LabelSettings) -> np.ndarray:
+    """Labels of cells by the settings' rule, (rows, cols) int8.
 
-    A cell has the class with the largest share if that share is above ``min_class``. It is
-    background (0) if no class has any share, and otherwise DISCARDED. So is a cell that is not
-    annotated as a whole.
+    The rule ``class`` gives a cell the class with the largest share if that share is above
+    ``min_class``. It is background (0) if no class has any share, and otherwise DISCARDED. So is a
+    cell that is not annotated as a whole, by any rule.
 
-    Source: Pedersen et al. 2022, section 2.2.
+    Source: ``class``: Pedersen et al. 2022, section 2.2; ``share``: HI-Net (2023), section 3.1.
     """
-    largest = truth.shares.max(axis=2)
-    labels = np.where(largest > min_class, truth.shares.argmax(axis=2) + 1, DISCARDED)
+    largest, everything = truth.shares.max(axis=2), truth.shares.sum(axis=2)
+    least = settings.min_class if settings.rule == "class" else 0.0
+    labels = np.where(largest > least, truth.shares.argmax(axis=2) + 1, DISCARDED)
     labels = np.where(largest == 0, 0, labels)
+    if settings.rule == "share":
+        smallest, most = settings.share_range
+        labels = np.where((everything < smallest) | (everything > most), DISCARDED, labels)
     return np.where(truth.is_annotated, labels, DISCARDED).astype(np.int8)

@@ -61,12 +61,15 @@ class PatchSource(Source):
         settings: BatchSettings,
         order: Sequence[str] = LEVELS,
         masks: Masks | None = None,
+        *,
+        rates: Sequence[float] | None = None,
     ) -> None:
         """
         Args:
+            order, rates: see h2g.data.sampler.build_tree.
             masks: draws the truth of patches if it is more than a label per patch.
         """
-        tree = build_tree(slides, order)
+        tree = build_tree(slides, order, rates)
         if tree is None:
             raise TrainingError(
                 "The slides have no labelled patches to draw. Check their annotations."

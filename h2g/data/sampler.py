@@ -58,19 +58,29 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Branch:
-    """A node of one level; its children are drawn with equal probability."""
+    """A node of one level.
+
+    Attributes:
+        shares: the children's probabilities; None draws all with the same.
+    """
 
     children: tuple[Node, ...]
+    shares: tuple[float, ...] | None = None
 
 
 Node = Branch | Leaf
 
 
-def build_tree(slides: Sequence[SlidePatches], order: Sequence[str] = LEVELS) -> Node | None:
+def build_tree(
+    slides: Sequence[SlidePatches],
+    order: Sequence[str] = LEVELS,
+    rates: Sequence[float] | None = None,
+) -> Node | None:
     """The sampling tree of ``slides``, without slides and labels that have no patches.
 
     Args:
         order: levels from the root down, each of LEVELS at most once; the leaves hold patches.
+        rates: relative rate of each label on its level; None draws all labels alike.
     Returns:
         The root; None if there are no patches.
     """
@@ -91,7 +101,8 @@ def build_tree(slides: Sequence[SlidePatches], order: Sequence[str] = LEVELS) ->
         "slide": leaf.slides,
         "label": np.concatenate([slide.labels for slide in slides]),
     }
-    return _grow(leaf, [keys[level] for level in order])
+    levels = [(keys[level], rates if level == "label" else None) for level in order]
+    return _grow(leaf, levels)
 
 
 def draw(tree: Node, rng: np.random.Generator, count: int) -> list[Draw]:
@@ -107,29 +118,46 @@ def without_slide(tree: Node, slide: int) -> Node | None:
             return tree
         return Leaf(tree.slides[kept], tree.patches[kept]) if kept.any() else None
     pruned = [without_slide(child, slide) for child in tree.children]
-    left = tuple(child for child in pruned if child is not None)
-    return Branch(left) if left else None
+    left = [place for place, child in enumerate(pruned) if child is not None]
+    shares = None if tree.shares is None else [tree.shares[place] for place in left]
+    children = tuple(child for child in pruned if child is not None)
+    return _branch(children, shares) if left else None
 
 
-def _grow(leaf: Leaf, keys: list[np.ndarray]) -> Node:
-    """Splits ``leaf`` by the first of ``keys``, each an (m,) array with one key per patch."""
-    if not keys:
+def _branch(children: tuple[Node, ...], rates: Sequence[float] | None) -> Branch:
+    if rates is None:
+        return Branch(children)
+    return Branch(children, tuple(rate / sum(rates) for rate in rates))
+
+
+def _grow(leaf: Leaf, levels: list[tuple[np.ndarray, Sequence[float] | None]]) -> Node:
+    """Splits ``leaf`` by the first of ``levels``.
+
+    Args:
+        levels: by level, an (m,) array with one key per patch, and the rate of each key.
+    """
+    if not levels:
         return leaf
+    (first, rates), *further = levels
     # Children are sorted by key and patches keep their order, so a cohort always gives one tree.
-    ranked = np.argsort(keys[0], kind="stable")
-    starts = np.flatnonzero(np.diff(keys[0][ranked])) + 1
-    return Branch(
-        tuple(
-            _grow(Leaf(leaf.slides[group], leaf.patches[group]), [key[group] for key in keys[1:]])
-            for group in np.split(ranked, starts)
+    ranked = np.argsort(first, kind="stable")
+    groups = np.split(ranked, np.flatnonzero(np.diff(first[ranked])) + 1)
+    children = tuple(
+        _grow(
+            Leaf(leaf.slides[group], leaf.patches[group]),
+            [(keys[group], rates) for keys, rates in further],
         )
+        for group in groups
     )
+    return _branch(children, rates and [rates[first[group[0]]] for group in groups])
 
 
 def _draw_one(tree: Node, rng: np.random.Generator) -> Draw:
     node = tree
     while isinstance(node, Branch):
-        node = node.children[rng.integers(len(node.children))]
+        count = len(node.children)
+        child = rng.integers(count) if node.shares is None else rng.choice(count, p=node.shares)
+        node = node.children[child]
     position = rng.integers(len(node.slides))
     return Draw(int(node.slides[position]), int(node.patches[position]))
 
@@ -148,7 +176,7 @@ def class_rates(tree: Node, slides: Sequence[SlidePatches], class_count: int) ->
 
     def rates(node: Node) -> np.ndarray:
         if isinstance(node, Branch):
-            return np.mean([rates(child) for child in node.children], axis=0)
+            return np.average([rates(child) for child in node.children], 0, node.shares)
         own = labels[starts[node.slides] + node.patches]
         return np.bincount(own, minlength=class_count) / len(own)
 

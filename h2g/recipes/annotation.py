@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
-from h2g.recipes.base import Frozen, Share, without_null
+from h2g.recipes.base import Frozen, Positive, Share, without_null
 from h2g.texts import same_text
 
 BACKGROUND = "background"
@@ -146,24 +147,43 @@ def _refusal(name: str) -> str | None:
 
 
 class LabelSettings(Frozen):
-    """Rule for the class of a patch (H2G-Net section 2.2).
+    """Rule for the class of a patch.
 
-    A patch gets a class that covers more than ``min_class`` of it, and background if nothing in it
-    is annotated. Other patches are left out.
+    Rules: ``class`` (H2G-Net section 2.2: a patch gets a class that covers more than ``min_class``
+    of it, and background if nothing in it is annotated; others are left out), ``any`` (the class
+    that covers most of it, however little), ``share`` (HI-Net: the same, but patches whose share of
+    all classes is outside ``share_range`` are left out, so there is no background).
     """
 
+    rule: Literal["class", "any", "share"] = "class"
+    """Rule that gives a patch its class, or leaves it out."""
     min_class: Share = 0.25
-    """Share of a patch above which it gets a class."""
+    """Share of a patch above which it gets a class, for the rule class."""
+    share_range: tuple[Share, Share] = (0.05, 0.995)
+    """Smallest and largest share of all classes together, for the rule share."""
 
 
 class SamplerSettings(Frozen):
-    """Levels of the sampling tree, root first; each is drawn uniformly (H2G-Net section 2.3)."""
+    """Levels of the sampling tree, root first; each is drawn uniformly (H2G-Net section 2.3).
+
+    ``rates`` is not in the paper. It draws the labels at other rates. ``{background: 3, tumour: 1}``
+    draws three patches of background for each of tumour, as the BRACS paper did.
+    """
 
     order: tuple[Literal["grade", "slide", "label"], ...] = ("grade", "slide", "label")
     """Levels of the tree that patches are drawn from, root first."""
+    rates: dict[str, Positive] | None = None
+    """Relative rates of the level label by class name, 1 for others; null draws all alike."""
 
     @model_validator(mode="after")
     def _check_order(self) -> SamplerSettings:
         if len(set(self.order)) != len(self.order):
             raise ValueError(f"order {', '.join(self.order)} names a level twice; name each once")
+        if self.rates and "label" not in self.order:
+            raise ValueError("rates are of the level label; name it in order, or leave out rates")
         return self
+
+    def rates_of(self, class_names: Sequence[str]) -> tuple[float, ...] | None:
+        """The rates of all classes; None if all are drawn alike."""
+        rates = self.rates
+        return None if rates is None else tuple(rates.get(name, 1.0) for name in class_names)

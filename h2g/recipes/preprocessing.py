@@ -23,13 +23,14 @@ class TissueSettings(Frozen):
 
     Rules: ``saturation`` (8-bit HSV saturation > threshold; H2G-Net section 2.2),
     ``white-distance`` (Euclidean RGB distance to white > threshold, and not black; FAST's
-    TissueSegmentation), ``otsu`` (saturation above Otsu's threshold).
+    TissueSegmentation), ``otsu`` (saturation above Otsu's threshold), ``otsu-hs`` (hue and
+    saturation above Otsu's thresholds; HI-Net section 3.1).
     """
 
-    rule: Literal["saturation", "white-distance", "otsu"] = "saturation"
+    rule: Literal["saturation", "white-distance", "otsu", "otsu-hs"] = "saturation"
     """Rule that separates tissue from glass."""
     threshold: float = 20
-    """Threshold of the rule: 8-bit saturation, or RGB distance to white; unused by otsu."""
+    """Threshold of the rule: 8-bit saturation, or RGB distance to white; unused by Otsu's."""
     closing_px: tuple[int, ...] = (5, 3)
     """Sizes of the squares (discs for white-distance) that close the mask, in order."""
     mpp: Positive | None = 8.0

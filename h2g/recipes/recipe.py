@@ -94,12 +94,16 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _check_class_weights(self) -> Recipe:
-        for stage in ("patch", "refinement"):
-            weights = getattr(getattr(self, stage), "class_weights", "none")
-            unknown = [] if isinstance(weights, str) else [*{*weights} - {*self.class_names}]
+        by_class = {
+            "patch.class_weights": getattr(self.patch, "class_weights", "none"),
+            "refinement.class_weights": getattr(self.refinement, "class_weights", "none"),
+            "sampler.rates": self.sampler.rates or "none",
+        }
+        for setting, values in by_class.items():
+            unknown = [] if isinstance(values, str) else [*{*values} - {*self.class_names}]
             if unknown:
                 raise ValueError(
-                    f"{stage}.class_weights: no class {', '.join(sorted(unknown))}; the classes "
+                    f"{setting}: no class {', '.join(sorted(unknown))}; the classes "
                     f"are {', '.join(self.class_names)}"
                 )
         return self

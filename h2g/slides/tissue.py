@@ -147,10 +147,22 @@ def _otsu(rgb: np.ndarray, _threshold: float) -> np.ndarray:
     return saturation > threshold
 
 
+def _otsu_of_hue_and_saturation(rgb: np.ndarray, _threshold: float) -> np.ndarray:
+    """The rule of HI-Net, section 3.1: above Otsu's thresholds of both hue and saturation.
+
+    The paper joins the two masks without saying how. Glass has hues of all kinds, so only pixels
+    that are in both count.
+    """
+    hue = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 0]
+    threshold, _ = cv2.threshold(hue, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    return (hue > threshold) & _otsu(rgb, 0)
+
+
 RULES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "saturation": _saturated,
     "white-distance": _far_from_white,
     "otsu": _otsu,
+    "otsu-hs": _otsu_of_hue_and_saturation,
 }
 
 

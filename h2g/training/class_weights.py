@@ -47,16 +47,18 @@ def split_weigher(
     order: Sequence[str],
     class_names: Sequence[str],
     by_cluster: Weigh | None,
+    *,
+    sampling_rates: Sequence[float] | None = None,
 ) -> Weigh | None:
     """Function that weighs the batches drawn from ``slides``; None if all weights are equal.
 
     Args:
-        order: levels of the sampling tree.
+        order, sampling_rates: levels of the sampling tree, and the labels' rates in it.
         by_cluster: weights by cluster, which are multiplied by the weights by class.
     """
     if setting == "none":
         return by_cluster
-    tree = build_tree(slides, order)
+    tree = build_tree(slides, order, sampling_rates)
     if tree is None:
         raise TrainingError(
             "The slides have no labelled patches to weigh. Check their annotations."

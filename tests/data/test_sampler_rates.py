@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from h2g.data.sampler import SlidePatches, build_tree, class_rates, draw
+from h2g.data.sampler import SlidePatches, build_tree, class_rates, draw, without_slide
 from tests.plain_plans import plain_plan
 
 PLAN = plain_plan(32)
@@ -45,3 +45,21 @@ def test_by_hand_and_as_drawn(order, tumour):
     share = np.mean([SLIDES[one.slide].labels[one.patch] for one in drawn])
     # Four standard deviations of the share.
     assert share == pytest.approx(tumour, abs=4 * np.sqrt(tumour * (1 - tumour) / 20_000))
+
+
+def test_labels_may_have_their_own_rates():
+    """Background to tumour 3 to 1, but on the slide that has no tumour."""
+    tree = build_tree(SLIDES, ("grade", "slide", "label"), (3.0, 1.0, 5.0))
+    assert tree is not None
+    tumour = (1 / 4 + (1 / 4 + 1 / 4 + 0) / 3) / 2
+    np.testing.assert_allclose(class_rates(tree, SLIDES, 3), [1 - tumour, tumour, 0])
+    drawn = draw(tree, np.random.default_rng(0), 20_000)
+    share = np.mean([SLIDES[one.slide].labels[one.patch] for one in drawn])
+    assert share == pytest.approx(tumour, abs=4 * np.sqrt(tumour * (1 - tumour) / 20_000))
+
+    first = build_tree(SLIDES, ("label", "slide"), (3.0, 1.0, 5.0))
+    np.testing.assert_allclose(class_rates(first, SLIDES, 3), [3 / 4, 1 / 4, 0])
+    without = first
+    for dropped in (0, 1, 2):  # all slides with tumour
+        without = without_slide(without, dropped)
+    np.testing.assert_allclose(class_rates(without, SLIDES, 3), [1, 0, 0])

@@ -65,3 +65,13 @@ def test_names_that_can() -> None:
         "total": "Total",
         "a, b": "a, b",
     }
+
+
+def test_rates_are_of_the_recipes_classes() -> None:
+    rates = load_recipe("demo", ("sampler.rates={background: 3}",)).sampler
+    assert rates.rates_of(("background", "tumour")) == (3, 1)
+    assert load_recipe("demo").sampler.rates_of(("background", "tumour")) is None
+    with pytest.raises(RecipeError, match="sampler.rates: no class tumor; the classes are"):
+        load_recipe("demo", ("sampler.rates={tumor: 3}",))
+    with pytest.raises(RecipeError, match="rates are of the level label"):
+        load_recipe("demo", ("sampler.rates={tumour: 3}", "sampler.order=[slide]"))

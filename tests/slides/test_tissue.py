@@ -39,7 +39,7 @@ def test_white_distance_rule() -> None:
     assert mask.tolist() == [[False, True, True, False, False, True]]
 
 
-@pytest.mark.parametrize("rule", ["saturation", "otsu"])
+@pytest.mark.parametrize("rule", ["saturation", "otsu", "otsu-hs"])
 def test_nearly_black_areas_are_not_tissue(rule: str) -> None:
     rgb = np.full((40, 60, 3), 240, np.uint8)
     rgb[10:30, 20:40] = (220, 120, 180)
@@ -58,6 +58,17 @@ def test_otsu_rule() -> None:
     mask = tissue_of_rgb(rgb, TissueSettings(rule="otsu", **BARE))
     assert mask[:5].all()
     assert not mask[5:].any()
+
+
+def test_otsu_of_hue_and_saturation() -> None:
+    """Yellow dirt is saturated and pale violet has the hue of tissue; only tissue has both."""
+    rgb = np.full((40, 40, 3), (250, 248, 246), np.uint8)
+    rgb[:10, :20] = (170, 90, 160)
+    rgb[10:20, :20] = (230, 210, 90)
+    rgb[20:30, :20] = (246, 240, 247)
+    mask = tissue_of_rgb(rgb, TissueSettings(rule="otsu-hs", **BARE))
+    assert mask[:10, :20].all()
+    assert mask.sum() == 200
 
 
 def purple_on_white(shape: tuple[int, int]) -> np.ndarray:
@@ -166,7 +177,7 @@ def test_nearly_black_tissue_of_fasts_rule_is_told() -> None:
     assert problem == "0.3 mm2 of the tissue are nearly black, perhaps an area that was not scanned"
 
 
-@pytest.mark.parametrize("rule", ["saturation", "otsu"])
+@pytest.mark.parametrize("rule", ["saturation", "otsu", "otsu-hs"])
 def test_nearly_black_padding_with_noise_is_not_tissue(rule: str) -> None:
     rgb = np.full((100, 100, 3), 255, np.uint8)
     rgb[:50, :50] = np.random.default_rng(0).integers(0, 9, (50, 50, 3))

@@ -72,8 +72,14 @@ def classifier_training(
     by_cluster = _cluster_weigher(run)
 
     def weigher(slides: Sequence[SlidePatches]) -> Weigh | None:
-        order = recipe.sampler.order
-        return split_weigher(settings.class_weights, slides, order, recipe.class_names, by_cluster)
+        return split_weigher(
+            settings.class_weights,
+            slides,
+            recipe.sampler.order,
+            recipe.class_names,
+            by_cluster,
+            sampling_rates=recipe.sampler.rates_of(recipe.class_names),
+        )
 
     return StageTraining(
         name="patch",
@@ -177,4 +183,6 @@ def patch_source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int =
     masks = None
     if patch_settings(run.recipe).answer == "mask":
         masks = Masks({row.name: row for row in run.cohort.slides}, run.recipe)
-    return PatchSource(slides, settings, run.recipe.sampler.order, masks)
+    sampler = run.recipe.sampler
+    rates = sampler.rates_of(run.recipe.class_names)
+    return PatchSource(slides, settings, sampler.order, masks, rates=rates)

@@ -94,7 +94,7 @@ def index_slide(row: CohortSlide, recipe: Recipe) -> tuple[PatchIndex, TissueMas
         tissue = find_tissue(slide, settings.tissue)
     warn_of_problems(info, others=tissue.problems)
     truth = cell_truth(plan, annotated, recipe.class_names)
-    labels = label_cells(truth, recipe.labels.min_class)
+    labels = label_cells(truth, recipe.labels)
     keep = plan.tissue_cells(tissue, settings.patch.min_tissue) & (labels != DISCARDED)
     if row.split in LEARNED and not annotated.regions:
         logger.warning(
@@ -135,17 +135,23 @@ def check_counts(run: Run, counts: pd.DataFrame) -> None:
                 f"{reason})."
             )
         sums = slides[list(run.recipe.class_names)].sum()
-        for name in sums.index[sums == 0]:
+        for name in _missing_classes(run.recipe, sums):
             found = ", ".join(f"{count} {other}" for other, count in sums.items())
             raise CohortError(
                 f"{run.cohort.path}: split '{split}' has no patch of class '{name}' (its "
                 f"{len(slides)} slides have: {found}). Check the annotations' class names, the "
-                "tissue masks in the run folder, and the recipe's labels.min_class and "
+                "tissue masks in the run folder, and the recipe's section labels and "
                 "preprocessing.patch."
             )
         if run.recipe.patch is not None:
             _warn_of_few_patches(run, split, sums)
     _warn_of_missing_grades(run, counts)
+
+
+def _missing_classes(recipe: Recipe, counts: pd.Series) -> list[str]:
+    """Classes without a patch. By the rule ``share`` every patch holds some tumour."""
+    needed = recipe.class_names[1:] if recipe.labels.rule == "share" else recipe.class_names
+    return [name for name in needed if counts[name] == 0]
 
 
 def _warn_of_few_patches(run: Run, split: Split, sums: pd.Series) -> None:

@@ -15,7 +15,7 @@ from h2g.data.patch_index import read_patch_index, write_patch_index
 from h2g.errors import CohortError, RunError, SlideError
 from h2g.folders.cohort import Cohort, CohortSlide
 from h2g.folders.run import Run, start_run
-from h2g.recipes.annotation import AnnotationSettings
+from h2g.recipes.annotation import AnnotationSettings, LabelSettings
 from h2g.recipes.preprocessing import PatchSettings, Preprocessing
 from h2g.recipes.recipe import Recipe
 from h2g.recipes.refinement import RefinementStage
@@ -130,14 +130,25 @@ def test_label_cells_worked_by_hand() -> None:
         [[[0.0, 0.0], [0.25, 0.0], [0.26, 0.0], [0.3, 0.6], [0.001, 0.0], [0.2, 0.2]]],
         dtype=np.float32,
     )
-    labels = label_cells(CellTruth(shares, np.ones((1, 6), bool)), 0.25)
+    labels = label_cells(CellTruth(shares, np.ones((1, 6), bool)), LabelSettings())
     np.testing.assert_array_equal(labels, [[0, DISCARDED, 1, 2, DISCARDED, DISCARDED]])
     assert labels.dtype == np.int8
     some = np.array([[False, True, False, True, True, True]])
-    labels = label_cells(CellTruth(shares, some), 0.25)
+    labels = label_cells(CellTruth(shares, some), LabelSettings())
     np.testing.assert_array_equal(
         labels, [[DISCARDED, DISCARDED, DISCARDED, 2, DISCARDED, DISCARDED]]
     )
+
+
+def test_rules_for_tiles() -> None:
+    shares = np.array([[[0.0, 0.0], [0.04, 0.0], [0.03, 0.03], [0.2, 0.7], [0.5, 0.496]]])
+    truth = CellTruth(shares.astype(np.float32), np.ones((1, 5), bool))
+    anything = label_cells(truth, LabelSettings(rule="any"))
+    np.testing.assert_array_equal(anything, [[0, 1, 1, 2, 1]])
+    share = label_cells(truth, LabelSettings(rule="share"))
+    np.testing.assert_array_equal(share, [[DISCARDED, DISCARDED, 1, 2, DISCARDED]])
+    narrow = LabelSettings(rule="share", share_range=(0.5, 1))
+    np.testing.assert_array_equal(label_cells(truth, narrow), [[DISCARDED] * 3 + [2, 1]])
 
 
 def test_shares_of_cells_are_areas(monkeypatch: pytest.MonkeyPatch) -> None:
