@@ -166,8 +166,8 @@ class LabelSettings(Frozen):
 class SamplerSettings(Frozen):
     """Levels of the sampling tree, root first; each is drawn uniformly (H2G-Net section 2.3).
 
-    ``rates`` is not in the paper. It draws the labels at other rates. ``{background: 3, tumour: 1}``
-    draws three patches of background for each of tumour, as the BRACS paper did.
+    ``rates`` is not in the paper. It draws the labels at other rates: with ``{background: 3}``,
+    three patches of background for each of tumour, as the BRACS paper did.
     """
 
     order: tuple[Literal["grade", "slide", "label"], ...] = ("grade", "slide", "label")
