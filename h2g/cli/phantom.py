@@ -41,6 +41,13 @@ class SizeMm(click.ParamType):
     help="Shorter side of a slide in mm. A range such as 5-20 gives every slide another size, "
     "turns its section, and varies the glass around it.",
 )
+@click.option(
+    "--lesions",
+    type=click.Choice(["large", "sparse"]),
+    default="large",
+    show_default=True,
+    help="large: over a quarter of the tissue is tumour. sparse: about 1 %, in small lesions.",
+)
 @click.option("--mpp", default=1.0, show_default=True, help="Resolution of level 0 in um/px.")
 @click.option("--seed", default=0, show_default=True, help="Another seed gives another cohort.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
@@ -57,6 +64,7 @@ def command(
     out: Path,
     slides: int,
     size_mm: float | tuple[float, float],
+    lesions: str,
     mpp: float,
     seed: int,
     jobs: int | None,
@@ -72,9 +80,11 @@ def command(
     Examples:
       h2g phantom cohort
       h2g phantom mixed --slides 30 --size-mm 5-20 --mpp 2
+      h2g phantom lesions --lesions sparse --mpp 2
       h2g phantom big --slides 1 --size-mm 25 --mpp 0.25
     """
     from h2g.phantom import generate_cohort
+    from h2g.phantom.anatomy import LESIONS
 
     table = generate_cohort(
         out,
@@ -84,5 +94,6 @@ def command(
         seed=seed,
         jobs=jobs or os.cpu_count() or 1,
         suffix=suffix,  # type: ignore[arg-type]
+        anatomy=LESIONS[lesions],
     )
     click.echo(f"{table}")

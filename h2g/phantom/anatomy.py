@@ -190,3 +190,19 @@ class Anatomy:
     folds: tuple[int, int] = (1, 3)  # smallest and largest number per slide
     grades: dict[int, Grade] = field(default_factory=lambda: dict(GRADES))
     stains: tuple[Stain, ...] = STAINS
+
+
+LARGE, SPARSE = "large", "sparse"
+# Anatomies by the size of their lesions. Sparse ones cover about 1 % of the tissue and touch 3 % to
+# 4 % of the tiles of 256 um; look-alikes and benign nodules are as small, and more numerous.
+LESIONS: dict[str, Anatomy] = {
+    LARGE: Anatomy(),
+    SPARSE: Anatomy(
+        tumour_share=0.0,
+        satellites_per_mm2=0.085,
+        lookalike_share=0.02,
+        region_mm2=0.3,
+        nodules_per_mm2=0.15,
+        nodule_radius_um=(120.0, 260.0),
+    ),
+}

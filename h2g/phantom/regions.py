@@ -118,6 +118,8 @@ def draw_regions(
 
 
 def _areas_mm2(total: float, mean: float, rng: np.random.Generator) -> np.ndarray:
+    if not total:
+        return np.empty(0)
     weights = rng.uniform(0.6, 1.4, max(1, round(total / mean)))
     return total * weights / weights.sum()
 

@@ -8,7 +8,16 @@ import pytest
 import shapely
 from shapely.geometry import shape
 
-from h2g.phantom.anatomy import GRADES, LOOKALIKE, STAINS, TUMOUR_LIKE, Anatomy, Tissue
+from h2g.phantom.anatomy import (
+    GRADES,
+    LESIONS,
+    LOOKALIKE,
+    SPARSE,
+    STAINS,
+    TUMOUR_LIKE,
+    Anatomy,
+    Tissue,
+)
 from h2g.phantom.cells import draw_stamps, scatter_cells
 from h2g.phantom.frame import Frame
 from h2g.phantom.matching import matched_grounds
@@ -213,3 +222,22 @@ def test_blocks_have_no_seams() -> None:
     for image in (rgb, rgb.swapaxes(0, 1)):
         steps = np.abs(np.diff(image.astype(int), axis=0)).mean((1, 2))
         assert steps[511] < steps.mean() + 4 * steps.std()
+
+
+def test_sparse_lesions() -> None:
+    """About 1 % of the tissue and 3 to 4 % of its patches, over six slides."""
+    frame = Frame.of(FIELD_PX, 1.0)
+    tissue = tumour = patches = touched = 0.0
+    for number in range(6):
+        rng = np.random.default_rng([6, number])
+        plan = plan_slide(frame, GRADES[1 + number % 3], LESIONS[SPARSE], rng)
+        in_tissue = plan.classes != Tissue.GLASS
+        assert plan.outline.any()
+        assert not (plan.outline & ~in_tissue).any()
+        tissue += in_tissue.sum()
+        tumour += plan.outline.sum()
+        of_tissue = shares_of_patches(in_tissue) > 0.25
+        patches += of_tissue.sum()
+        touched += (of_tissue & (shares_of_patches(plan.outline) > 0)).sum()
+    assert 0.005 < tumour / tissue < 0.015
+    assert 0.025 < touched / patches < 0.05
