@@ -1,8 +1,9 @@
 """Scores a run on a split, slide by slide: patch-wise, smoothed and refined.
 
-Writes run/evaluation/<split>/: scores.csv, table.md, scores.json, slides/<slide>.json (counts, and
-the models they are from), labels/<slide>.png (the scored segmentation), overlays/, and the report
-on the patch classifier (h2g.evaluation.patch_tables). An interrupted evaluation can be resumed.
+Writes run/evaluation/<split>/: scores.csv, table.md, scores.json, lesions.csv, lesions.md,
+slides/<slide>.json (counts, and the models they are from), labels/<slide>.png (the scored
+segmentation), overlays/, and the report on the patch network (h2g.evaluation.patch_tables,
+h2g.evaluation.tile_tables). An interrupted evaluation can be resumed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import asdict
 
 from h2g.engines.engine import Network
 from h2g.errors import H2GError
+from h2g.evaluation.lesion_tables import write_lesions
 from h2g.evaluation.overlays import write_overlays
 from h2g.evaluation.scores import Evaluation
 from h2g.evaluation.smoothing import CANDIDATES_UM, Smoothing, choose_smoothing
@@ -30,6 +32,7 @@ from h2g.stages.slide_scoring import (
     annotation_sha256,
     per_slide,
     score_slide,
+    slide_lesions,
     slides_to_score,
     stored_document,
 )
@@ -92,6 +95,11 @@ def evaluate_run(
             failed=tuple(failed),
         )
         write_tables(evaluation, folder)
+        named = {row.name: row for row in rows}
+        lesions = {
+            slide.slide: slide_lesions(evaluator, named[slide.slide], folder) for slide in scored
+        }
+        write_lesions(lesions, folder)
         for network in evaluator.networks.values():
             if network.report is not None:
                 network.report(evaluator, split, folder)

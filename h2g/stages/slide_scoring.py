@@ -15,6 +15,8 @@ from h2g.annotations.truth import true_labels
 from h2g.engines.engine import Network
 from h2g.errors import AnnotationError, RunError, SlideError
 from h2g.evaluation.boundaries import BoundaryScore
+from h2g.evaluation.lesion_tables import LEAST_MM2
+from h2g.evaluation.lesions import Lesions, match_lesions
 from h2g.evaluation.scores import Counts, FailedSlide, SlideScores, count_classes, score_outlines
 from h2g.evaluation.smoothing import smoothed_labels
 from h2g.files import file_sha256, write_text
@@ -131,6 +133,25 @@ def score_slide(
     write_png(labels_file, labels)
     write_text(file, json.dumps({"key": key, **asdict(scores)}, indent=2) + "\n")
     return scores
+
+
+def slide_lesions(evaluator: Evaluator, row: CohortSlide, folder: Path) -> dict[str, Lesions]:
+    """The lesions of a scored slide, by tumour class, from the segmentation that was scored."""
+    frame = describe_slide(row.slide, mpp=row.mpp).frame
+    truth = evaluator.truth(row, frame)
+    labels = read_png(folder / "labels" / f"{row.name}.png")
+    if labels is None:
+        raise ValueError(f"{row.name} has not been scored")
+    return {
+        name: match_lesions(
+            labels,
+            truth,
+            label,
+            pixel_mm2=frame.pixel_mm2(evaluator.size_px),
+            least_mm2=LEAST_MM2,
+        )
+        for label, name in enumerate(evaluator.run.recipe.class_names[1:], start=1)
+    }
 
 
 def _stored_scores(row: CohortSlide, stored: dict[str, Any]) -> SlideScores:

@@ -56,6 +56,21 @@ def test_scores_by_hand(tmp_path: Path) -> None:
     assert evaluation.slides[0].score("refined").dice == 1.0
 
 
+def test_lesions_are_counted_one_by_one(tmp_path: Path) -> None:
+    """One lesion per slide, found where the outline ends with a patch."""
+    run = draw_run(tmp_path)
+    evaluate(run)
+    folder = run.evaluation_folder("test")
+    table = pd.read_csv(folder / "lesions.csv")
+    assert table["slide"].tolist() == [slide.name for slide in run.cohort.split("test")]
+    assert (table[["lesions", "predicted", "found"]] == 1).all().all()
+    assert (table[["precision", "recall", "f1"]] == 1).all().all()
+    lines = (folder / "lesions.md").read_text().splitlines()
+    assert [cell.strip() for cell in lines[-1].split("|")[1:8]] == [
+        "tumour", "2", "2", "2", "1.000", "1.000", "1.000",
+    ]  # fmt: skip
+
+
 def test_outputs(run: Run) -> None:
     evaluation = evaluate(run)
     folder = run.path / "evaluation" / "test"
