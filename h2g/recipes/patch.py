@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import Field, model_validator
 
 from h2g.recipes.base import Frozen, Options, Positive, Share
 from h2g.recipes.training import TrainingSettings
 
-CLUSTER_LOSSES = ("cwce", "cwce-literal", "cwce-per-class")
-MASK_LOSSES = ("dice", "dice-crossentropy", "tversky", "focal")
-PatchLoss = Literal[
-    "crossentropy",
-    "cwce",
-    "cwce-literal",
-    "cwce-per-class",
-    "dice",
-    "dice-crossentropy",
-    "tversky",
-    "focal",
-]
+ClusterLoss = Literal["cwce", "cwce-literal", "cwce-per-class"]
+MaskLoss = Literal["dice", "dice-crossentropy", "tversky", "focal"]
+PatchLoss = Literal["crossentropy"] | ClusterLoss | MaskLoss
 
 
 class PatchAugmentation(Frozen):
@@ -103,7 +94,7 @@ class PatchStage(TrainingSettings):
                     f"{weightings[0]} weighs whole patches, but a network with answer mask is "
                     "trained on pixels; leave it out"
                 )
-        elif self.loss in MASK_LOSSES:
+        elif self.loss in get_args(MaskLoss):
             raise ValueError(
                 f"loss {self.loss} is of pixels, but a network with answer class gives one class "
                 "per patch; set answer: mask, or loss: crossentropy"
@@ -117,4 +108,9 @@ class PatchStage(TrainingSettings):
 
     @property
     def is_cluster_guided(self) -> bool:
-        return self.loss in CLUSTER_LOSSES
+        return self.cluster_loss is not None
+
+    @property
+    def cluster_loss(self) -> ClusterLoss | None:
+        """The loss if it weighs patches by cluster, else None."""
+        return cast(ClusterLoss, self.loss) if self.loss in get_args(ClusterLoss) else None

@@ -35,14 +35,16 @@ def report_tiles(evaluator: Evaluator, split: Split, folder: Path) -> None:
     patches = {slide.name: slide for slide in labelled_slides(run, split)}
     masks = Masks({row.name: row for row in rows}, run.recipe)
 
-    def count(row: CohortSlide) -> TileCounts:
-        heatmap, slide = evaluator.heatmap(row), patches[row.name]
-        places = read_patch_index(run.index_file(row.name)).table[["row", "col"]].to_numpy()
+    def count(member: CohortSlide) -> TileCounts:
+        heatmap, slide = evaluator.heatmap(member), patches[member.name]
+        places = read_patch_index(run.index_file(member.name)).table[["row", "col"]].to_numpy()
         tiles = [
-            _count_tile(heatmap.of_patch(*place, slide.plan), masks.draw(slide, patch), slide.plan)
-            for patch, place in enumerate(places)
+            _count_tile(
+                heatmap.of_patch(row, col, slide.plan), masks.draw(slide, patch), slide.plan
+            )
+            for patch, (row, col) in enumerate(places)
         ]
-        return TileCounts(row.name, tuple(tile for tile in tiles if tile.counts.any()))
+        return TileCounts(member.name, tuple(tile for tile in tiles if tile.counts.any()))
 
     counted, _ = per_slide(
         evaluator, [row for row in rows if row.name in patches], count, f"tiles of {split}"

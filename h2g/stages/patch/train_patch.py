@@ -159,16 +159,16 @@ def validation_batches(
 
 
 def _cluster_weigher(run: Run) -> Weigh | None:
-    settings = patch_settings(run.recipe)
-    if not settings.is_cluster_guided:
+    loss = patch_settings(run.recipe).cluster_loss
+    if loss is None:
         return None
     file = run.model_file("clusters")
     if not file.is_file():
         raise RunError(
-            f"{run.path}: patch.loss {settings.loss} needs clusters. Find them: "
+            f"{run.path}: patch.loss {loss} needs clusters. Find them: "
             f"{shell_command('h2g', 'cluster', run.path)}"
         )
-    return open_weigher(file, form=settings.loss)
+    return open_weigher(file, form=loss)
 
 
 def patch_source(run: Run, slides: Sequence[SlidePatches], *, first_batch: int = 0) -> PatchSource:
