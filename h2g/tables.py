@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,11 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     cells = [[_cell(text) for text in row] for row in rows]
     # Numbers are texts already; tabulate would round them again.
     return tabulate(cells, [_cell(text) for text in header], "github", disable_numparse=True)
+
+
+def score_cell(value: float) -> str:
+    """A score as text for a table; a dash for NaN."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _cell(text: str) -> str:

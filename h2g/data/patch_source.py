@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from h2g.data.masks import Masks
-from h2g.data.patch_index import read_patch_index
+from h2g.data.patch_index import PatchIndex, read_patch_index
 from h2g.data.sampler import LEVELS, Draw, Node, SlidePatches, build_tree, draw, without_slide
 from h2g.data.source import Source
 from h2g.errors import AnnotationError, H2GError, RunError, SlideError, TrainingError
-from h2g.folders.cohort import Split
+from h2g.folders.cohort import CohortSlide, Split
 from h2g.folders.run import Run
 from h2g.slides.reading import SlidePool
 
@@ -187,21 +187,23 @@ def labelled_slides(run: Run, split: Split) -> list[SlidePatches]:
         # A slide that could not be indexed has already been reported.
         if not run.index_file(row.name).exists():
             continue
-        index = read_patch_index(run.index_file(row.name))
-        slides.append(
-            SlidePatches(
-                name=row.name,
-                path=row.slide,
-                mpp=row.mpp,
-                grade=row.grade,
-                plan=index.plan,
-                xy_level0=index.table[["x_level0", "y_level0"]].to_numpy(),
-                labels=index.table["label"].to_numpy(),
-            )
-        )
+        slides.append(slide_patches(row, read_patch_index(run.index_file(row.name))))
     if not slides:
         raise RunError(f"{run.path}: no {split} slide is indexed. Run 'h2g prepare' first.")
     return slides
+
+
+def slide_patches(row: CohortSlide, index: PatchIndex) -> SlidePatches:
+    """The patches of a slide's index, in its order."""
+    return SlidePatches(
+        name=row.name,
+        path=row.slide,
+        mpp=row.mpp,
+        grade=row.grade,
+        plan=index.plan,
+        xy_level0=index.table[["x_level0", "y_level0"]].to_numpy(),
+        labels=index.table["label"].to_numpy(),
+    )
 
 
 class _SlideDroppedError(Exception):

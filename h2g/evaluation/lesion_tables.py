@@ -11,7 +11,7 @@ import pandas as pd
 
 from h2g.evaluation.lesions import LEAST_IOU, Lesions, together
 from h2g.files import write_text
-from h2g.tables import markdown_table, write_csv
+from h2g.tables import markdown_table, score_cell, write_csv
 
 # Borders of the groups of true lesions by area, in mm2.
 SIZES_MM2 = (0.0, 0.1, 1.0, float("inf"))
@@ -34,7 +34,7 @@ def write_lesions(lesions: Mapping[str, Mapping[str, Lesions]], folder: Path) ->
     names = list(dict.fromkeys(row["class"] for row in rows))
     totals = {name: together(slide[name] for slide in lesions.values()) for name in names}
     cells = [
-        [name, *_cells(found), *[_share(part.recall) for part in _by_size(found)]]
+        [name, *_cells(found), *[score_cell(part.recall) for part in _by_size(found)]]
         for name, found in totals.items()
     ]
     sizes = [f"recall, {_size(low, high)}" for low, high in _groups()]
@@ -59,11 +59,7 @@ def _numbers(found: Lesions) -> dict[str, Any]:
 
 def _cells(found: Lesions) -> list[str]:
     *counts, precision, recall, f1 = _numbers(found).values()
-    return [*(f"{count:,}" for count in counts), *map(_share, (precision, recall, f1))]
-
-
-def _share(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.3f}"
+    return [*(f"{count:,}" for count in counts), *map(score_cell, (precision, recall, f1))]
 
 
 def _by_size(found: Lesions) -> list[Lesions]:

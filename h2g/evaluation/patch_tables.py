@@ -14,7 +14,7 @@ from h2g.evaluation.patches import PatchReport
 from h2g.files import write_text
 from h2g.folders.cohort import Split
 from h2g.reporting.classifier import draw_classifier
-from h2g.tables import markdown_table, write_csv
+from h2g.tables import markdown_table, score_cell, write_csv
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,12 @@ def markdown(report: ClassifierReport) -> str:
     document = report_document(report)
     accuracy, auc = document["accuracy"], document["auc"]
     rows = [
-        [str(row["slide"]), f"{row['patches']:,}", _number(row["accuracy"]), _number(row["auc"])]
+        [
+            str(row["slide"]),
+            f"{row['patches']:,}",
+            score_cell(row["accuracy"]),
+            score_cell(row["auc"]),
+        ]
         for row in report.patches.slides.to_dict("records")
     ]
     return (
@@ -118,7 +123,3 @@ def _mean_sd(values: ArrayLike) -> dict[str, float]:
     if not len(known):
         return {"mean": float("nan"), "sd": float("nan")}
     return {"mean": float(known.mean()), "sd": float(known.std())}
-
-
-def _number(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.3f}"

@@ -15,7 +15,7 @@ from h2g.evaluation.confusion import Confusion, total
 from h2g.files import write_text
 from h2g.folders.cohort import Split
 from h2g.reporting.classifier import draw_confusion_matrix
-from h2g.tables import markdown_table, write_csv
+from h2g.tables import markdown_table, score_cell, write_csv
 
 # Names that papers give the scores, and the attributes of Confusion.
 SCORES = {
@@ -108,4 +108,4 @@ def _markdown(document: dict[str, Any], slides: pd.DataFrame) -> str:
 
 
 def _numbers(values: Any) -> list[str]:
-    return ["-" if np.isnan(value) else f"{value:.3f}" for value in values]
+    return [score_cell(value) for value in values]

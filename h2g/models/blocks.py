@@ -217,6 +217,22 @@ def upsample_bilinear(x: Any, factor: tuple[int, int] = (2, 2), *, name: str) ->
     return layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name=name)(x)
 
 
+def upsample_by_octaves(x: Any, filters: int, *, doublings: int, groups: int, name: str) -> Any:
+    """conv_gn_relu and bilinear upsampling x2 for each doubling; conv_gn_relu alone if none.
+
+    Args:
+        x: (N, h, w, F).
+    Returns:
+        (N, h * 2^doublings, w * 2^doublings, filters).
+    Source: Kirillov et al. 2019 (Panoptic FPN), figure 3.
+    """
+    for number in range(max(1, doublings)):
+        x = conv_gn_relu(x, filters, groups=groups, name=f"{name}_{number}")
+        if doublings:
+            x = upsample_bilinear(x, name=f"{name}_{number}_up")
+    return x
+
+
 def spatial_pyramid(
     x: Any, filters: int, *, momentum: float, spatial_dropout: float = 0.0, name: str
 ) -> Any:

@@ -111,19 +111,13 @@ PATCH_MODELS: dict[str, Architecture] = {
 }
 
 TILE_MODELS: dict[str, Architecture] = {
-    "tile_unet": Architecture(
-        builder=tile_unet.tile_unet,
-        kind="patch",
-        answer="mask",
-        parameters=490_130,
-        source="Ronneberger et al. 2015, a quarter of the widths",
+    "tile_unet": _tile_network(
+        tile_unet.tile_unet, 490_130, "Ronneberger et al. 2015, a quarter of the widths"
     ),
-    "encoder_unet": Architecture(
-        builder=encoder_unet.encoder_unet,
-        kind="patch",
-        answer="mask",
-        parameters=8_047_586,
-        source="Ronneberger et al. 2015 on a backbone (MobileNetV2: Sandler et al. 2018)",
+    "encoder_unet": _tile_network(
+        encoder_unet.encoder_unet,
+        8_047_586,
+        "Ronneberger et al. 2015 on a backbone (MobileNetV2: Sandler et al. 2018)",
         backbone=encoder_unet.ENCODER,
     ),
     "unet_2015": _tile_network(unet_2015.unet_2015, 31_031_810, "Ronneberger et al. 2015"),

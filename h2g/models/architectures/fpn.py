@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from h2g.models.backbones import feature_pyramid
-from h2g.models.blocks import conv_gn_relu, segmentation_head, upsample_bilinear
+from h2g.models.blocks import segmentation_head, upsample_by_octaves
 
 ENCODER = "resnet101"
 WIDTH, HEAD_WIDTH, GROUPS = 256, 128, 32
@@ -43,17 +43,14 @@ def fpn(
             x = layers.Add(name=f"p{level}")([x, coarser])
         summed = x
         x = layers.Conv2D(WIDTH, 3, padding="same", name=f"p{level}_smooth")(x)
-        finest.append(_to_stride_4(x, level))
+        finest.append(
+            upsample_by_octaves(
+                x,
+                HEAD_WIDTH,
+                doublings=level - min(LEVELS),
+                groups=GROUPS,
+                name=f"p{level}_out",
+            )
+        )
     x = layers.Add(name="sum")(finest)
     return keras.Model(pyramid.input, segmentation_head(x, num_classes, upsampling=4), name="fpn")
-
-
-def _to_stride_4(x: Any, level: int) -> Any:
-    """(N, h, w, WIDTH) at stride 2 ** level -> (N, S / 4, S / 4, HEAD_WIDTH)."""
-    doublings = level - min(LEVELS)
-    for number in range(max(1, doublings)):
-        name = f"p{level}_out_{number}"
-        x = conv_gn_relu(x, HEAD_WIDTH, groups=GROUPS, name=name)
-        if doublings:
-            x = upsample_bilinear(x, name=f"{name}_up")
-    return x

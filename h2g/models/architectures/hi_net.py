@@ -9,7 +9,13 @@ from keras import layers
 
 from h2g.models.attention import convolutional_attention
 from h2g.models.backbones import feature_pyramid
-from h2g.models.blocks import MOMENTUM, conv_gn_relu, segmentation_head, upsample_bilinear
+from h2g.models.blocks import (
+    MOMENTUM,
+    conv_gn_relu,
+    segmentation_head,
+    upsample_bilinear,
+    upsample_by_octaves,
+)
 
 ENCODER = "resnet101"
 # Six groups, as in the paper, divide neither 256 nor 128 channels.
@@ -73,12 +79,8 @@ def _top_down(x: Any, level: int, attention: bool) -> Any:
 def _to_stride_4(x: Any, level: int, shortcut: bool) -> Any:
     """(N, h, w, WIDTH) at stride 2 ** level -> (N, S / 4, S / 4, SHORTCUT_WIDTH)."""
     name, doublings = f"p{level}_out", level - min(LEVELS)
+    if not shortcut:
+        return upsample_by_octaves(x, SHORTCUT_WIDTH, doublings=doublings, groups=GROUPS, name=name)
     x = conv_gn_relu(x, SHORTCUT_WIDTH, groups=GROUPS, name=f"{name}_0")
-    if shortcut:
-        factor = 2**doublings
-        return upsample_bilinear(x, (factor, factor), name=f"{name}_up") if doublings else x
-    for number in range(1, doublings + 1):
-        x = upsample_bilinear(x, name=f"{name}_{number}_up")
-        if number < doublings:
-            x = conv_gn_relu(x, SHORTCUT_WIDTH, groups=GROUPS, name=f"{name}_{number}")
-    return x
+    factor = 2**doublings
+    return upsample_bilinear(x, (factor, factor), name=f"{name}_up") if doublings else x

@@ -8,7 +8,7 @@ import numpy as np
 
 from h2g.data.masks import Masks
 from h2g.data.patch_index import read_patch_index
-from h2g.data.patch_source import labelled_slides
+from h2g.data.patch_source import slide_patches
 from h2g.evaluation.confusion import Confusion, count_pixels, majority
 from h2g.evaluation.tile_tables import TileCounts, write_tile_report
 from h2g.files import file_sha256
@@ -32,12 +32,11 @@ def report_tiles(evaluator: Evaluator, split: Split, folder: Path) -> None:
     }
     if not rows or stored_document(folder / "tiles.json", key) is not None:
         return
-    patches = {slide.name: slide for slide in labelled_slides(run, split)}
     masks = Masks({row.name: row for row in rows}, run.recipe)
 
     def count(member: CohortSlide) -> TileCounts:
-        heatmap, slide = evaluator.heatmap(member), patches[member.name]
-        places = read_patch_index(run.index_file(member.name)).table[["row", "col"]].to_numpy()
+        heatmap, index = evaluator.heatmap(member), read_patch_index(run.index_file(member.name))
+        slide, places = slide_patches(member, index), index.table[["row", "col"]].to_numpy()
         tiles = [
             _count_tile(
                 heatmap.of_patch(row, col, slide.plan), masks.draw(slide, patch), slide.plan
@@ -46,9 +45,7 @@ def report_tiles(evaluator: Evaluator, split: Split, folder: Path) -> None:
         ]
         return TileCounts(member.name, tuple(tile for tile in tiles if tile.counts.any()))
 
-    counted, _ = per_slide(
-        evaluator, [row for row in rows if row.name in patches], count, f"tiles of {split}"
-    )
+    counted, _ = per_slide(evaluator, rows, count, f"tiles of {split}")
     counted = [slide for slide in counted if slide.tiles]
     if counted:
         names = run.recipe.class_names
